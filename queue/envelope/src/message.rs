@@ -1,0 +1,133 @@
+//! What travels with a message's body: sender, recipients, origin.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{AccountId, Address, MessageId, ReversePath};
+
+/// A moment, in milliseconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(u64);
+
+impl Timestamp {
+    /// The moment that many milliseconds after 1970.
+    pub const fn from_unix_milliseconds(milliseconds: u64) -> Self {
+        Self(milliseconds)
+    }
+
+    /// Milliseconds since 1970.
+    pub const fn unix_milliseconds(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since 1970.
+    pub const fn unix_seconds(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// The moment `duration` later, at most the end of time.
+    #[must_use]
+    pub fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long after `earlier` this is; zero when it is not after it.
+    pub const fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    /// A time before 1970 counts as 1970.
+    fn from(time: SystemTime) -> Self {
+        let milliseconds = time.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis());
+        Self(u64::try_from(milliseconds).unwrap_or(u64::MAX))
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(timestamp: Timestamp) -> Self {
+        UNIX_EPOCH.checked_add(Duration::from_millis(timestamp.0)).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+/// One accepted message without its body. One SMTP transaction makes one of these, whatever the
+/// number of recipients. It is written to the queue as JSON, so that operators can read it there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// The message's name everywhere in Sluice.
+    pub id: MessageId,
+    /// When the gateway accepted it.
+    pub received_at: Timestamp,
+    /// Where failure reports go.
+    pub reverse_path: ReversePath,
+    /// To whom; never empty while the message is queued.
+    pub recipients: Vec<Recipient>,
+    /// How it came in.
+    pub origin: Origin,
+    /// Octets of the body as queued (headers and text, CRLF line ends).
+    pub size: u64,
+    /// Whether the message was declared SMTPUTF8 (RFC 6531).
+    #[serde(default)]
+    pub smtp_utf8: bool,
+}
+
+/// One RCPT of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recipient {
+    /// The address as given in RCPT.
+    pub address: Address,
+    /// Addresses whose expansion led to this one, outermost first: guards against loops.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub expanded_from: Vec<Address>,
+}
+
+impl From<Address> for Recipient {
+    fn from(address: Address) -> Self {
+        Self { address, expanded_from: Vec::new() }
+    }
+}
+
+/// Where a message came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Which door it used.
+    pub entrance: Entrance,
+    /// The peer's address; none for messages made here.
+    pub peer: Option<IpAddr>,
+    /// What the peer called itself in EHLO, escaped for logs.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub helo: String,
+    /// Who logged in, on submission.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authenticated: Option<AccountId>,
+    /// Whether the session was encrypted.
+    #[serde(default)]
+    pub tls: bool,
+}
+
+/// The door through which a message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Entrance {
+    /// Made by Sluice itself: bounces, reports.
+    Internal,
+    /// Port 25, from other mail systems.
+    Mx,
+    /// Port 587 or 465, from a person who logged in.
+    Submission,
+}
+
+impl fmt::Display for Entrance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Internal => "internal",
+            Self::Mx => "mx",
+            Self::Submission => "submission",
+        })
+    }
+}

@@ -1,0 +1,15 @@
+//! How a process of Sluice runs: listeners, TLS, drain, telemetry, health, blocking work.
+//!
+//! What it is not: it knows no mail.
+
+mod blocking;
+mod drain;
+mod serve;
+mod stream;
+mod tls;
+
+pub use blocking::{BlockingError, BlockingPool};
+pub use drain::Drain;
+pub use serve::{Accepted, Admission, ConnectionLimits, serve};
+pub use stream::Stream;
+pub use tls::ServerTls;
