@@ -6,10 +6,10 @@ mod blocking;
 mod drain;
 mod serve;
 mod stream;
-mod tls;
+pub mod tls;
 
 pub use blocking::{BlockingError, BlockingPool};
 pub use drain::Drain;
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
 pub use stream::Stream;
-pub use tls::ServerTls;
+pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, install_crypto_provider};

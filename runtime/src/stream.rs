@@ -6,13 +6,14 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
+use tokio_rustls::TlsStream;
 
-/// What a session reads and writes. STARTTLS turns a plain one into an encrypted one ([`crate::ServerTls::upgrade`]).
+/// What a session reads and writes. STARTTLS turns a plain one into an encrypted one ([`crate::ServerTls::upgrade`]);
+/// as a client, [`crate::ClientTls::connect`] does.
 pub enum Stream {
     /// Not encrypted.
     Plain(TcpStream),
-    /// Encrypted.
+    /// Encrypted, as the server or as the client.
     Tls(Box<TlsStream<TcpStream>>),
 }
 

@@ -1,0 +1,117 @@
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::*;
+use crate::Stream;
+
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let client = TcpStream::connect(listener.local_addr().unwrap());
+    let (server, client) = tokio::join!(listener.accept(), client);
+    (server.unwrap().0, client.unwrap())
+}
+
+async fn handshake(
+    server: &ServerTls,
+    client: &ClientTls,
+    name: &str,
+) -> (io::Result<Stream>, io::Result<Stream>) {
+    let (server_tcp, client_tcp) = pair().await;
+    tokio::join!(server.upgrade(server_tcp), client.connect(client_tcp, name))
+}
+
+#[tokio::test]
+async fn a_client_that_trusts_the_certificate_talks() {
+    let (server, made) = ServerTls::self_signed(&["mail.example.test", "127.0.0.1"]).unwrap();
+    let client = ClientTls::trusting(&made.certificate_pem).unwrap();
+    for name in ["mail.example.test", "127.0.0.1"] {
+        let (server, client) = handshake(&server, &client, name).await;
+        let (mut server, mut client) = (server.unwrap(), client.unwrap());
+        assert!(server.is_tls() && client.is_tls());
+        server.write_all(b"220 ready\r\n").await.unwrap();
+        server.flush().await.unwrap();
+        let mut line = [0; 11];
+        client.read_exact(&mut line).await.unwrap();
+        assert_eq!(&line, b"220 ready\r\n");
+    }
+}
+
+#[tokio::test]
+async fn a_client_refuses_another_name_and_another_certificate() {
+    let (server, made) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let (_, other) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let trusting = ClientTls::trusting(&made.certificate_pem).unwrap();
+    assert!(handshake(&server, &trusting, "other.example.test").await.1.is_err());
+    let misled = ClientTls::trusting(&other.certificate_pem).unwrap();
+    assert!(handshake(&server, &misled, "mail.example.test").await.1.is_err());
+    assert!(trusting.connect(pair().await.0, "not a name").await.is_err());
+}
+
+#[tokio::test]
+async fn a_silent_peer_meets_the_deadline() {
+    let (server, _) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let server = server.with_handshake_max(Duration::from_millis(20));
+    let (tcp, _silent) = pair().await;
+    assert_eq!(server.upgrade(tcp).await.err().unwrap().kind(), io::ErrorKind::TimedOut);
+}
+
+#[tokio::test]
+async fn garbage_is_no_handshake() {
+    let (server, _) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let (tcp, mut client) = pair().await;
+    client.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+    assert!(server.upgrade(tcp).await.is_err());
+}
+
+#[tokio::test]
+async fn alpn_is_negotiated_and_a_stranger_refused() {
+    let (server, made) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let server = server.for_listener(&["imap"]).unwrap();
+    let client = ClientTls::trusting(&made.certificate_pem).unwrap();
+    for (offered, served) in
+        [(&["imap"][..], true), (&["pop3", "imap"], true), (&[], true), (&["http/1.1"], false)]
+    {
+        let (_, outcome) = handshake(&server, &client.with_protocols(offered), "mail.example.test").await;
+        assert_eq!(outcome.is_ok(), served, "{offered:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_made_certificate_is_kept_and_its_key_is_private() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("tls");
+    load_or_create(&path, &["a.example.test"], Duration::from_secs(5)).unwrap();
+    let first = std::fs::read_to_string(path.join("certificate.pem")).unwrap();
+    let server = load_or_create(&path, &["b.example.test"], Duration::from_secs(5)).unwrap();
+    assert_eq!(std::fs::read_to_string(path.join("certificate.pem")).unwrap(), first);
+    assert_eq!(std::fs::metadata(path.join("key.pem")).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2);
+    let client = ClientTls::trusting(&first).unwrap();
+    assert!(handshake(&server, &client, "a.example.test").await.1.is_ok());
+}
+
+#[test]
+fn says_what_is_wrong_with_files() {
+    let directory = tempfile::tempdir().unwrap();
+    let (certificate, key) = (directory.path().join("c.pem"), directory.path().join("k.pem"));
+    let load = || ServerTls::load(&certificate, &key, Duration::from_secs(5)).err().unwrap();
+    assert!(matches!(load(), TlsError::File { .. }));
+    std::fs::write(&certificate, "nothing").unwrap();
+    std::fs::write(&key, "nothing").unwrap();
+    assert!(matches!(load(), TlsError::Pem { what: "certificate", .. }));
+    let (one, two) = (SelfSigned::new(&["a.test"]).unwrap(), SelfSigned::new(&["a.test"]).unwrap());
+    std::fs::write(&certificate, &one.certificate_pem).unwrap();
+    assert!(matches!(load(), TlsError::Pem { what: "private key", .. }));
+    std::fs::write(&key, &two.key_pem).unwrap();
+    assert!(matches!(load(), TlsError::Unusable(_)));
+}
+
+#[test]
+fn half_a_pair_is_a_fault() {
+    let config = TlsConfig { key_file: "k.pem".into(), ..TlsConfig::default() };
+    assert_eq!(config.faults().first().unwrap().0, "certificate_file");
+    assert!(TlsConfig::default().faults().is_empty());
+}
