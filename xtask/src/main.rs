@@ -1,1 +1,33 @@
-fn main() {}
+//! The project's own tools: `cargo xtask tidy | ci | reference`.
+#![allow(clippy::print_stdout, reason = "a command-line tool speaks through standard output")]
+
+mod bench;
+mod ci;
+mod tidy;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(about = "Tools for people who work on Sluice")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Measures this build and prints the rows of docs/performance.md.
+    Bench(bench::Arguments),
+    /// Everything a change must pass before the tests: formatting, clippy, tidy.
+    Ci,
+    /// Layers, exclusive dependencies, lengths of files, module names, links in documents, licences.
+    Tidy,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Bench(arguments) => bench::run(&arguments),
+        Command::Ci => ci::run(),
+        Command::Tidy => tidy::run(),
+    }
+}
