@@ -4,12 +4,19 @@
 
 mod blocking;
 mod drain;
+pub mod health;
+pub mod process;
 mod serve;
+pub mod signals;
 mod stream;
+pub mod telemetry;
 pub mod tls;
+pub mod trail;
 
 pub use blocking::{BlockingError, BlockingPool};
 pub use drain::Drain;
+pub use health::{Health, HealthConfig};
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
 pub use stream::Stream;
+pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, install_crypto_provider};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument, info_span, warn};
@@ -13,6 +14,10 @@ use crate::Drain;
 
 /// How long to wait after a failed accept (out of file descriptors) before the next.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+/// How long a connection over the limit may take to read why it is refused.
+const REFUSAL_MAX: Duration = Duration::from_secs(10);
+/// How long a connection is silent before the system asks whether the peer is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 
 /// How many connections a listener serves at once.
 #[derive(Debug, Clone, Copy)]
@@ -23,9 +28,8 @@ pub struct ConnectionLimits {
     pub per_address: usize,
 }
 
-/// A place in the table of connections; the connection's end gives it back.
+/// A connection's place in the count of its network; given back when dropped.
 pub struct Admission {
-    _slot: OwnedSemaphorePermit,
     network: IpAddr,
     counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
 }
@@ -73,14 +77,23 @@ where
             }
         };
         let _ = tcp.set_nodelay(true);
-        let accepted =
-            admit(&counts, limits.per_address, network(peer.ip()), slot).map_or_else(|| None, Some);
-        let accepted = match accepted {
-            Some(admission) => Accepted::Connection(tcp, peer, admission),
-            None => Accepted::Refused(tcp, peer),
-        };
-        drain.spawn(serve(accepted).instrument(info_span!("conn", %peer)));
+        let _ = SockRef::from(&tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER));
+        let admission = admit(&counts, limits.per_address, network(peer.ip()));
+        let span = info_span!("conn", %peer);
+        // The slot is held to the task's end, refusals included: they count against the total.
+        if let Some(admission) = admission {
+            let session = serve(Accepted::Connection(tcp, peer, admission));
+            drain.spawn(holding(slot, session).instrument(span));
+        } else {
+            let refusal = tokio::time::timeout(REFUSAL_MAX, serve(Accepted::Refused(tcp, peer)));
+            drain.spawn(holding(slot, async { drop(refusal.await) }).instrument(span));
+        }
     }
+}
+
+async fn holding(slot: OwnedSemaphorePermit, task: impl Future<Output = ()>) {
+    task.await;
+    drop(slot);
 }
 
 async fn accept(
@@ -92,20 +105,15 @@ async fn accept(
     Ok((tcp, peer, slot))
 }
 
-fn admit(
-    counts: &Arc<Mutex<HashMap<IpAddr, usize>>>,
-    limit: usize,
-    network: IpAddr,
-    slot: OwnedSemaphorePermit,
-) -> Option<Admission> {
+fn admit(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, limit: usize, network: IpAddr) -> Option<Admission> {
     let mut table = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = table.entry(network).or_insert(0);
-    if *count >= limit {
+    let count = table.get(&network).copied().unwrap_or(0);
+    if count >= limit {
         return None;
     }
-    *count += 1;
+    table.insert(network, count + 1);
     drop(table);
-    Some(Admission { _slot: slot, network, counts: Arc::clone(counts) })
+    Some(Admission { network, counts: Arc::clone(counts) })
 }
 
 /// What one customer of an access provider holds: an IPv4 address, or an IPv6 /64.
@@ -113,5 +121,89 @@ fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
         v4 @ IpAddr::V4(_) => v4,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    use super::*;
+
+    /// Serves an echo of one octet, "no" to those over the limit.
+    async fn start(limits: ConnectionLimits) -> (SocketAddr, Drain, tokio::task::JoinHandle<()>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let drain = Drain::new();
+        let accepting = serve(listener, limits, drain.clone(), async |accepted| match accepted {
+            Accepted::Connection(mut tcp, _, _admission) => {
+                let mut octet = [0];
+                while tcp.read_exact(&mut octet).await.is_ok() && tcp.write_all(&octet).await.is_ok() {}
+            }
+            Accepted::Refused(mut tcp, _) => tcp.write_all(b"no").await.unwrap_or_default(),
+        });
+        let accepting = tokio::spawn(accepting);
+        (address, drain, accepting)
+    }
+
+    async fn talks(tcp: &mut TcpStream) -> bool {
+        let mut octet = [0];
+        tcp.write_all(b"x").await.unwrap();
+        tcp.read_exact(&mut octet).await.unwrap();
+        octet == *b"x"
+    }
+
+    #[tokio::test]
+    async fn a_drain_lets_the_open_connection_finish() {
+        let (address, drain, accepting) = start(ConnectionLimits { total: 10, per_address: 10 }).await;
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        assert!(talks(&mut tcp).await);
+        drain.begin();
+        accepting.await.unwrap();
+        assert!(TcpStream::connect(address).await.is_err());
+        assert_eq!((drain.open(), drain.finish(Duration::from_millis(1)).await), (1, 1));
+        assert!(talks(&mut tcp).await);
+        drop(tcp);
+        assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
+    }
+
+    #[tokio::test]
+    async fn an_address_has_its_limit_and_gets_places_back() {
+        let (address, drain, _accepting) = start(ConnectionLimits { total: 10, per_address: 2 }).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(talks(&mut first).await && talks(&mut second).await);
+        let mut third = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        third.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "no");
+        drop(first);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while drain.open() > 1 {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+        assert!(talks(&mut TcpStream::connect(address).await.unwrap()).await);
+    }
+
+    #[tokio::test]
+    async fn the_total_makes_others_wait_not_fail() {
+        let (address, _drain, _accepting) = start(ConnectionLimits { total: 1, per_address: 5 }).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        assert!(talks(&mut first).await);
+        let mut second = TcpStream::connect(address).await.unwrap();
+        drop(first);
+        assert!(talks(&mut second).await);
+    }
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
+        for (address, expected) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+        ] {
+            assert_eq!(network(address.parse().unwrap()), expected.parse::<IpAddr>().unwrap());
+        }
     }
 }
