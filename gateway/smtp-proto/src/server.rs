@@ -1,0 +1,351 @@
+//! The server's side of a session, as a machine.
+//!
+//! ```text
+//!            EHLO, HELO               MAIL                accepted               RCPT              decided
+//!   Start ──────────────▶ Ready ───────────▶ SenderAsked ──────▶ Transaction ────────▶ RecipientAsked ──▶ Transaction
+//!     ▲                  │ │  ▲ ▲                                 │   │ DATA, with a recipient
+//!     │ TLS up  STARTTLS │ │  │ └── RSET, EHLO, 550 to the sender ─┘   ▼
+//!     └───── Handshake ◀─┘ │  └───────────── the message was judged ── Receiving
+//!                     AUTH │
+//!                          ▼      done or refused
+//!                   Authenticating ─────────────▶ Ready           any state ── QUIT, fatal, over a budget ──▶ Closed
+//! ```
+//!
+//! Each state holds only what is valid in it: there is no sender without EHLO, no recipient without a
+//! sender, and no message without a recipient. What it wants to know (is this somebody? is the password
+//! right? was the message stored?) it asks with an [`Action`] and learns with the next [`Input`].
+
+mod auth;
+mod data;
+mod ehlo;
+mod frame;
+mod mail;
+mod offer;
+mod rcpt;
+mod refusal;
+mod starttls;
+#[cfg(test)]
+mod tests;
+
+use envelope::ReversePath;
+
+pub use offer::{Offer, Service};
+pub use refusal::Refusal;
+
+use crate::limits::SessionLimits;
+use crate::{ClientName, Command, FrameError, Mail, Rcpt, Reply};
+
+/// What happened.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A line came. `more` says whether further octets came with it.
+    Line {
+        /// Without its CRLF.
+        line: &'a [u8],
+        /// Whether the client sent on without waiting for the answer.
+        more: bool,
+    },
+    /// A line came that is none.
+    BadLine(FrameError),
+    /// The answer to [`Action::CheckSender`], [`Action::CheckRecipient`] or [`Action::ReceiveMessage`]: a 2xx
+    /// reply accepts, another one refuses.
+    Verdict(Reply),
+    /// The answer to [`Action::AuthStart`] or [`Action::AuthResponse`]: a challenge to send.
+    Challenge(&'a [u8]),
+    /// The end of an exchange: a 235 reply says that the client is who it says.
+    AuthDone(Reply),
+    /// The handshake after [`Action::StartTls`] succeeded.
+    TlsStarted,
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub enum Action {
+    /// Send, then go on reading lines.
+    Reply(Reply),
+    /// Send, then close.
+    ReplyAndClose(Reply),
+    /// Say whether this sender may begin a transaction.
+    CheckSender(Mail),
+    /// Say whether this recipient is served.
+    CheckRecipient(Rcpt),
+    /// Send the 354, read the message, store it, say what became of it.
+    ReceiveMessage(Reply),
+    /// Send the 220, throw away whatever was read, do the handshake.
+    StartTls(Reply),
+    /// Begin an exchange.
+    AuthStart {
+        /// In upper case; one of those offered.
+        mechanism: String,
+        /// The initial response, decoded.
+        response: Option<Vec<u8>>,
+    },
+    /// Go on with the exchange.
+    AuthResponse(Vec<u8>),
+}
+
+/// Who is on the other side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Client {
+    /// What it calls itself.
+    pub name: ClientName,
+    /// Whether it said EHLO.
+    pub extended: bool,
+}
+
+/// A transaction under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transaction {
+    /// What MAIL said.
+    pub mail: Mail,
+    /// What each accepted RCPT said, in their order.
+    pub recipients: Vec<Rcpt>,
+}
+
+/// Where the session stands.
+#[derive(Debug)]
+enum State {
+    Start,
+    Ready(Client),
+    SenderAsked(Client, Mail),
+    Transaction(Client, Transaction),
+    RecipientAsked(Client, Transaction, Rcpt),
+    Receiving(Client, Transaction),
+    Handshake,
+    AuthJudged(Client),
+    AuthAwaited(Client),
+    Closed,
+}
+
+/// One client's session.
+#[derive(Debug)]
+pub struct Session {
+    offer: Offer,
+    limits: SessionLimits,
+    tls: bool,
+    authenticated: bool,
+    state: State,
+    errors: u32,
+    idle_commands: u32,
+    auth_failures: u32,
+}
+
+impl Session {
+    /// A session at its beginning; `tls` for a connection that was encrypted from the start.
+    pub const fn new(offer: Offer, limits: SessionLimits, tls: bool) -> Self {
+        Self {
+            offer,
+            limits,
+            tls,
+            authenticated: false,
+            state: State::Start,
+            errors: 0,
+            idle_commands: 0,
+            auth_failures: 0,
+        }
+    }
+
+    /// The first words.
+    ///
+    /// ```abnf
+    /// Greeting = "220 " Domain [ SP textstring ] CRLF     ; RFC 5321 §4.2
+    /// ```
+    pub fn greeting(&self) -> Reply {
+        Reply::new(220, None, format!("{} ESMTP Sluice", self.offer.name))
+    }
+
+    /// Takes one thing that happened and says what to do.
+    pub fn step(&mut self, input: Input<'_>) -> Action {
+        let state = std::mem::replace(&mut self.state, State::Closed);
+        let (state, action) = match input {
+            Input::Line { line, more } => self.line(state, line, more),
+            Input::BadLine(error) => self.bad_line(state, error),
+            Input::Verdict(reply) => self.verdict(state, reply),
+            Input::Challenge(challenge) => Self::challenge(state, challenge),
+            Input::AuthDone(reply) => self.auth_done(state, reply),
+            Input::TlsStarted => self.tls_started(state),
+        };
+        self.state = state;
+        self.charge(action)
+    }
+
+    /// Whether the next line belongs to an AUTH exchange, whose lines may be longer.
+    pub const fn in_auth(&self) -> bool {
+        matches!(self.state, State::AuthAwaited(_))
+    }
+
+    /// Who is on the other side, once it said so.
+    pub const fn client(&self) -> Option<&Client> {
+        match &self.state {
+            State::Ready(client)
+            | State::SenderAsked(client, _)
+            | State::Transaction(client, _)
+            | State::RecipientAsked(client, _, _)
+            | State::Receiving(client, _)
+            | State::AuthJudged(client)
+            | State::AuthAwaited(client) => Some(client),
+            State::Start | State::Handshake | State::Closed => None,
+        }
+    }
+
+    /// The transaction under way, with the recipients accepted so far.
+    pub const fn transaction(&self) -> Option<&Transaction> {
+        match &self.state {
+            State::Transaction(_, transaction)
+            | State::RecipientAsked(_, transaction, _)
+            | State::Receiving(_, transaction) => Some(transaction),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is encrypted.
+    pub const fn is_tls(&self) -> bool {
+        self.tls
+    }
+
+    /// Whether the client logged in.
+    pub const fn is_authenticated(&self) -> bool {
+        self.authenticated
+    }
+
+    /// Refusals so far.
+    pub const fn errors(&self) -> u32 {
+        self.errors
+    }
+
+    fn line(&mut self, state: State, line: &[u8], more: bool) -> (State, Action) {
+        match state {
+            State::AuthAwaited(client) => self.auth_line(client, line),
+            State::Start | State::Ready(_) | State::Transaction(..) => match Command::parse(line) {
+                Ok(command) => self.command(state, command, more),
+                Err(error) => refuse(state, Refusal::Command(error)),
+            },
+            // The caller owes an answer first.
+            state => refuse(state, Refusal::OutOfStep),
+        }
+    }
+
+    fn command(&mut self, state: State, command: Command, more: bool) -> (State, Action) {
+        // RFC 2920 §3.1: these change what follows, so that nothing may be sent behind them unseen.
+        let synchronises =
+            matches!(command, Command::Ehlo(_) | Command::Helo(_) | Command::Data | Command::Auth(_));
+        if more && synchronises && !self.authenticated {
+            return refuse(state, Refusal::Pipelining);
+        }
+        if !moves_mail(&command) {
+            self.idle_commands += 1;
+        }
+        match command {
+            Command::Auth(auth) => self.auth(state, auth),
+            Command::Bdat(_) => refuse(state, Refusal::NotOffered("BDAT")),
+            Command::Data => self.data(state),
+            Command::Ehlo(name) => self.hello(name, true),
+            Command::Expn => refuse(state, Refusal::NotOffered("EXPN")),
+            Command::Helo(name) => self.hello(name, false),
+            Command::Help => (state, Action::Reply(offer::help())),
+            Command::Mail(mail) => self.mail(state, mail),
+            Command::Noop => (state, Action::Reply(Reply::enhanced(250, (2, 0, 0), "OK"))),
+            Command::Quit => {
+                let text = format!("{} closing connection", self.offer.name);
+                (State::Closed, Action::ReplyAndClose(Reply::enhanced(221, (2, 0, 0), text)))
+            }
+            Command::Rcpt(rcpt) => self.rcpt(state, rcpt),
+            Command::Rset => {
+                let state = match state {
+                    State::Transaction(client, _) => State::Ready(client),
+                    other => other,
+                };
+                (state, Action::Reply(Reply::enhanced(250, (2, 0, 0), "OK")))
+            }
+            Command::StartTls => self.start_tls(state),
+            Command::Vrfy => (state, Action::Reply(offer::vrfy())),
+        }
+    }
+
+    fn verdict(&mut self, state: State, reply: Reply) -> (State, Action) {
+        let good = reply.is_positive();
+        let state = match state {
+            State::SenderAsked(client, mail) if good => {
+                State::Transaction(client, Transaction { mail, recipients: Vec::new() })
+            }
+            State::SenderAsked(client, _) => State::Ready(client),
+            State::RecipientAsked(client, mut transaction, rcpt) => {
+                if good {
+                    transaction.recipients.push(rcpt);
+                }
+                State::Transaction(client, transaction)
+            }
+            State::Receiving(client, _) => {
+                if good {
+                    self.idle_commands = 0;
+                }
+                State::Ready(client)
+            }
+            state => return refuse(state, Refusal::OutOfStep),
+        };
+        (state, Action::Reply(reply))
+    }
+
+    /// Counts what the client costs, and ends a session that costs too much.
+    fn charge(&mut self, action: Action) -> Action {
+        if let Action::Reply(reply) | Action::ReplyAndClose(reply) = &action
+            && reply.is_permanent()
+        {
+            self.errors += 1;
+        }
+        let closing = matches!(action, Action::ReplyAndClose(_));
+        let refusal = if self.errors > self.limits.errors_max {
+            Refusal::TooManyErrors
+        } else if self.idle_commands > self.limits.idle_commands_max {
+            Refusal::TooManyCommands
+        } else if self.auth_failures > self.limits.auth_failures_max {
+            Refusal::TooManyLogins
+        } else {
+            return action;
+        };
+        if closing {
+            return action;
+        }
+        self.state = State::Closed;
+        Action::ReplyAndClose(refusal.reply())
+    }
+
+    /// Whether mail may be sent at all by now; the reason, if not.
+    const fn may_send(&self) -> Result<(), Refusal> {
+        match self.offer.service {
+            Service::Submission if !self.authenticated => Err(Refusal::AuthRequired),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stays in `state` and says no; closes where nothing that follows can be trusted.
+fn refuse(state: State, refusal: Refusal) -> (State, Action) {
+    if refusal.is_fatal() {
+        (State::Closed, Action::ReplyAndClose(refusal.reply()))
+    } else {
+        (state, Action::Reply(refusal.reply()))
+    }
+}
+
+const fn moves_mail(command: &Command) -> bool {
+    matches!(command, Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Quit)
+}
+
+/// Whether the reverse path is `<>`.
+impl Transaction {
+    /// Whether this is a report that must never be answered (RFC 5321 §4.5.5).
+    pub const fn is_report(&self) -> bool {
+        matches!(self.mail.reverse_path, ReversePath::Null)
+    }
+}
+
+pub(crate) fn fuzz(input: &[u8]) {
+    let whole = frame::transcript(input, input.len().max(1));
+    let bytewise = frame::transcript(input, 1);
+    // A client that sends on without waiting may be cut off: compare what both got.
+    for (left, right) in whole.iter().zip(&bytewise) {
+        assert!((200..600).contains(&left.code) && (200..600).contains(&right.code), "a reply has a code");
+        assert!(!left.lines.is_empty(), "a reply has text");
+    }
+}

@@ -1,0 +1,79 @@
+//! AUTH (RFC 4954).
+
+use super::{Action, Client, Refusal, Session, State, refuse};
+use crate::Reply;
+use crate::command::{Auth, decode_response, encode};
+
+impl Session {
+    pub(super) fn auth(&mut self, state: State, auth: Auth) -> (State, Action) {
+        let client = match state {
+            state if self.offer.mechanisms.is_empty() => return refuse(state, Refusal::NotOffered("AUTH")),
+            State::Ready(client) if client.extended => client,
+            // RFC 4954 §4: not during a mail transaction.
+            state @ State::Transaction(..) => {
+                return refuse(state, Refusal::Sequence("Finish the transaction first"));
+            }
+            state => return refuse(state, Refusal::Sequence("Send EHLO first")),
+        };
+        let refusal = if self.authenticated {
+            Refusal::AuthTwice
+        } else if !self.offer.auth_possible(self.tls) {
+            Refusal::EncryptionRequired
+        } else if !self.offer.mechanisms.contains(&auth.mechanism.as_str()) {
+            Refusal::AuthMechanism
+        } else {
+            return self.auth_start(client, auth);
+        };
+        refuse(State::Ready(client), refusal)
+    }
+
+    fn auth_start(&mut self, client: Client, auth: Auth) -> (State, Action) {
+        let response = match auth.initial_response.as_ref().map(|text| text.expose().as_str()) {
+            None => None,
+            Some("=") => Some(Vec::new()),
+            Some(text) => match decode_response(text.as_bytes(), self.limits.auth_response_max) {
+                Some(response) => Some(response),
+                None => return self.auth_broken(client, Refusal::AuthResponse),
+            },
+        };
+        (State::AuthJudged(client), Action::AuthStart { mechanism: auth.mechanism, response })
+    }
+
+    /// A line within an exchange (RFC 4954 §4): `*` breaks it off.
+    pub(super) fn auth_line(&mut self, client: Client, line: &[u8]) -> (State, Action) {
+        if line == b"*" {
+            return self.auth_broken(client, Refusal::AuthCancelled);
+        }
+        match decode_response(line, self.limits.auth_response_max) {
+            Some(response) => (State::AuthJudged(client), Action::AuthResponse(response)),
+            None => self.auth_broken(client, Refusal::AuthResponse),
+        }
+    }
+
+    fn auth_broken(&mut self, client: Client, refusal: Refusal) -> (State, Action) {
+        self.auth_failures += 1;
+        refuse(State::Ready(client), refusal)
+    }
+
+    /// ```abnf
+    /// continue-req = "334" SP [base64] CRLF           ; RFC 4954 §8
+    /// ```
+    pub(super) fn challenge(state: State, challenge: &[u8]) -> (State, Action) {
+        match state {
+            State::AuthJudged(client) => {
+                (State::AuthAwaited(client), Action::Reply(Reply::new(334, None, encode(challenge))))
+            }
+            state => refuse(state, Refusal::OutOfStep),
+        }
+    }
+
+    pub(super) fn auth_done(&mut self, state: State, reply: Reply) -> (State, Action) {
+        let State::AuthJudged(client) = state else { return refuse(state, Refusal::OutOfStep) };
+        if reply.is_positive() {
+            self.authenticated = true;
+        } else if reply.is_permanent() {
+            self.auth_failures += 1;
+        }
+        (State::Ready(client), Action::Reply(reply))
+    }
+}

@@ -1,0 +1,40 @@
+//! MAIL (RFC 5321 §4.1.1.2).
+
+use super::{Action, Refusal, Session, State, refuse};
+use crate::{BodyType, Mail};
+
+impl Session {
+    pub(super) fn mail(&self, state: State, mail: Mail) -> (State, Action) {
+        let client = match state {
+            State::Ready(client) => client,
+            State::Transaction(..) => return refuse(state, Refusal::Sequence("Sender already given")),
+            state => return refuse(state, Refusal::Sequence("Send EHLO first")),
+        };
+        match self.sender_refused(&mail, client.extended) {
+            Some(refusal) => refuse(State::Ready(client), refusal),
+            None => (State::SenderAsked(client, mail.clone()), Action::CheckSender(mail)),
+        }
+    }
+
+    fn sender_refused(&self, mail: &Mail, extended: bool) -> Option<Refusal> {
+        if let Err(refusal) = self.may_send() {
+            return Some(refusal);
+        }
+        // RFC 3030 and RFC 3461 are not offered.
+        let binary = mail.body == Some(BodyType::BinaryMime);
+        if binary || mail.ret.is_some() || mail.envelope_id.is_some() {
+            return Some(Refusal::ParameterNotOffered);
+        }
+        if mail.auth.is_some() && self.offer.mechanisms.is_empty() {
+            return Some(Refusal::ParameterNotOffered);
+        }
+        if !extended && (mail.size.is_some() || mail.body.is_some() || mail.smtp_utf8) {
+            return Some(Refusal::ParameterNotOffered);
+        }
+        if mail.size.is_some_and(|size| size > self.limits.message_max) {
+            return Some(Refusal::MessageTooBig);
+        }
+        let utf8 = mail.reverse_path.address().is_some_and(envelope::Address::needs_utf8);
+        (utf8 && !mail.smtp_utf8).then_some(Refusal::Utf8Sender)
+    }
+}
