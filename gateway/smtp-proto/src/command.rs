@@ -74,7 +74,8 @@ pub enum CommandError {
 }
 
 /// First words of requests of other protocols; Postfix drops them at once too.
-const FOREIGN_VERBS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "USER-AGENT:"];
+const FOREIGN_VERBS: [&str; 8] =
+    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "USER-AGENT:"];
 
 impl Command {
     /// Parses a line without its CRLF.

@@ -30,8 +30,6 @@ pub struct SessionLimits {
     pub idle_commands_max: u32,
     /// Octets in a message: what SIZE announces, and MAIL's SIZE is held against (RFC 1870).
     pub message_max: u64,
-    /// Octets of one SASL response, decoded.
-    pub auth_response_max: usize,
     /// AUTH exchanges that may fail before the session is closed with 421.
     pub auth_failures_max: u32,
 }

@@ -125,7 +125,8 @@ impl ReplyDecoder {
 /// Code, whether more lines follow, text.
 fn split(line: &[u8]) -> Option<(u16, bool, String)> {
     let (digits, rest) = line.split_at_checked(3)?;
-    let code: u16 = str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
+    let code: u16 =
+        str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_digit()))?.parse().ok()?;
     if !(200..600).contains(&code) {
         return None;
     }
@@ -188,7 +189,11 @@ mod tests {
             Reply::new(220, None, "mx.example.test ESMTP"),
             Reply { code: 250, enhanced: None, lines: vec!["a".into(), "SIZE 10".into(), "HELP".into()] },
             Reply::enhanced(550, (5, 1, 1), "no such user"),
-            Reply { code: 452, enhanced: Some(EnhancedCode::new(4, 3, 1)), lines: vec!["a".into(), "b".into()] },
+            Reply {
+                code: 452,
+                enhanced: Some(EnhancedCode::new(4, 3, 1)),
+                lines: vec!["a".into(), "b".into()],
+            },
         ];
         let mut wire = Vec::new();
         replies.iter().for_each(|reply| reply.write(&mut wire));

@@ -27,13 +27,13 @@ mod starttls;
 #[cfg(test)]
 mod tests;
 
-use envelope::ReversePath;
+use envelope::{ReversePath, Secret};
 
 pub use offer::{Offer, Service};
 pub use refusal::Refusal;
 
 use crate::limits::SessionLimits;
-use crate::{ClientName, Command, FrameError, Mail, Rcpt, Reply};
+use crate::{Auth, ClientName, Command, FrameError, Mail, Rcpt, Reply};
 
 /// What happened.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ pub enum Input<'a> {
     /// The answer to [`Action::CheckSender`], [`Action::CheckRecipient`] or [`Action::ReceiveMessage`]: a 2xx
     /// reply accepts, another one refuses.
     Verdict(Reply),
-    /// The answer to [`Action::AuthStart`] or [`Action::AuthResponse`]: a challenge to send.
-    Challenge(&'a [u8]),
+    /// The answer to [`Action::AuthStart`] or [`Action::AuthResponse`]: a challenge to send, in base64.
+    Challenge(&'a str),
     /// The end of an exchange: a 235 reply says that the client is who it says.
     AuthDone(Reply),
     /// The handshake after [`Action::StartTls`] succeeded.
@@ -73,15 +73,10 @@ pub enum Action {
     ReceiveMessage(Reply),
     /// Send the 220, throw away whatever was read, do the handshake.
     StartTls(Reply),
-    /// Begin an exchange.
-    AuthStart {
-        /// In upper case; one of those offered.
-        mechanism: String,
-        /// The initial response, decoded.
-        response: Option<Vec<u8>>,
-    },
-    /// Go on with the exchange.
-    AuthResponse(Vec<u8>),
+    /// Begin an exchange with one of the mechanisms offered.
+    AuthStart(Auth),
+    /// Go on with the exchange: the client's line, still in base64.
+    AuthResponse(Secret<Vec<u8>>),
 }
 
 /// Who is on the other side.

@@ -1,11 +1,12 @@
 //! AUTH (RFC 4954).
 
+use envelope::Secret;
+
 use super::{Action, Client, Refusal, Session, State, refuse};
-use crate::Reply;
-use crate::command::{Auth, decode_response, encode};
+use crate::{Auth, Reply};
 
 impl Session {
-    pub(super) fn auth(&mut self, state: State, auth: Auth) -> (State, Action) {
+    pub(super) fn auth(&self, state: State, auth: Auth) -> (State, Action) {
         let client = match state {
             state if self.offer.mechanisms.is_empty() => return refuse(state, Refusal::NotOffered("AUTH")),
             State::Ready(client) if client.extended => client,
@@ -22,46 +23,31 @@ impl Session {
         } else if !self.offer.mechanisms.contains(&auth.mechanism.as_str()) {
             Refusal::AuthMechanism
         } else {
-            return self.auth_start(client, auth);
+            return (State::AuthJudged(client), Action::AuthStart(auth));
         };
         refuse(State::Ready(client), refusal)
-    }
-
-    fn auth_start(&mut self, client: Client, auth: Auth) -> (State, Action) {
-        let response = match auth.initial_response.as_ref().map(|text| text.expose().as_str()) {
-            None => None,
-            Some("=") => Some(Vec::new()),
-            Some(text) => match decode_response(text.as_bytes(), self.limits.auth_response_max) {
-                Some(response) => Some(response),
-                None => return self.auth_broken(client, Refusal::AuthResponse),
-            },
-        };
-        (State::AuthJudged(client), Action::AuthStart { mechanism: auth.mechanism, response })
     }
 
     /// A line within an exchange (RFC 4954 §4): `*` breaks it off.
     pub(super) fn auth_line(&mut self, client: Client, line: &[u8]) -> (State, Action) {
         if line == b"*" {
-            return self.auth_broken(client, Refusal::AuthCancelled);
+            return self.auth_broken(client);
         }
-        match decode_response(line, self.limits.auth_response_max) {
-            Some(response) => (State::AuthJudged(client), Action::AuthResponse(response)),
-            None => self.auth_broken(client, Refusal::AuthResponse),
-        }
+        (State::AuthJudged(client), Action::AuthResponse(Secret::new(line.to_vec())))
     }
 
-    fn auth_broken(&mut self, client: Client, refusal: Refusal) -> (State, Action) {
+    fn auth_broken(&mut self, client: Client) -> (State, Action) {
         self.auth_failures += 1;
-        refuse(State::Ready(client), refusal)
+        refuse(State::Ready(client), Refusal::AuthCancelled)
     }
 
     /// ```abnf
     /// continue-req = "334" SP [base64] CRLF           ; RFC 4954 §8
     /// ```
-    pub(super) fn challenge(state: State, challenge: &[u8]) -> (State, Action) {
+    pub(super) fn challenge(state: State, challenge: &str) -> (State, Action) {
         match state {
             State::AuthJudged(client) => {
-                (State::AuthAwaited(client), Action::Reply(Reply::new(334, None, encode(challenge))))
+                (State::AuthAwaited(client), Action::Reply(Reply::new(334, None, challenge.to_owned())))
             }
             state => refuse(state, Refusal::OutOfStep),
         }

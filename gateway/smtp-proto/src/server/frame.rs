@@ -26,7 +26,6 @@ pub(super) fn transcript(input: &[u8], piece: usize) -> Vec<Reply> {
         errors_max: 5,
         idle_commands_max: 10,
         message_max: 1000,
-        auth_response_max: 100,
         auth_failures_max: 2,
     };
     let Ok(name) = "mx.example.test".parse() else { return Vec::new() };
@@ -113,8 +112,10 @@ impl Driver {
                     replies.push(reply);
                     self.session.step(Input::TlsStarted)
                 }
-                Action::AuthStart { response: None, .. } => self.session.step(Input::Challenge(b"")),
-                Action::AuthStart { .. } | Action::AuthResponse(_) => {
+                Action::AuthStart(auth) if auth.initial_response.is_none() => {
+                    self.session.step(Input::Challenge(""))
+                }
+                Action::AuthStart(_) | Action::AuthResponse(_) => {
                     self.session.step(Input::AuthDone(Reply::enhanced(535, (5, 7, 8), "no")))
                 }
             };

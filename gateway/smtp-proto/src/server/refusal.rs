@@ -17,9 +17,6 @@ pub enum Refusal {
     /// The mechanism is not offered.
     #[error("unknown mechanism")]
     AuthMechanism,
-    /// A response that is no base64 or too long.
-    #[error("undecodable response")]
-    AuthResponse,
     /// The line was no command.
     #[error("no command")]
     Command(CommandError),
@@ -87,7 +84,6 @@ impl Refusal {
             Self::AuthTwice => (503, (5, 5, 1), "Already authenticated"),
             Self::AuthCancelled => (501, (5, 7, 0), "Authentication cancelled"),
             Self::AuthMechanism => (504, (5, 5, 4), "Unknown authentication mechanism"),
-            Self::AuthResponse => (501, (5, 5, 2), "Can't decode the response"),
             Self::Command(error) => return command(error),
             Self::EncryptionRequired => (538, (5, 7, 11), "Encryption required: use STARTTLS first"),
             Self::Frame(error) => return frame(*error),

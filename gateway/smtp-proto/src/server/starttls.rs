@@ -12,7 +12,9 @@ impl Session {
             State::Ready(_) => {
                 (State::Handshake, Action::StartTls(Reply::enhanced(220, (2, 0, 0), "Ready to start TLS")))
             }
-            state @ State::Transaction(..) => refuse(state, Refusal::Sequence("Finish the transaction first")),
+            state @ State::Transaction(..) => {
+                refuse(state, Refusal::Sequence("Finish the transaction first"))
+            }
             state => refuse(state, Refusal::Sequence("Send EHLO first")),
         }
     }
