@@ -6,13 +6,22 @@
 //!
 //! What it is not: it knows no SMTP and no Maildir, and looks into no body.
 
+#[allow(dead_code, unused_imports, reason = "the embedded queue follows")]
 mod body;
+mod config;
 mod error;
+#[allow(dead_code, unused_imports, reason = "the embedded queue follows")]
+mod files;
+pub mod memory;
 mod message;
+mod schedule;
+#[cfg(test)]
+mod suite;
 
 use async_trait::async_trait;
 
-pub use body::{Body, SpooledBody};
+pub use body::{Body, BodyWriter, SpooledBody};
+pub use config::Config;
 pub use error::{PublishError, QueueError};
 pub use message::{Lane, LaneStats, Lease, ListFilter, Listed, QueuedState, Settle, Settlement};
 
@@ -21,6 +30,9 @@ use envelope::{Envelope, MessageId};
 /// One queue, shared by every publisher and worker of a process.
 #[async_trait]
 pub trait Queue: Send + Sync + 'static {
+    /// Where a gateway puts the octets of a message as they arrive, before it publishes them.
+    fn body_writer(&self) -> BodyWriter;
+
     /// Stores the message durably, or fails and stores nothing that a worker will see.
     /// The same `envelope.id` twice is one message.
     async fn publish(&self, lane: Lane, envelope: Envelope, body: Body) -> Result<(), PublishError>;

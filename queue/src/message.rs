@@ -93,6 +93,18 @@ pub struct ListFilter {
     pub sender: Option<String>,
 }
 
+impl ListFilter {
+    /// Whether a message is wanted.
+    pub fn fits(&self, message: &Listed) -> bool {
+        let has = |text: &str, part: &str| text.to_lowercase().contains(part);
+        self.lane.is_none_or(|lane| lane == message.lane)
+            && self.sender.as_ref().is_none_or(|part| has(&message.envelope.reverse_path.to_string(), part))
+            && self.recipient.as_ref().is_none_or(|part| {
+                message.envelope.recipients.iter().any(|recipient| has(&recipient.address.to_string(), part))
+            })
+    }
+}
+
 /// What a worker decided about a leased message.
 #[derive(Debug)]
 pub enum Settlement {
