@@ -1,0 +1,72 @@
+//! How long one peer may take.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::Span;
+
+/// Deadlines. RFC 5321 section 4.5.3.2 gives the least for most.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// How long a client may wait before it speaks while it is its turn; the greeting is sent after that pause. A
+    /// client that speaks sooner than it may is refused. Zero looks once and waits for nothing.
+    pub greeting_pause: Span,
+    /// Wait for a command.
+    pub command: Span,
+    /// Wait for the next octets of a message.
+    pub data_block: Span,
+    /// How long a message may take beyond what the least data rate allows it.
+    pub data_grace: Span,
+    /// A whole session, however busy.
+    pub session: Span,
+    /// Wait for the client to take an answer.
+    pub reply: Span,
+    /// Wait for the directory; then the client gets a temporary refusal.
+    pub directory: Span,
+    /// Wait for the queue to make a message durable; then the client gets a temporary refusal. Below the ten minutes
+    /// for which RFC 5321 lets a client wait.
+    pub publish: Span,
+    /// How late an unknown recipient is answered to a client that asked for many.
+    pub unknown_recipient_delay: Span,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            greeting_pause: Span::secs(0),
+            command: Span::mins(5),
+            data_block: Span::mins(3),
+            data_grace: Span::secs(60),
+            session: Span::hours(2),
+            reply: Span::mins(1),
+            directory: Span::secs(20),
+            publish: Span::mins(2),
+            unknown_recipient_delay: Span::secs(1),
+        }
+    }
+}
+
+impl Timeouts {
+    /// What is wrong with the values.
+    pub(super) fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let positive = [
+            ("command", self.command),
+            ("data_block", self.data_block),
+            ("session", self.session),
+            ("reply", self.reply),
+            ("directory", self.directory),
+            ("publish", self.publish),
+        ];
+        for (key, span) in positive {
+            if span.as_duration().is_zero() {
+                faults.push((key.to_owned(), "must be longer than nothing".to_owned()));
+            }
+        }
+        if self.publish >= Span::mins(10) {
+            let problem = "must be under 10m, after which clients give up and send again";
+            faults.push(("publish".to_owned(), problem.to_owned()));
+        }
+        faults
+    }
+}

@@ -1,0 +1,32 @@
+//! Why the role can't start.
+
+use std::io;
+use std::net::SocketAddr;
+
+/// A listener or a metric could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The name is no domain.
+    #[error("`{0}` is not a host name")]
+    Hostname(String, #[source] envelope::DomainError),
+    /// The address is taken or not ours.
+    #[error("failed to listen on {address} for {listener}")]
+    Listen {
+        /// Which listener.
+        listener: &'static str,
+        /// Where.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Two metrics have one name.
+    #[error("failed to register the metrics")]
+    Metrics(#[from] prometheus::Error),
+    /// A listener that begins with TLS has no certificate.
+    #[error("the listener {0} needs a certificate, and none is configured")]
+    NoCertificate(&'static str),
+    /// The address for `<Postmaster>` is none.
+    #[error("`{0}` is not an address")]
+    Postmaster(String, #[source] envelope::AddressError),
+}

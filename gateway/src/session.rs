@@ -1,0 +1,239 @@
+//! One connection from the greeting to the end.
+//!
+//! The protocol's states live in [`smtp_proto::server::Session`]; here its questions are answered. Commands are taken
+//! from the buffer one by one and answered in order; the answers leave together when the buffer is exhausted, so that
+//! a client that pipelines is answered in one segment.
+
+mod auth;
+mod count;
+mod data;
+mod mail;
+mod rcpt;
+mod shared;
+mod starttls;
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use envelope::AccountId;
+use runtime::{Drain, Stream};
+use smtp_proto::server::{Action, Input, Offer, Service, Session as Machine};
+use smtp_proto::{Frame, LineDecoder, Reply};
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tracing::info;
+
+use crate::listen::Kind;
+use crate::reply;
+use crate::wire::{Wire, spoke_early};
+
+pub(crate) use count::{Command, End, Login, Refused};
+pub(crate) use shared::Shared;
+
+/// First octet of a TLS handshake, where a command was expected.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What a session is made of.
+struct Session {
+    shared: Arc<Shared>,
+    drain: Drain,
+    kind: Kind,
+    peer: IpAddr,
+    machine: Machine,
+    wire: Wire,
+    lines: LineDecoder,
+    /// Who logged in.
+    account: Option<AccountId>,
+    exchange: Option<sasl::server::Exchange>,
+    /// The last moment of the session.
+    deadline: Instant,
+    unknown_recipients: u32,
+    accepted: u32,
+    commands: u32,
+}
+
+/// Serves one connection; says in the log how it ended.
+pub(crate) async fn run(shared: Arc<Shared>, drain: Drain, kind: Kind, tcp: TcpStream, peer: SocketAddr) {
+    let _counted = shared.metrics.connected(kind);
+    let began = Instant::now();
+    let mut session = match open(&shared, drain, kind, tcp, peer).await {
+        Ok(session) => session,
+        Err(end) => {
+            shared.metrics.session_ended(kind, end);
+            return;
+        }
+    };
+    let end = match session.serve().await {
+        Ok(()) => End::Quit,
+        Err(end) => end,
+    };
+    session.say_goodbye(end).await;
+    shared.metrics.session_ended(kind, end);
+    info!(
+        listener = kind.name(),
+        %peer,
+        end = end.name(),
+        commands = session.commands,
+        messages = session.accepted,
+        errors = session.machine.errors(),
+        tls = session.machine.is_tls(),
+        milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        "session ended"
+    );
+    session.wire.close().await;
+}
+
+/// Everything up to the greeting: the handshake where it comes first, and the look for early talkers.
+async fn open(
+    shared: &Arc<Shared>,
+    drain: Drain,
+    kind: Kind,
+    tcp: TcpStream,
+    peer: SocketAddr,
+) -> Result<Session, End> {
+    let timeouts = &shared.config.timeouts;
+    let peer = peer.ip().to_canonical();
+    let early = !kind.is_implicit_tls() && spoke_early(&tcp, timeouts.greeting_pause.as_duration()).await;
+    let stream = match (&shared.tls, kind.is_implicit_tls()) {
+        (Some(tls), true) => tls.upgrade(tcp).await.map_err(|_| End::Handshake)?,
+        (None, true) => return Err(End::Handshake),
+        (_, false) => Stream::Plain(tcp),
+    };
+    let offer = Offer {
+        name: shared.hostname.clone(),
+        service: if kind.is_submission() { Service::Submission } else { Service::Mx },
+        starttls: shared.tls.is_some() && !kind.is_implicit_tls(),
+        mechanisms: if kind.is_submission() { shared.mechanisms() } else { Vec::new() },
+        plaintext_auth: shared.config.allow_plaintext_auth && peer.is_loopback(),
+    };
+    let machine = Machine::new(offer, shared.config.limits.session(), stream.is_tls());
+    let mut wire = Wire::new(stream, BytesMut::new(), timeouts.reply.as_duration());
+    if early {
+        wire.push(&reply::early_talker()).await?;
+        wire.flush().await?;
+        wire.close().await;
+        return Err(End::EarlyTalker);
+    }
+    Ok(Session {
+        shared: Arc::clone(shared),
+        drain,
+        kind,
+        peer,
+        machine,
+        wire,
+        lines: LineDecoder::default(),
+        account: None,
+        exchange: None,
+        deadline: Instant::now() + timeouts.session.as_duration(),
+        unknown_recipients: 0,
+        accepted: 0,
+        commands: 0,
+    })
+}
+
+impl Session {
+    async fn serve(&mut self) -> Result<(), End> {
+        self.send(&self.machine.greeting()).await?;
+        loop {
+            let action = self.next_line().await?;
+            if self.act(action).await? {
+                return self.wire.flush().await;
+            }
+        }
+    }
+
+    /// Waits for a line and gives it to the machine.
+    async fn next_line(&mut self) -> Result<Action, End> {
+        let limits = self.shared.config.limits.lines();
+        let wait = self.shared.config.timeouts.command.as_duration();
+        let deadline = (Instant::now() + wait).min(self.deadline);
+        loop {
+            let in_auth = self.machine.in_auth();
+            let length_max = if in_auth { limits.auth_max } else { limits.command_max };
+            let (action, consumed) = match self.lines.decode(&self.wire.input, length_max) {
+                Frame::Line(line, consumed) => {
+                    self.commands = self.commands.saturating_add(1);
+                    self.shared.metrics.command(if in_auth { Command::Auth } else { Command::of(line) });
+                    let more = self.wire.input.len() > consumed;
+                    (self.machine.step(Input::Line { line, more }), consumed)
+                }
+                Frame::Bad(error, consumed) => {
+                    self.shared.metrics.command(Command::BadLine);
+                    (self.machine.step(Input::BadLine(error)), consumed)
+                }
+                Frame::Incomplete(useless) => {
+                    self.wire.consume(useless);
+                    self.wire.flush().await?;
+                    self.wire.read_commands(deadline, &self.drain).await?;
+                    if self.commands == 0 && self.wire.input.first() == Some(&TLS_HANDSHAKE) {
+                        return Err(End::NotSmtp);
+                    }
+                    continue;
+                }
+            };
+            self.wire.consume(consumed);
+            return Ok(action);
+        }
+    }
+
+    /// Does what the machine wants until it wants another line. Gives whether the session is over.
+    async fn act(&mut self, mut action: Action) -> Result<bool, End> {
+        loop {
+            let input = match action {
+                Action::Reply(reply) => {
+                    self.say(&reply).await?;
+                    return Ok(false);
+                }
+                Action::ReplyAndClose(reply) => {
+                    self.say(&reply).await?;
+                    return if reply.code == 221 {
+                        Ok(true)
+                    } else {
+                        self.wire.flush().await.and(Err(End::Refused))
+                    };
+                }
+                Action::CheckSender(mail) => Input::Verdict(self.check_sender(&mail).await),
+                Action::CheckRecipient(rcpt) => Input::Verdict(self.check_recipient(&rcpt).await),
+                Action::ReceiveMessage(reply) => Input::Verdict(self.receive(&reply).await?),
+                Action::StartTls(reply) => {
+                    self.start_tls(&reply).await?;
+                    Input::TlsStarted
+                }
+                Action::AuthStart(auth) => {
+                    action = self.auth_start(&auth).await;
+                    continue;
+                }
+                Action::AuthResponse(line) => {
+                    action = self.auth_response(line.expose()).await;
+                    continue;
+                }
+            };
+            action = self.machine.step(input);
+        }
+    }
+
+    /// Puts a reply into the output.
+    async fn say(&mut self, reply: &Reply) -> Result<(), End> {
+        if !reply.lines.is_empty() {
+            self.shared.metrics.reply(reply.code);
+        }
+        self.wire.push(reply).await
+    }
+
+    /// Puts a reply into the output and sends what is there.
+    async fn send(&mut self, reply: &Reply) -> Result<(), End> {
+        self.say(reply).await?;
+        self.wire.flush().await
+    }
+
+    /// The last words to a client that did not ask for the end.
+    async fn say_goodbye(&mut self, end: End) {
+        let reply = match end {
+            End::Drained => reply::draining(),
+            End::CommandTimeout | End::DataTimeout | End::TooSlow => reply::timed_out(),
+            _ => return,
+        };
+        let _ = self.send(&reply).await;
+    }
+}

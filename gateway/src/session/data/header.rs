@@ -1,0 +1,180 @@
+//! The header section of a message that comes in: counted, not interpreted.
+
+use envelope::{MessageId, Timestamp};
+use memchr::memmem;
+
+use super::intake::Fault;
+use super::received;
+
+/// How much a header section may hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeaderLimits {
+    pub(super) size_max: usize,
+    pub(super) fields_max: usize,
+    pub(super) received_max: usize,
+}
+
+/// What is known of a header section.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Octets of the fields; the empty line, if there is one, begins here.
+    pub(super) end: usize,
+    /// The text begins without an empty line before it. Quirk `missing-separator`: one is put in.
+    pub(super) separator_missing: bool,
+    has_date: bool,
+    /// The value of the first Message-ID field, without its white space.
+    pub(super) message_id: Option<String>,
+}
+
+/// Whether `head` holds the empty line that ends a header section; the first `seen` octets were asked about before.
+pub(super) fn is_complete(head: &[u8], seen: usize) -> bool {
+    let new = head.get(seen.saturating_sub(3)..).unwrap_or_default();
+    head.starts_with(b"\r\n") || memmem::find(new, b"\r\n\r\n").is_some()
+}
+
+impl Header {
+    /// Reads lines up to the empty one, or to one that is no field.
+    ///
+    /// ```abnf
+    /// fields     = *field                        ; RFC 5322 §3.6, §2.2
+    /// field      = field-name *WSP ":" text *( CRLF WSP text ) CRLF
+    /// field-name = 1*%d33-57 / %d59-126
+    /// ```
+    pub(super) fn scan(head: &[u8], limits: HeaderLimits) -> Result<Self, Fault> {
+        let mut header = Self { end: 0, separator_missing: false, has_date: false, message_id: None };
+        let (mut fields, mut received) = (0usize, 0usize);
+        let mut rest = head;
+        while let Some(length) = memmem::find(rest, b"\r\n") {
+            let (line, next) = rest.split_at_checked(length + 2).unwrap_or((rest, &[]));
+            if length == 0 {
+                return Ok(header);
+            }
+            let continued = fields > 0 && matches!(line.first(), Some(b' ' | b'\t'));
+            let Some(name) = field_name(line).or(continued.then_some(b"")) else {
+                header.separator_missing = true;
+                return Ok(header);
+            };
+            if !continued {
+                fields += 1;
+                received += usize::from(name.eq_ignore_ascii_case(b"received"));
+                header.has_date |= name.eq_ignore_ascii_case(b"date");
+                if header.message_id.is_none() && name.eq_ignore_ascii_case(b"message-id") {
+                    header.message_id = Some(value(line));
+                }
+            }
+            header.end += line.len();
+            if header.end > limits.size_max {
+                return Err(Fault::HeaderSize);
+            }
+            if fields > limits.fields_max {
+                return Err(Fault::HeaderFields);
+            }
+            if received > limits.received_max {
+                return Err(Fault::Loop);
+            }
+            rest = next;
+        }
+        // A line under way counts too: it may never end.
+        if header.end + rest.len() > limits.size_max {
+            return Err(Fault::HeaderSize);
+        }
+        Ok(header)
+    }
+
+    /// The fields that every message has and this one lacks (RFC 5322 §3.6: Date MUST, Message-ID SHOULD), and the
+    /// Message-ID that it has then.
+    pub(super) fn missing(&self, id: MessageId, hostname: &str) -> (Vec<u8>, String) {
+        let mut fields = Vec::new();
+        if !self.has_date {
+            let date = received::date(Timestamp::from_unix_milliseconds(id.unix_milliseconds()));
+            fields.extend_from_slice(format!("Date: {date}\r\n").as_bytes());
+        }
+        let message_id = self.message_id.clone().unwrap_or_else(|| format!("<{id}@{hostname}>"));
+        if self.message_id.is_none() {
+            fields.extend_from_slice(format!("Message-ID: {message_id}\r\n").as_bytes());
+        }
+        (fields, message_id)
+    }
+}
+
+/// The value on a field's first line, at most as long as a line should be.
+fn value(line: &[u8]) -> String {
+    let value = line.iter().position(|byte| *byte == b':').and_then(|colon| line.get(colon + 1..));
+    let value = value.unwrap_or_default().trim_ascii();
+    String::from_utf8_lossy(value.get(..998).unwrap_or(value)).into_owned()
+}
+
+/// The name of a field, if the line begins one.
+fn field_name(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let name = line.get(..colon)?.trim_ascii_end();
+    let good = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
+    (!name.is_empty() && name.iter().all(good)).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: HeaderLimits = HeaderLimits { size_max: 60, fields_max: 4, received_max: 2 };
+
+    fn check(head: &str, expected: Result<(usize, bool), &str>) {
+        let got = Header::scan(head.as_bytes(), LIMITS);
+        let got =
+            got.map(|header| (header.end, header.separator_missing)).map_err(|fault| format!("{fault:?}"));
+        assert_eq!(got, expected.map_err(str::to_owned), "{head:?}");
+    }
+
+    #[test]
+    fn sections() {
+        check("", Ok((0, false)));
+        check("\r\ntext", Ok((0, false)));
+        check("A: b\r\n\r\ntext", Ok((6, false)));
+        check("A: b\r\n c\r\nB : d\r\n\r\n", Ok((17, false)));
+        check("A: b\r\n", Ok((6, false)));
+    }
+
+    #[test]
+    fn quirk_missing_separator() {
+        check("A: b\r\ntext\r\n", Ok((6, true)));
+        check("text\r\n", Ok((0, true)));
+        check(" folded first\r\n", Ok((0, true)));
+        check("A b: c\r\n", Ok((0, true)));
+        check("A\u{e9}: c\r\n", Ok((0, true)));
+    }
+
+    #[test]
+    fn limits() {
+        check("A: b\r\n".repeat(4).as_str(), Ok((24, false)));
+        check("A: b\r\n".repeat(5).as_str(), Err("HeaderFields"));
+        check("Received: b\r\n".repeat(2).as_str(), Ok((26, false)));
+        check("received: b\r\n".repeat(3).as_str(), Err("Loop"));
+        for (length, good) in [(59, true), (60, true), (61, false)] {
+            let line = format!("A: {}\r\n", "x".repeat(length - 5));
+            assert_eq!(Header::scan(line.as_bytes(), LIMITS).is_ok(), good, "{length}");
+            let endless = format!("A: {}", "x".repeat(length - 3));
+            assert_eq!(Header::scan(endless.as_bytes(), LIMITS).is_ok(), good, "{length} without an end");
+        }
+    }
+
+    #[test]
+    fn completeness_is_seen_across_segments() {
+        let head = b"A: b\r\n\r\ntext";
+        for split in 0..=8 {
+            assert_eq!(is_complete(&head[..split], 0), split == 8, "{split}");
+            assert!(is_complete(head, split.min(7)), "{split}");
+        }
+    }
+
+    #[test]
+    fn submission_adds_what_is_missing() {
+        let id: MessageId = "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap();
+        let added = |head: &str| {
+            let (missing, _) = Header::scan(head.as_bytes(), LIMITS).unwrap().missing(id, "mx.test");
+            String::from_utf8(missing).unwrap()
+        };
+        assert_eq!(added("DATE: x\r\nMessage-Id: y\r\n\r\n"), "");
+        assert_eq!(added("Date: x\r\n\r\n"), format!("Message-ID: <{id}@mx.test>\r\n"));
+        assert_eq!(added("Message-ID: x\r\n\r\n"), "Date: Sat, 30 Jul 2016 23:54:10 +0000\r\n");
+    }
+}

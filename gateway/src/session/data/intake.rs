@@ -1,0 +1,184 @@
+//! A message on its way from the wire into the queue's body writer.
+
+use std::io;
+
+use envelope::MessageId;
+use queue::{Body, BodyWriter};
+use smtp_proto::{Poison, Reply};
+
+use super::header::{self, Header, HeaderLimits};
+use crate::reply;
+use crate::session::{Refused, Shared};
+
+/// Gathers the header section, judges it, then hands everything on.
+pub(super) struct Intake {
+    stage: Stage,
+    /// Goes in front: the `Received` field.
+    trace: Vec<u8>,
+    /// Set on submission: the id from which a missing Message-ID is made.
+    submitted: Option<MessageId>,
+    hostname: String,
+    limits: HeaderLimits,
+    size: u64,
+    /// The Message-ID field's value, for the trail.
+    message_id: String,
+}
+
+enum Stage {
+    /// The header section is not complete.
+    Header { head: Vec<u8>, writer: BodyWriter },
+    /// The rest goes straight on.
+    Text(BodyWriter),
+    /// What follows is dropped.
+    Failed(Fault),
+}
+
+/// Why a message is refused after it was read.
+#[derive(Debug)]
+pub(super) enum Fault {
+    /// More fields than the limit.
+    HeaderFields,
+    /// A larger header section than the limit.
+    HeaderSize,
+    /// More hops than the limit.
+    Loop,
+    /// Wrong octets.
+    Poison(Poison),
+    /// The queue's spool file.
+    Spool(io::Error),
+}
+
+impl Fault {
+    pub(super) fn reason(&self) -> Refused {
+        match self {
+            Self::HeaderFields | Self::HeaderSize => Refused::HeaderTooBig,
+            Self::Loop => Refused::Loop,
+            Self::Poison(Poison::BareCr | Poison::BareLf) => Refused::BareCrOrLf,
+            Self::Poison(Poison::LineTooLong) => Refused::LineTooLong,
+            Self::Poison(Poison::MessageTooBig) => Refused::MessageTooBig,
+            Self::Poison(Poison::Nul) => Refused::Nul,
+            Self::Spool(error) => match error.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refused::QueueFull,
+                _ => Refused::QueueFailed,
+            },
+        }
+    }
+
+    pub(super) fn reply(&self) -> Reply {
+        match self {
+            Self::HeaderFields => reply::header_fields(),
+            Self::HeaderSize => reply::header_too_big(),
+            Self::Loop => reply::routing_loop(),
+            Self::Poison(poison) => reply::poisoned(*poison),
+            Self::Spool(_) if self.reason() == Refused::QueueFull => reply::queue_full(),
+            Self::Spool(_) => reply::queue_failed(),
+        }
+    }
+}
+
+impl Intake {
+    pub(super) fn new(trace: Vec<u8>, submitted: Option<MessageId>, shared: &Shared) -> Self {
+        let limits = &shared.config.limits;
+        Self {
+            stage: Stage::Header { head: Vec::new(), writer: shared.queue.body_writer() },
+            trace,
+            submitted,
+            hostname: shared.hostname.to_string(),
+            limits: HeaderLimits {
+                size_max: limits.header_size_max.as_usize(),
+                fields_max: limits.header_fields_max,
+                received_max: limits.received_fields_max,
+            },
+            size: 0,
+            message_id: String::new(),
+        }
+    }
+
+    /// Octets that came.
+    pub(super) const fn size(&self) -> u64 {
+        self.size
+    }
+
+    pub(super) const fn has_failed(&self) -> bool {
+        matches!(self.stage, Stage::Failed(_))
+    }
+
+    /// What a sender is told that is cut off.
+    pub(super) fn fault_reply(&self) -> Reply {
+        match &self.stage {
+            Stage::Failed(fault) => fault.reply(),
+            Stage::Header { .. } | Stage::Text(_) => reply::queue_failed(),
+        }
+    }
+
+    /// The first fault stays; what was written goes away with its writer.
+    pub(super) fn fail(&mut self, fault: Fault) {
+        if !self.has_failed() {
+            self.stage = Stage::Failed(fault);
+        }
+    }
+
+    /// Takes more text.
+    pub(super) async fn take(&mut self, text: &[u8]) {
+        self.size = self.size.saturating_add(text.len() as u64);
+        match &mut self.stage {
+            Stage::Failed(_) => {}
+            Stage::Text(writer) => {
+                if let Err(error) = writer.write(text).await {
+                    self.fail(Fault::Spool(error));
+                }
+            }
+            Stage::Header { head, .. } => {
+                let seen = head.len();
+                head.extend_from_slice(text);
+                if header::is_complete(head, seen) || head.len() > self.limits.size_max {
+                    self.end_header().await;
+                }
+            }
+        }
+    }
+
+    /// The message is complete. Gives its octets and its Message-ID.
+    pub(super) async fn finish(mut self) -> Result<(Body, String), Fault> {
+        if matches!(self.stage, Stage::Header { .. }) {
+            self.end_header().await;
+        }
+        match self.stage {
+            Stage::Text(writer) => Ok((writer.finish().await.map_err(Fault::Spool)?, self.message_id)),
+            Stage::Failed(fault) => Err(fault),
+            Stage::Header { .. } => Err(Fault::HeaderSize),
+        }
+    }
+
+    /// Judges the header section and writes it, with what belongs in front of it and into it.
+    async fn end_header(&mut self) {
+        let stage = std::mem::replace(&mut self.stage, Stage::Failed(Fault::HeaderSize));
+        let Stage::Header { head, mut writer } = stage else {
+            self.stage = stage;
+            return;
+        };
+        self.stage = match self.write_header(&head, &mut writer).await {
+            Ok(()) => Stage::Text(writer),
+            Err(fault) => Stage::Failed(fault),
+        };
+    }
+
+    async fn write_header(&mut self, head: &[u8], writer: &mut BodyWriter) -> Result<(), Fault> {
+        let header = Header::scan(head, self.limits)?;
+        self.message_id = header.message_id.clone().unwrap_or_default();
+        let (fields, rest) = head.split_at_checked(header.end).unwrap_or((head, &[]));
+        let mut front = self.trace.clone();
+        front.extend_from_slice(fields);
+        if let Some(id) = self.submitted {
+            // RFC 6409 §8.2, §8.3: a submission server adds what the client forgot.
+            let (missing, message_id) = header.missing(id, &self.hostname);
+            front.extend_from_slice(&missing);
+            self.message_id = message_id;
+        }
+        if header.separator_missing {
+            front.extend_from_slice(b"\r\n");
+        }
+        writer.write(&front).await.map_err(Fault::Spool)?;
+        writer.write(rest).await.map_err(Fault::Spool)
+    }
+}

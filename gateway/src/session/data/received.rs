@@ -1,0 +1,117 @@
+//! The `Received` field (RFC 5321 §4.4).
+
+use std::net::IpAddr;
+
+use envelope::{Domain, Envelope, Timestamp};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
+
+/// The field with its line ends, for the front of the message.
+///
+/// ```abnf
+/// Time-stamp-line = "Received:" FWS Stamp CRLF
+/// Stamp           = From-domain By-domain Opt-info [CFWS] ";" FWS date-time
+/// From-domain     = "from" FWS Domain FWS "(" address-literal ")"
+/// By-domain       = CFWS "by" FWS Domain
+/// Opt-info        = [With] [ID] [For]
+/// ```
+///
+/// The recipient is named only when there is one: a list would tell each of the others (RFC 5321 §7.2).
+pub(super) fn field(envelope: &Envelope, hostname: &Domain, extended: bool) -> Vec<u8> {
+    let origin = &envelope.origin;
+    let peer = origin.peer.map(literal).unwrap_or_default();
+    let with = protocol(envelope, extended);
+    let mut text =
+        format!("Received: from {} ({peer})\r\n\tby {hostname} with {with} id {}", origin.helo, envelope.id);
+    if let [only] = envelope.recipients.as_slice() {
+        text.push_str(&format!("\r\n\tfor <{}>", only.address));
+    }
+    text.push_str(&format!(";\r\n\t{}\r\n", date(envelope.received_at)));
+    text.into_bytes()
+}
+
+/// The transmission type (RFC 3848; RFC 6531 §4.3 for UTF8SMTP).
+fn protocol(envelope: &Envelope, extended: bool) -> String {
+    if !extended {
+        return "SMTP".to_owned();
+    }
+    let base = if envelope.smtp_utf8 { "UTF8SMTP" } else { "ESMTP" };
+    let secure = if envelope.origin.tls { "S" } else { "" };
+    let authenticated = if envelope.origin.authenticated.is_some() { "A" } else { "" };
+    format!("{base}{secure}{authenticated}")
+}
+
+fn literal(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(v4) => format!("[{v4}]"),
+        IpAddr::V6(v6) => format!("[IPv6:{v6}]"),
+    }
+}
+
+/// A date as in RFC 5322 §3.3, in UTC.
+pub(super) fn date(moment: Timestamp) -> String {
+    let seconds = i64::try_from(moment.unix_seconds()).unwrap_or_default();
+    let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    date.format(&Rfc2822).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use envelope::{Entrance, Origin, ReversePath};
+
+    use super::*;
+
+    fn envelope(recipients: &[&str]) -> Envelope {
+        Envelope {
+            id: "01ARZ3NDEKTSV4RRFFQ69G5FAV".parse().unwrap(),
+            received_at: Timestamp::from_unix_milliseconds(1_469_922_850_259),
+            reverse_path: ReversePath::Null,
+            recipients: recipients.iter().map(|r| r.parse::<envelope::Address>().unwrap().into()).collect(),
+            origin: Origin {
+                entrance: Entrance::Mx,
+                peer: Some("192.0.2.1".parse().unwrap()),
+                helo: "client.test".to_owned(),
+                authenticated: None,
+                tls: true,
+            },
+            size: 0,
+            smtp_utf8: false,
+        }
+    }
+
+    #[test]
+    fn known_answers() {
+        let hostname: Domain = "mx.test".parse().unwrap();
+        let text = |envelope: &Envelope| String::from_utf8(field(envelope, &hostname, true)).unwrap();
+        assert_eq!(
+            text(&envelope(&["a@b.test"])),
+            "Received: from client.test ([192.0.2.1])\r\n\tby mx.test with ESMTPS id 01ARZ3NDEKTSV4RRFFQ69G5FAV\r\n\
+             \tfor <a@b.test>;\r\n\tSat, 30 Jul 2016 23:54:10 +0000\r\n"
+        );
+        let mut two = envelope(&["a@b.test", "c@b.test"]);
+        two.origin.peer = Some("2001:db8::1".parse().unwrap());
+        assert_eq!(
+            text(&two),
+            "Received: from client.test ([IPv6:2001:db8::1])\r\n\
+             \tby mx.test with ESMTPS id 01ARZ3NDEKTSV4RRFFQ69G5FAV;\r\n\tSat, 30 Jul 2016 23:54:10 +0000\r\n"
+        );
+    }
+
+    #[test]
+    fn transmission_types() {
+        let check = |utf8: bool, tls: bool, auth: bool, extended: bool, expected: &str| {
+            let mut envelope = envelope(&["a@b.test"]);
+            envelope.smtp_utf8 = utf8;
+            envelope.origin.tls = tls;
+            envelope.origin.authenticated = auth.then(|| "a@b.test".parse().unwrap());
+            assert_eq!(protocol(&envelope, extended), expected);
+        };
+        check(false, false, false, false, "SMTP");
+        check(false, false, false, true, "ESMTP");
+        check(false, true, false, true, "ESMTPS");
+        check(false, false, true, true, "ESMTPA");
+        check(false, true, true, true, "ESMTPSA");
+        check(true, false, false, true, "UTF8SMTP");
+        check(true, true, true, true, "UTF8SMTPSA");
+    }
+}

@@ -1,0 +1,48 @@
+//! What all sessions of the role share.
+
+use std::sync::Arc;
+
+use directory::Directory;
+use envelope::{Address, Domain, MessageId, Timestamp};
+use queue::Queue;
+use runtime::ServerTls;
+use sasl::server::Mechanism;
+
+use crate::metrics::Metrics;
+use crate::{BindError, Config, Deps};
+
+/// Immutable, one for the role.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) hostname: Domain,
+    pub(crate) postmaster: Address,
+    pub(crate) directory: Arc<dyn Directory>,
+    pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) metrics: Metrics,
+}
+
+impl Shared {
+    /// Checks what the configuration's text means and registers the metrics.
+    pub(crate) fn new(config: Config, deps: Deps) -> Result<Self, BindError> {
+        let wrong = |error| BindError::Hostname(config.hostname.clone(), error);
+        let hostname: Domain = config.hostname.parse().map_err(wrong)?;
+        let wrong = |error| BindError::Postmaster(config.postmaster.clone(), error);
+        let postmaster = config.postmaster_address().map_err(wrong)?;
+        let metrics = Metrics::new(&deps.registry)?;
+        let Deps { directory, queue, tls, registry: _ } = deps;
+        Ok(Self { config, hostname, postmaster, directory, queue, tls, metrics })
+    }
+
+    /// The SASL mechanisms of the submission listeners.
+    pub(super) fn mechanisms(&self) -> Vec<&'static str> {
+        Mechanism::ALL.iter().map(|mechanism| mechanism.name()).collect()
+    }
+}
+
+/// A new id for a message that begins now.
+pub(super) fn new_id(now: Timestamp) -> Result<MessageId, getrandom::Error> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)?;
+    Ok(MessageId::new(now.unix_milliseconds(), random))
+}

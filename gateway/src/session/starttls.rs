@@ -1,0 +1,18 @@
+//! STARTTLS: what was read before the handshake counts for nothing after it.
+
+use smtp_proto::{LineDecoder, Reply};
+
+use super::{End, Session};
+
+impl Session {
+    pub(super) async fn start_tls(&mut self, reply: &Reply) -> Result<(), End> {
+        let tls = self.shared.tls.clone().ok_or(End::Handshake)?;
+        self.send(reply).await?;
+        self.wire.start_tls(&tls).await?;
+        // RFC 3207 §4.2: nothing learnt from the client before survives; the machine forgets its own part.
+        self.lines = LineDecoder::default();
+        self.account = None;
+        self.exchange = None;
+        Ok(())
+    }
+}

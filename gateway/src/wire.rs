@@ -1,0 +1,124 @@
+//! Octets in and out of one connection, with deadlines.
+
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use runtime::{Drain, ServerTls, Stream};
+use smtp_proto::Reply;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+
+use crate::session::End;
+
+/// Room for commands: small, since most connections wait most of the time.
+const COMMAND_ROOM: usize = 1024;
+/// Room for a message's text.
+const DATA_ROOM: usize = 32 * 1024;
+/// A pipelining client that doesn't read its answers is made to wait at this many octets.
+const OUTPUT_MAX: usize = 16 * 1024;
+
+/// One connection with its buffers.
+pub(crate) struct Wire {
+    /// None only while a handshake is under way.
+    stream: Option<Stream>,
+    pub(crate) input: BytesMut,
+    output: Vec<u8>,
+    reply_max: Duration,
+}
+
+impl Wire {
+    pub(crate) const fn new(stream: Stream, input: BytesMut, reply_max: Duration) -> Self {
+        Self { stream: Some(stream), input, output: Vec::new(), reply_max }
+    }
+
+    /// Puts a reply into the output; [`Self::flush`] sends it. A reply without lines is nothing.
+    pub(crate) async fn push(&mut self, reply: &Reply) -> Result<(), End> {
+        reply.write(&mut self.output);
+        if self.output.len() > OUTPUT_MAX { self.flush().await } else { Ok(()) }
+    }
+
+    /// Sends what is owed.
+    pub(crate) async fn flush(&mut self) -> Result<(), End> {
+        if self.output.is_empty() {
+            return Ok(());
+        }
+        let output = std::mem::take(&mut self.output);
+        let stream = self.stream.as_mut().ok_or(End::Broken)?;
+        let write = async {
+            stream.write_all(&output).await?;
+            stream.flush().await
+        };
+        match tokio::time::timeout(self.reply_max, write).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Broken),
+            Err(_) => Err(End::ReplyTimeout),
+        }
+    }
+
+    /// Waits for more commands. The drain ends the wait: nothing is under way here.
+    pub(crate) async fn read_commands(&mut self, deadline: Instant, drain: &Drain) -> Result<(), End> {
+        if self.input.is_empty() && self.input.capacity() > COMMAND_ROOM * 2 {
+            // A message came through here: give its room back.
+            self.input = BytesMut::new();
+        }
+        tokio::select! {
+            biased;
+            () = drain.requested() => Err(End::Drained),
+            read = self.read(deadline, COMMAND_ROOM) => read.map_err(|end| if end == End::Timeout { End::CommandTimeout } else { end }),
+        }
+    }
+
+    /// Waits for more of a message.
+    pub(crate) async fn read_data(&mut self, deadline: Instant) -> Result<(), End> {
+        self.read(deadline, DATA_ROOM).await
+    }
+
+    async fn read(&mut self, deadline: Instant, room: usize) -> Result<(), End> {
+        let stream = self.stream.as_mut().ok_or(End::Broken)?;
+        self.input.reserve(room);
+        match timeout_at(deadline, stream.read_buf(&mut self.input)).await {
+            Ok(Ok(0)) => Err(End::Gone),
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) => Err(End::Broken),
+            Err(_) => Err(End::Timeout),
+        }
+    }
+
+    pub(crate) fn consume(&mut self, octets: usize) {
+        self.input.advance(octets.min(self.input.len()));
+    }
+
+    /// Encrypts. What the client sent before the handshake is thrown away (RFC 3207 §5).
+    pub(crate) async fn start_tls(&mut self, tls: &ServerTls) -> Result<(), End> {
+        self.flush().await?;
+        self.input = BytesMut::new();
+        match self.stream.take() {
+            Some(Stream::Plain(tcp)) => {
+                self.stream = Some(tls.upgrade(tcp).await.map_err(|_| End::Handshake)?);
+                Ok(())
+            }
+            _ => Err(End::Broken),
+        }
+    }
+
+    /// Says goodbye to the transport, as far as the peer lets us.
+    pub(crate) async fn close(mut self) {
+        if let Some(stream) = self.stream.as_mut() {
+            let _ = tokio::time::timeout(self.reply_max.min(Duration::from_secs(5)), stream.shutdown()).await;
+        }
+    }
+}
+
+/// Whether a client spoke before its turn: looks once after `pause`.
+pub(crate) async fn spoke_early(tcp: &TcpStream, pause: Duration) -> bool {
+    let mut octet = [0];
+    if pause.is_zero() {
+        // Readiness is not known yet on a fresh socket: one poll finds out without waiting.
+        return matches!(
+            tokio::time::timeout(Duration::ZERO, tcp.peek(&mut octet)).await,
+            Ok(Ok(count)) if count > 0
+        );
+    }
+    matches!(tokio::time::timeout(pause, tcp.peek(&mut octet)).await, Ok(Ok(count)) if count > 0)
+}
