@@ -20,8 +20,12 @@ mod command;
 mod date;
 mod error;
 mod flag;
+mod frame;
+pub mod fuzz;
 mod limits;
 mod mailbox;
+pub mod mutf7;
+mod parse;
 mod sequence;
 mod tag;
 
@@ -33,7 +37,9 @@ pub use command::{
 pub use date::{Date, DateTime};
 pub use error::{CommandError, ParseError};
 pub use flag::{Flag, KEYWORD_LENGTH_MAX, Keyword, SpecialUse};
+pub use frame::{Expect, Frame, FrameError, FrameEvent, Framer, Line, Refusal};
 pub use limits::{FrameLimits, ParseLimits};
 pub use mailbox::{ListPattern, Mailbox};
+pub use parse::{parse_authenticate_line, parse_command};
 pub use sequence::{MessageSet, Numbering, SequenceNumber, SequenceSet};
 pub use tag::Tag;

@@ -1,0 +1,90 @@
+use super::*;
+use crate::{MessageSet, SearchKey};
+
+#[test]
+fn parentheses() {
+    let nested = |n: usize| format!("SEARCH {}ALL{}", "(".repeat(n), ")".repeat(n));
+    assert!(parse(&nested(48)).is_ok());
+    assert!(parse(&nested(49)).is_ok());
+    refused(&nested(50), ParseError::TooDeep);
+    refused(&nested(10_000), ParseError::TooDeep);
+    refused(&format!("SEARCH {}", "(".repeat(1_000_000)), ParseError::TooDeep);
+    for name in ["LIST", "STATUS x", "FETCH 1", "STORE 1 FLAGS", "ID", "CREATE x", "SELECT x", "APPEND x"] {
+        assert!(parse(&format!("{name} {}", "(".repeat(1_000_000))).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn chains_cost_no_depth() {
+    let limits = ParseLimits { search_keys_max: 30_000, ..LIMITS };
+    let nots = format!("SEARCH {}SEEN", "NOT ".repeat(10_001));
+    assert!(matches!(parse_with(&limits, nots.as_bytes()), Ok(CommandBody::Search(search))
+        if search.key == SearchKey::Not(Box::new(SearchKey::Seen))));
+    let ors = format!("SEARCH {}SEEN", "OR ALL ".repeat(10_000));
+    assert!(matches!(parse_with(&limits, ors.as_bytes()), Ok(CommandBody::Search(search))
+        if matches!(&search.key, SearchKey::Or(keys) if keys.len() == 10_001)));
+    let mixed = format!("SEARCH {}SEEN", "NOT OR ALL ".repeat(10_000));
+    assert_eq!(parse_with(&limits, mixed.as_bytes()), Err(ParseError::TooDeep));
+    refused(&ors, ParseError::TooMany("search keys"));
+}
+
+#[test]
+fn number_of_search_keys() {
+    let keys = |n: usize| format!("SEARCH {}", vec!["ALL"; n].join(" "));
+    assert!(parse(&keys(999)).is_ok() && parse(&keys(1000)).is_ok());
+    refused(&keys(1001), ParseError::TooMany("search keys"));
+}
+
+#[test]
+fn ranges() {
+    let ranges = |n: usize| format!("FETCH {} FLAGS", vec!["1"; n].join(","));
+    assert!(parse(&ranges(999)).is_ok() && parse(&ranges(1000)).is_ok());
+    refused(&ranges(1001), ParseError::TooMany("ranges"));
+    let million: Vec<String> = (1..100_000).map(|n| (n * 2).to_string()).collect();
+    refused(&format!("UID EXPUNGE {}", million.join(",")), ParseError::TooMany("ranges"));
+    // All sets of a command count together.
+    let many = vec!["1,2,3,4,5"; 201].join(" ");
+    refused(&format!("SEARCH {many}"), ParseError::TooMany("ranges"));
+    let CommandBody::UidExpunge(MessageSet::Numbers(set)) = parse("UID EXPUNGE 1,2,3,4:9,1:2").unwrap()
+    else {
+        panic!()
+    };
+    assert_eq!(set.range_count(), 1);
+}
+
+#[test]
+fn lists() {
+    let flags = |n: usize| format!("STORE 1 FLAGS ({})", vec!["a"; n].join(" "));
+    assert!(parse(&flags(99)).is_ok() && parse(&flags(100)).is_ok());
+    refused(&flags(101), ParseError::TooMany("flags"));
+    refused(&format!("STORE 1 FLAGS {}", vec!["a"; 101].join(" ")), ParseError::TooMany("flags"));
+    refused(&format!("FETCH 1 ({})", vec!["BODY[]"; 101].join(" ")), ParseError::TooMany("FETCH items"));
+    refused(&format!("LIST \"\" ({})", vec!["*"; 101].join(" ")), ParseError::TooMany("patterns"));
+    refused(&format!("ENABLE {}", vec!["X"; 101].join(" ")), ParseError::TooMany("capabilities"));
+    let names = vec!["a"; 101].join(" ");
+    refused(&format!("FETCH 1 BODY[HEADER.FIELDS ({names})]"), ParseError::TooMany("header names"));
+}
+
+#[test]
+fn parts() {
+    let part = |n: usize| format!("FETCH 1 BODY[{}]", vec!["1"; n].join("."));
+    assert!(parse(&part(49)).is_ok() && parse(&part(50)).is_ok());
+    refused(&part(51), ParseError::TooDeep);
+    refused(&part(10_000), ParseError::TooDeep);
+}
+
+#[test]
+fn literals_where_none_belongs() {
+    for body in [
+        "NOOP {3}\r\nabc",
+        "FETCH {1}\r\n1 FLAGS",
+        "FETCH 1 {5}\r\nFLAGS",
+        "SELECT \"a {2}\r\nb\"",
+        "{4}\r\nNOOP",
+        "ID ({4}\r\nname {3}\r\nabc) {1}\r\nx",
+        "SEARCH {3}\r\nALL",
+        "SEARCH LARGER {1}\r\n1",
+    ] {
+        assert!(parse(body).is_err(), "{body:?}: {:?}", parse(body));
+    }
+}
