@@ -1,14 +1,45 @@
 //! Who has mail here: domains, accounts, aliases.
 //!
 //! [`Directory`] is what gateways, workers and access nodes ask. "Can't say" ([`Unavailable`]) is never
-//! "unknown": a directory that is down gives 451, never 550.
+//! "unknown": a directory that is down gives 451, never 550. [`SqliteDirectory`] answers from one SQLite file on a local
+//! disk, [`Admin`] changes that file, also from another process while nodes run.
+//!
+//! ```text
+//! domain        name, catch_all, postmaster
+//!   account     address, password (argon2id or none), display_name, login_allowed
+//!   alias       address → alias_target (one or more, here or elsewhere)
+//!
+//! resolve: account | alias → the same without +tag → postmaster@ and abuse@ → the domain's catch-all → unknown
+//! ```
+//!
+//! Addresses are kept in canonical form (lower case), targets as they were written. An address is an account or an
+//! alias, never both.
 //!
 //! What it is not: it knows nothing of sessions, messages or mailboxes.
+//!
+//! Failure behaviour: a file that is locked, damaged, replaced or gone gives [`Unavailable`]. While it is so, what was
+//! known before is still answered for a bounded time, but only what says yes: a cached "unknown" or "not ours" is not.
+//! Wrong passwords and unknown users cost the same work and get the same answer.
+
+mod admin;
+mod cache;
+mod config;
+mod error;
+mod lookup;
+mod metrics;
+mod schema;
+mod sqlite;
+mod throttle;
 
 use std::net::IpAddr;
 
 use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, Secret};
+
+pub use admin::{AccountChange, AccountInfo, Admin, AliasInfo, DomainChange, DomainInfo};
+pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
+pub use error::{AdminError, OpenError, Use};
+pub use sqlite::SqliteDirectory;
 
 /// The directory can't answer now. Never means that an address is unknown.
 #[derive(Debug, thiserror::Error)]

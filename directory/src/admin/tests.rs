@@ -1,0 +1,167 @@
+use envelope::Secret;
+
+use super::*;
+use crate::PasswordCost;
+
+struct Rig {
+    _folder: tempfile::TempDir,
+    admin: Admin,
+}
+
+fn rig() -> Rig {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config {
+        path: folder.path().join("directory.sqlite"),
+        password_cost: PasswordCost { memory_kib: 8, iterations: 1, lanes: 1 },
+        ..Config::default()
+    };
+    let mut admin = Admin::open(&config).unwrap();
+    admin.add_domain(&domain("example.test"), &DomainChange::default()).unwrap();
+    admin.add_account(&address("Alice@example.test"), &AccountChange::default()).unwrap();
+    Rig { _folder: folder, admin }
+}
+
+fn domain(text: &str) -> Domain {
+    text.parse().unwrap()
+}
+
+fn address(text: &str) -> Address {
+    text.parse().unwrap()
+}
+
+fn check(result: Result<(), AdminError>, expected: &str) {
+    assert_eq!(result.map_or_else(|error| error.to_string(), |()| "done".to_owned()), expected);
+}
+
+fn secret(text: &str) -> Option<Option<Secret<String>>> {
+    Some(Some(Secret::new(text.to_owned())))
+}
+
+#[test]
+fn domains() {
+    let Rig { _folder, mut admin } = rig();
+    check(
+        admin.add_domain(&domain("EXAMPLE.test"), &DomainChange::default()),
+        "domain example.test is already known",
+    );
+    check(
+        admin.add_domain(&domain("[192.0.2.1]"), &DomainChange::default()),
+        "[192.0.2.1] is an address literal, not a domain name",
+    );
+    check(
+        admin.set_domain(&domain("other.test"), &DomainChange::default()),
+        "domain other.test is not known: add it with `sluice domain add other.test`",
+    );
+    let change =
+        DomainChange { catch_all: Some(Some(address("Bob@Elsewhere.test"))), postmaster: Some(None) };
+    check(admin.add_domain(&domain("another.test"), &change), "done");
+    let listed = admin.domains().unwrap();
+    let names: Vec<&str> = listed.iter().map(|info| info.domain.as_str()).collect();
+    assert_eq!(names, ["another.test", "example.test"]);
+    assert_eq!(listed[0].catch_all, Some(address("bob@elsewhere.test")));
+    assert_eq!((listed[1].accounts, listed[1].aliases), (1, 0));
+    assert!(listed[1].created_at.unix_seconds() > 1_600_000_000);
+    check(
+        admin.remove_domain(&domain("example.test"), false),
+        "domain example.test still has 1 accounts and 0 aliases: remove them first, or say that they shall go too",
+    );
+    check(admin.add_alias(&address("x@example.test"), &[address("alice@example.test")]), "done");
+    check(admin.remove_domain(&domain("example.test"), true), "done");
+    check(admin.remove_domain(&domain("another.test"), false), "done");
+    assert!(admin.domains().unwrap().is_empty() && admin.accounts(None).unwrap().is_empty());
+    assert!(admin.aliases(None).unwrap().is_empty());
+}
+
+#[test]
+fn accounts() {
+    let Rig { _folder, mut admin } = rig();
+    let none = AccountChange::default();
+    check(
+        admin.add_account(&address("ALICE@example.test"), &none),
+        "alice@example.test is already an account",
+    );
+    check(
+        admin.add_account(&address("a@other.test"), &none),
+        "domain other.test is not known: add it with `sluice domain add other.test`",
+    );
+    check(
+        admin.set_account(&address("bob@example.test"), &none),
+        "account bob@example.test is not known: add it with `sluice account add bob@example.test`",
+    );
+    let empty = AccountChange { password: secret(""), ..AccountChange::default() };
+    check(admin.add_account(&address("bob@example.test"), &empty), "the password can't be used");
+    let long = AccountChange { display_name: Some("x".repeat(201)), ..AccountChange::default() };
+    assert!(matches!(
+        admin.add_account(&address("bob@example.test"), &long),
+        Err(AdminError::DisplayName { .. })
+    ));
+    let line = AccountChange { display_name: Some("Bob\r\nBcc: x".to_owned()), ..AccountChange::default() };
+    assert!(matches!(
+        admin.add_account(&address("bob@example.test"), &line),
+        Err(AdminError::DisplayName { .. })
+    ));
+    assert_eq!(admin.accounts(None).unwrap().len(), 1, "a refused change leaves nothing");
+
+    let bob = AccountChange {
+        password: secret("pw"),
+        display_name: Some("Bob Ünicode".to_owned()),
+        login_allowed: Some(false),
+    };
+    check(admin.add_account(&address("bob@example.test"), &bob), "done");
+    let listed = admin.accounts(Some(&domain("example.test"))).unwrap();
+    assert_eq!(listed.len(), 2);
+    assert_eq!(listed[1].display_name, "Bob Ünicode");
+    assert!(listed[1].has_password && !listed[1].login_allowed);
+    assert!(!listed[0].has_password && listed[0].login_allowed);
+    let no_password = AccountChange { password: Some(None), ..AccountChange::default() };
+    check(admin.set_account(&address("bob@example.test"), &no_password), "done");
+    assert!(!admin.accounts(None).unwrap()[1].has_password);
+    check(admin.remove_account(&address("bob@example.test")), "done");
+    assert!(matches!(admin.accounts(Some(&domain("other.test"))), Err(AdminError::UnknownDomain(_))));
+}
+
+#[test]
+fn aliases() {
+    let Rig { _folder, mut admin } = rig();
+    let (a, b, c) = (address("a@example.test"), address("b@example.test"), address("c@example.test"));
+    let alice = address("alice@example.test");
+    check(admin.add_alias(&a, &[]), "the alias a@example.test needs at least one target");
+    check(admin.add_alias(&alice, std::slice::from_ref(&b)), "alice@example.test is already an account");
+    check(
+        admin.add_alias(&a, &[address("A@example.test")]),
+        "the alias a@example.test would lead back to itself through A@example.test",
+    );
+    check(admin.add_alias(&a, &[b.clone(), alice.clone(), address("B@example.test")]), "done");
+    assert_eq!(admin.aliases(None).unwrap()[0].targets, [b.clone(), alice.clone()]);
+    check(admin.add_alias(&b, std::slice::from_ref(&c)), "done");
+    check(
+        admin.add_alias(&c, &[address("x@elsewhere.test"), a.clone()]),
+        "the alias c@example.test would lead back to itself through a@example.test",
+    );
+    check(admin.add_account(&a, &AccountChange::default()), "a@example.test is already an alias");
+    check(
+        admin.remove_account(&alice),
+        "alice@example.test is still a target of the alias a@example.test: change that first",
+    );
+    check(
+        admin.remove_alias(&b),
+        "b@example.test is still a target of the alias a@example.test: change that first",
+    );
+    check(admin.set_alias(&a, &[address("X@Elsewhere.test")]), "done");
+    assert_eq!(admin.aliases(None).unwrap()[0].targets[0].to_string(), "X@elsewhere.test");
+    check(
+        admin.set_alias(&c, std::slice::from_ref(&a)),
+        "alias c@example.test is not known: add it with `sluice alias add c@example.test TARGET`",
+    );
+    let catch_all = DomainChange { catch_all: Some(Some(alice.clone())), ..DomainChange::default() };
+    check(admin.set_domain(&domain("example.test"), &catch_all), "done");
+    check(
+        admin.remove_account(&alice),
+        "alice@example.test is still the catch-all of example.test: change that first",
+    );
+    check(admin.remove_alias(&b), "done");
+    let many: Vec<Address> = (0..1001).map(|n| address(&format!("u{n}@elsewhere.test"))).collect();
+    check(admin.set_alias(&a, &many[..1000]), "done");
+    check(admin.set_alias(&a, &many), "an alias has at most 1000 targets, a@example.test would have 1001");
+    assert_eq!(admin.aliases(Some(&domain("example.test"))).unwrap()[0].targets.len(), 1000);
+}

@@ -1,0 +1,113 @@
+//! The questions in SQL. Each runs in one read transaction, so that it sees one state of the file.
+
+use envelope::{AccountId, Address, AddressError, Domain};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::Resolution;
+
+/// A question failed. Never means that an address is unknown.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum LookupError {
+    /// SQLite can't read.
+    #[error("failed to read: {0}")]
+    Sqlite(#[from] rusqlite::Error),
+    /// A row holds something that is no address.
+    #[error("a stored address is damaged: {0}")]
+    Damaged(#[from] AddressError),
+}
+
+/// Who may log in, and with what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LoginRecord {
+    /// The PHC string; nobody logs in without one.
+    pub(crate) password: Option<String>,
+    /// Whether the account may log in at all.
+    pub(crate) login_allowed: bool,
+}
+
+/// Whether `domain` is ours.
+pub(crate) fn is_local(connection: &Connection, domain: &Domain) -> Result<bool, LookupError> {
+    let mut statement = connection.prepare_cached("SELECT 1 FROM domain WHERE name = ?1")?;
+    Ok(statement.exists([domain.as_str()])?)
+}
+
+/// What `account` needs to log in; nothing when nobody has it.
+pub(crate) fn login_record(
+    connection: &Connection,
+    account: &Address,
+) -> Result<Option<LoginRecord>, LookupError> {
+    let mut statement =
+        connection.prepare_cached("SELECT password, login_allowed FROM account WHERE address = ?1")?;
+    let row = statement.query_row([account.to_string()], |row| {
+        Ok(LoginRecord { password: row.get(0)?, login_allowed: row.get(1)? })
+    });
+    Ok(row.optional()?)
+}
+
+/// What `address` (canonical) stands for: itself, then without its tag, then the domain's postmaster for the two names
+/// that every domain must have, then the domain's catch-all.
+pub(crate) fn resolve(
+    connection: &Connection,
+    address: &Address,
+    separator: Option<char>,
+) -> Result<Resolution, LookupError> {
+    let transaction = connection.unchecked_transaction()?;
+    let Some(defaults) = domain_defaults(&transaction, address.domain())? else {
+        return Ok(Resolution::NotLocal);
+    };
+    if let Some(found) = exact(&transaction, address, None)? {
+        return Ok(found);
+    }
+    if let Some((user, tag)) = separator.and_then(|separator| address.split_tag(separator))
+        && let Some(found) = exact(&transaction, &user, Some(tag))?
+    {
+        return Ok(found);
+    }
+    // RFC 5321 §4.5.1 and RFC 2142 §5: mail to these names must reach somebody.
+    let name = address.local_part().as_str();
+    let postmaster = defaults.postmaster.filter(|_| name == "postmaster" || name == "abuse");
+    for fallback in [postmaster, defaults.catch_all].into_iter().flatten() {
+        let target: Address = fallback.parse()?;
+        // A catch-all that is gone itself must not lead mail in a circle.
+        if target.canonical() != *address {
+            return Ok(Resolution::Alias(vec![target]));
+        }
+    }
+    Ok(Resolution::Unknown)
+}
+
+struct DomainDefaults {
+    catch_all: Option<String>,
+    postmaster: Option<String>,
+}
+
+fn domain_defaults(connection: &Connection, domain: &Domain) -> Result<Option<DomainDefaults>, LookupError> {
+    let mut statement =
+        connection.prepare_cached("SELECT catch_all, postmaster FROM domain WHERE name = ?1")?;
+    let row = statement.query_row([domain.as_str()], |row| {
+        Ok(DomainDefaults { catch_all: row.get(0)?, postmaster: row.get(1)? })
+    });
+    Ok(row.optional()?)
+}
+
+/// The account or the alias of exactly this name.
+fn exact(
+    connection: &Connection,
+    address: &Address,
+    tag: Option<String>,
+) -> Result<Option<Resolution>, LookupError> {
+    let name = address.to_string();
+    if connection.prepare_cached("SELECT 1 FROM account WHERE address = ?1")?.exists([&name])? {
+        return Ok(Some(Resolution::Mailbox { account: AccountId::new(address), tag }));
+    }
+    let targets = alias_targets(connection, &name)?;
+    Ok(if targets.is_empty() { None } else { Some(Resolution::Alias(targets)) })
+}
+
+/// Where the alias leads, in order; empty when there is no such alias.
+pub(crate) fn alias_targets(connection: &Connection, alias: &str) -> Result<Vec<Address>, LookupError> {
+    let mut statement =
+        connection.prepare_cached("SELECT target FROM alias_target WHERE alias = ?1 ORDER BY position")?;
+    let rows = statement.query_map([alias], |row| row.get::<_, String>(0))?;
+    rows.map(|row| Ok(row?.parse()?)).collect()
+}

@@ -1,0 +1,206 @@
+//! The directory in one SQLite file.
+//!
+//! ```text
+//! question → is the file unchanged (looked at every change_check)? → cached answer
+//!                    │ changed, or too old                            │ file unavailable
+//!                    └→ read pool → answer, remembered                └→ stale answer, if it says yes
+//! ```
+
+mod freshness;
+mod login;
+mod pool;
+
+use std::collections::BTreeSet;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use envelope::{AccountId, Address, Domain, Secret};
+use rusqlite::Connection;
+use tokio::time::Instant;
+
+use crate::cache::Cache;
+use crate::lookup::{self, LoginRecord, LookupError};
+use crate::metrics::{Metrics, Source};
+use crate::{Authentication, Config, Directory, OpenError, Resolution, Unavailable, schema};
+use freshness::{Freshness, Standing};
+use login::Logins;
+use pool::Pool;
+
+/// Most addresses that [`Directory::may_send_as`] follows from one sender.
+const WALK_MAX: usize = 100;
+
+/// Answers from one SQLite file, on bounded blocking threads. Cheap to clone.
+#[derive(Clone)]
+pub struct SqliteDirectory {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    config: Arc<Config>,
+    pool: Pool,
+    freshness: Freshness,
+    addresses: Cache<Address, Resolution>,
+    domains: Cache<Domain, bool>,
+    records: Cache<Address, Option<LoginRecord>>,
+    logins: Arc<Logins>,
+    metrics: Arc<Metrics>,
+}
+
+impl SqliteDirectory {
+    /// Opens the file; makes it when it is missing, and brings its format up to date. Blocks: call it before serving.
+    pub fn open(config: &Config, registry: &prometheus::Registry) -> Result<Self, OpenError> {
+        drop(schema::open_writer(config)?);
+        let config = Arc::new(config.clone());
+        let metrics = Arc::new(Metrics::new(registry, &config)?);
+        let pool = Pool::new(Arc::clone(&config));
+        let seen = pool.open_now().map_err(|source| OpenError::Sqlite {
+            step: "read",
+            path: config.path.clone(),
+            source,
+        })?;
+        let inner = Inner {
+            freshness: Freshness::new(seen, Arc::clone(&metrics)),
+            addresses: Cache::new(config.cache.entries_max),
+            domains: Cache::new(config.cache.entries_max),
+            records: Cache::new(config.cache.entries_max),
+            logins: Arc::new(Logins::new(&config, Arc::clone(&metrics))?),
+            pool,
+            metrics,
+            config,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+}
+
+#[async_trait]
+impl Directory for SqliteDirectory {
+    async fn resolve(&self, address: &Address) -> Result<Resolution, Unavailable> {
+        let separator = self.inner.config.separator();
+        let yes = |answer: &Resolution| matches!(answer, Resolution::Alias(_) | Resolution::Mailbox { .. });
+        let ask =
+            move |connection: &Connection, address: &Address| lookup::resolve(connection, address, separator);
+        let answer = self.inner.ask(&self.inner.addresses, address.canonical(), yes, ask).await;
+        self.inner.metrics.entries("addresses", self.inner.addresses.len());
+        answer
+    }
+
+    async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable> {
+        self.inner.ask(&self.inner.domains, domain.clone(), |answer| *answer, lookup::is_local).await
+    }
+
+    async fn authenticate(
+        &self,
+        login: &str,
+        password: &Secret<String>,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        let inner = &self.inner;
+        let record = |account: Address| async move {
+            let yes = |answer: &Option<LoginRecord>| answer.is_some();
+            let answer = inner.ask(&inner.records, account, yes, lookup::login_record).await;
+            inner.metrics.entries("logins", inner.records.len());
+            answer
+        };
+        inner.logins.check(login, password, peer, record).await
+    }
+
+    /// A group's members may send as the group, and who gets a domain's catch-all as any address that nobody has.
+    async fn may_send_as(&self, account: &AccountId, sender: &Address) -> Result<bool, Unavailable> {
+        let mut seen = BTreeSet::new();
+        let mut open = vec![sender.canonical()];
+        while let Some(address) = open.pop() {
+            if seen.len() >= WALK_MAX || !seen.insert(address.clone()) {
+                continue;
+            }
+            match self.resolve(&address).await? {
+                Resolution::Mailbox { account: found, .. } if found == *account => return Ok(true),
+                Resolution::Alias(targets) => {
+                    open.extend(targets.iter().take(WALK_MAX).map(Address::canonical))
+                }
+                _ => {}
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Inner {
+    /// Answers from the cache, the file, or what was known before, in this order. `yes` tells the answers that may be
+    /// given while the file is unavailable: a cached "no" would refuse mail for good that a later try could deliver.
+    async fn ask<K, V>(
+        &self,
+        cache: &Cache<K, V>,
+        key: K,
+        yes: fn(&V) -> bool,
+        ask: impl FnOnce(&Connection, &K) -> Result<V, LookupError> + Send + 'static,
+    ) -> Result<V, Unavailable>
+    where
+        K: Hash + Eq + Clone + Send + 'static,
+        V: Clone + Send + 'static,
+    {
+        let standing =
+            self.freshness.standing(&self.pool, self.config.cache.change_check.as_duration()).await;
+        let cached = cache.get(&key);
+        if let Some(cached) = &cached
+            && standing.is_available()
+            && cached.generation == standing.generation
+        {
+            let ttl = if yes(&cached.value) { self.config.cache.ttl } else { self.config.cache.negative_ttl };
+            if cached.stored_at.elapsed() < ttl.as_duration() {
+                self.metrics.answered(Source::Cache);
+                return Ok(cached.value.clone());
+            }
+        }
+        let answer = match &standing.fault {
+            None => self.read(key.clone(), ask).await,
+            Some(fault) => Err(Unavailable(fault.clone())),
+        };
+        let fault = match answer {
+            Ok(value) => {
+                cache.put(key, value.clone(), standing.generation, Instant::now());
+                self.metrics.answered(Source::File);
+                return Ok(value);
+            }
+            Err(fault) => fault,
+        };
+        match cached {
+            Some(cached) if yes(&cached.value) && self.is_bearable(&cached, &standing) => {
+                self.metrics.answered(Source::Stale);
+                Ok(cached.value)
+            }
+            _ => {
+                self.metrics.answered(Source::Unavailable);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Whether a stale answer is not too old. One from the file's last known state was right until that was last seen.
+    fn is_bearable<V>(&self, cached: &crate::cache::Cached<V>, standing: &Standing) -> bool {
+        let right_until = if cached.generation == standing.generation {
+            cached.stored_at.max(standing.good_at)
+        } else {
+            cached.stored_at
+        };
+        right_until.elapsed() < self.config.cache.stale_max.as_duration()
+    }
+
+    async fn read<K, V>(
+        &self,
+        key: K,
+        ask: impl FnOnce(&Connection, &K) -> Result<V, LookupError> + Send + 'static,
+    ) -> Result<V, Unavailable>
+    where
+        K: Send + 'static,
+        V: Send + 'static,
+    {
+        let _timer = self.metrics.query_seconds.start_timer();
+        let answer = self.pool.query(move |connection| ask(connection, &key)).await;
+        answer.inspect_err(|fault| tracing::warn!(%fault, "the directory can't be read"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,162 @@
+use super::*;
+
+const PEER: &str = "192.0.2.1";
+
+async fn login_from(rig: &Rig, peer: &str, login: &str, password: &str) -> Authentication {
+    rig.directory.authenticate(login, &secret(password), peer.parse().unwrap()).await.unwrap()
+}
+
+async fn login(rig: &Rig, login: &str, password: &str) -> Authentication {
+    login_from(rig, PEER, login, password).await
+}
+
+fn accepted(account: &str) -> Authentication {
+    Authentication::Accepted(account.parse().unwrap())
+}
+
+#[tokio::test]
+async fn right_and_wrong() {
+    let mut rig = rig();
+    assert_eq!(login(&rig, "alice@example.test", "secret").await, accepted("alice@example.test"));
+    assert_eq!(login(&rig, "ALICE@example.TEST", "secret").await, accepted("alice@example.test"));
+    for (name, password) in [
+        ("alice@example.test", "Secret"),
+        ("alice@example.test", ""),
+        ("alice@example.test", "secret "),
+        ("alice+x@example.test", "secret"),
+        ("alice", "secret"),
+        ("nobody@example.test", "secret"),
+        ("bob@example.test", ""),
+        ("alice@example.test' OR '1'='1", "secret"),
+        ("", ""),
+    ] {
+        assert_eq!(login(&rig, name, password).await, Authentication::Refused, "{name} {password}");
+    }
+    let barred = AccountChange { login_allowed: Some(false), ..AccountChange::default() };
+    rig.admin.set_account(&address("alice@example.test"), &barred).unwrap();
+    assert_eq!(
+        login(&rig, "alice@example.test", "secret").await,
+        Authentication::Refused,
+        "also from the cache"
+    );
+}
+
+#[tokio::test]
+async fn a_new_password_ends_what_was_remembered() {
+    let mut rig = rig();
+    assert_eq!(login(&rig, "alice@example.test", "secret").await, accepted("alice@example.test"));
+    let change = AccountChange { password: Some(Some(secret("other"))), ..AccountChange::default() };
+    rig.admin.set_account(&address("alice@example.test"), &change).unwrap();
+    assert_eq!(login(&rig, "alice@example.test", "secret").await, Authentication::Refused);
+    assert_eq!(login(&rig, "alice@example.test", "other").await, accepted("alice@example.test"));
+    rig.admin.remove_account(&address("alice@example.test")).unwrap();
+    assert_eq!(login(&rig, "alice@example.test", "other").await, Authentication::Refused);
+}
+
+#[tokio::test]
+async fn an_account_is_throttled_above_its_free_failures() {
+    // The same for a name that exists and for one that does not: the throttle must not tell.
+    for name in ["alice@example.test", "nobody@example.test", "no address"] {
+        let rig = rig_with(|config| config.throttle.account_failures_free = 3);
+        for n in 1..=4 {
+            let peer = format!("198.51.100.{n}");
+            assert_eq!(login_from(&rig, &peer, name, "wrong").await, Authentication::Refused, "{name} {n}");
+        }
+        assert_eq!(
+            login_from(&rig, "198.51.100.9", name, "secret").await,
+            Authentication::Throttled,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_owner_is_not_shut_out_by_failures_from_elsewhere() {
+    let rig = rig_with(|config| config.throttle.account_failures_free = 1);
+    assert_eq!(login(&rig, "alice@example.test", "secret").await, accepted("alice@example.test"));
+    for _ in 0..2 {
+        login_from(&rig, "203.0.113.5", "alice@example.test", "wrong").await;
+    }
+    let elsewhere = login_from(&rig, "203.0.113.5", "alice@example.test", "secret").await;
+    assert_eq!(elsewhere, Authentication::Throttled, "a right guess from elsewhere is not looked at");
+    assert_eq!(login(&rig, "alice@example.test", "secret").await, accepted("alice@example.test"));
+}
+
+#[tokio::test]
+async fn a_network_is_throttled_over_all_names() {
+    let rig = rig_with(|config| config.throttle.network_failures_free = 3);
+    for n in 1..=4 {
+        let peer = format!("2001:db8:0:1::{n}");
+        assert_eq!(
+            login_from(&rig, &peer, &format!("user{n}@example.test"), "x").await,
+            Authentication::Refused
+        );
+    }
+    let answer = login_from(&rig, "2001:db8:0:1::99", "alice@example.test", "secret").await;
+    assert_eq!(answer, Authentication::Throttled);
+    let answer = login_from(&rig, "2001:db8:0:2::1", "alice@example.test", "secret").await;
+    assert_eq!(answer, accepted("alice@example.test"));
+}
+
+#[tokio::test]
+async fn a_proxy_on_this_machine_is_no_network() {
+    let rig = rig_with(|config| config.throttle.network_failures_free = 0);
+    for n in 0..5 {
+        login_from(&rig, "127.0.0.1", &format!("user{n}@example.test"), "x").await;
+    }
+    assert_eq!(
+        login_from(&rig, "127.0.0.1", "alice@example.test", "secret").await,
+        accepted("alice@example.test")
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_at_once_slip_past_by_no_more_than_the_verifiers() {
+    let rig = rig_with(|config| {
+        config.throttle.account_failures_free = 2;
+        config.verify_workers = 2;
+    });
+    let attempts: Vec<_> = (0..32)
+        .map(|n| {
+            let (directory, wrong) = (rig.directory.clone(), secret(&format!("wrong{n}")));
+            let peer = PEER.parse().unwrap();
+            tokio::spawn(
+                async move { directory.authenticate("alice@example.test", &wrong, peer).await.unwrap() },
+            )
+        })
+        .collect();
+    let mut looked_at = 0;
+    for attempt in attempts {
+        looked_at += usize::from(attempt.await.unwrap() == Authentication::Refused);
+    }
+    assert!((3..=4).contains(&looked_at), "{looked_at} passwords were looked at");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_hangs_up_is_counted() {
+    let rig = rig_with(|config| config.throttle.account_failures_free = 0);
+    let name = "alice@example.test";
+    let wait = async {
+        loop {
+            let password = secret("wrong");
+            let attempt = rig.directory.authenticate(name, &password, PEER.parse().unwrap());
+            // The future is dropped as soon as it waits, as when a connection ends.
+            if let Ok(Ok(Authentication::Throttled)) =
+                tokio::time::timeout(Duration::from_millis(1), attempt).await
+            {
+                break;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), wait).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_damaged_hash_is_no_wrong_password() {
+    let rig = rig();
+    let raw = Connection::open(&rig.config.path).unwrap();
+    raw.execute("UPDATE account SET password = 'plain' WHERE address = 'alice@example.test'", []).unwrap();
+    let answer =
+        rig.directory.authenticate("alice@example.test", &secret("plain"), PEER.parse().unwrap()).await;
+    assert!(answer.is_err());
+}
