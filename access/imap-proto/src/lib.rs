@@ -26,6 +26,7 @@ mod limits;
 mod mailbox;
 pub mod mutf7;
 mod parse;
+pub mod response;
 mod sequence;
 mod tag;
 
