@@ -30,6 +30,7 @@ pub struct SpooledBody {
     /// Where the octets are; empty when the file belongs to the queue.
     path: PathBuf,
     size: u64,
+    crc: u32,
 }
 
 impl Body {
@@ -66,12 +67,17 @@ impl From<Vec<u8>> for Body {
 }
 
 impl SpooledBody {
-    pub(crate) fn new(files: Arc<dyn Files>, path: PathBuf, size: u64) -> Self {
-        Self { files, path, size }
+    pub(crate) const fn new(files: Arc<dyn Files>, path: PathBuf) -> Self {
+        Self { files, path, size: 0, crc: 0 }
     }
 
     pub(crate) const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// CRC32C of the octets.
+    pub(crate) const fn crc(&self) -> u32 {
+        self.crc
     }
 
     /// Moves the file to the name that a record will refer to, durably. Blocks.

@@ -6,14 +6,14 @@
 //!
 //! What it is not: it knows no SMTP and no Maildir, and looks into no body.
 
-#[allow(dead_code, unused_imports, reason = "the embedded queue follows")]
 mod body;
 mod config;
+pub mod embedded;
 mod error;
-#[allow(dead_code, unused_imports, reason = "the embedded queue follows")]
 mod files;
 pub mod memory;
 mod message;
+mod metrics;
 mod schedule;
 #[cfg(test)]
 mod suite;

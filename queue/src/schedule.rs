@@ -24,7 +24,7 @@ pub(crate) fn now() -> Timestamp {
 }
 
 /// One queued message.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Slot<P> {
     pub(crate) lane: Lane,
     pub(crate) due: Timestamp,

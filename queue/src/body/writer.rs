@@ -45,7 +45,6 @@ struct Spool {
     handle: Arc<dyn FileHandle>,
     /// Removes the file when this is dropped.
     body: SpooledBody,
-    written: u64,
 }
 
 impl BodyWriter {
@@ -85,10 +84,7 @@ impl BodyWriter {
             State::Broken => return Err(broken()),
         }
         match self.state {
-            State::Spool(mut spool) => {
-                spool.body.size = self.size;
-                Ok(Body::Spooled(spool.body))
-            }
+            State::Spool(spool) => Ok(Body::Spooled(spool.body)),
             State::Memory | State::Broken => Err(broken()),
         }
     }
@@ -102,8 +98,9 @@ impl BodyWriter {
                 State::Spool(spool) => spool,
                 State::Memory | State::Broken => Spool::create(place.ok_or_else(broken)?)?,
             };
-            spool.handle.write_at(&buffer, spool.written)?;
-            spool.written += buffer.len() as u64;
+            spool.handle.write_at(&buffer, spool.body.size)?;
+            spool.body.size += buffer.len() as u64;
+            spool.body.crc = crc32c::crc32c_append(spool.body.crc, &buffer);
             if sync {
                 spool.handle.sync()?;
             }
@@ -126,7 +123,7 @@ impl Spool {
         getrandom::fill(&mut random).map_err(io::Error::other)?;
         let path = place.directory.join(format!("{:032x}.tmp", u128::from_be_bytes(random)));
         let handle = place.files.create(&path)?;
-        Ok(Self { handle, body: SpooledBody::new(place.files, path, 0), written: 0 })
+        Ok(Self { handle, body: SpooledBody::new(place.files, path) })
     }
 }
 

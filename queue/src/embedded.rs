@@ -1,0 +1,347 @@
+//! The queue of the product: logs in a directory on a local disk, no other service.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use envelope::{Envelope, MessageId};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::body::{SpoolPlace, blocking};
+use crate::files::{Files, LockGuard, RealFiles};
+use crate::metrics::Metrics;
+use crate::schedule::{Slot, now};
+use crate::{
+    Body, BodyWriter, Config, Lane, LaneStats, Lease, ListFilter, Listed, PublishError, Queue, QueueError,
+};
+
+mod cleanup;
+mod committer;
+mod consumer;
+mod inspect;
+mod lease;
+mod read;
+mod reader;
+mod record;
+mod scan;
+mod segment;
+mod settle;
+mod state;
+#[cfg(test)]
+mod tests;
+mod usage;
+
+use committer::{Committer, Publication};
+use consumer::Consumer;
+pub use inspect::{Snapshot, inspect};
+use record::{Batch, Kind, Payload, encode};
+use scan::{Extent, Segment, pass};
+use segment::{LogWriter, START, segment_name, sequences};
+use state::{Place, spool_path};
+use usage::Usage;
+
+/// How long an open waits for a lock that a consumer holds for a moment to see whether the writer is gone.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The queue in a directory, as one process uses it: it writes its own log, and works the queue when
+/// it asks for leases and no other process does.
+#[derive(Debug)]
+pub struct EmbeddedQueue {
+    files: Arc<dyn Files>,
+    config: Config,
+    writer: Arc<str>,
+    consumer: Arc<Consumer>,
+    sender: Mutex<Option<mpsc::Sender<Publication>>>,
+    committer: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl EmbeddedQueue {
+    /// Opens the queue in `config.dir`, making it if need be, to publish under the name `writer`
+    /// (letters, digits, `-`): one process of that name at a time, such as `gateway`, `worker` or `up`.
+    /// Blocks.
+    pub fn open(config: &Config, writer: &str, registry: &prometheus::Registry) -> Result<Self, QueueError> {
+        Self::open_in(Arc::new(RealFiles), config, writer, registry)
+    }
+
+    pub(crate) fn open_in(
+        files: Arc<dyn Files>,
+        config: &Config,
+        writer: &str,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, QueueError> {
+        let log = config.dir.join("log").join(writer);
+        let spool = config.dir.join("spool").join(writer);
+        let failed =
+            |step, path: &Path, source| QueueError::Io { step, path: path.display().to_string(), source };
+        if writer.is_empty() || !writer.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            let source =
+                io::Error::new(io::ErrorKind::InvalidInput, "a writer's name is letters, digits and -");
+            return Err(failed("use", &log, source));
+        }
+        let guard = lock_writer(&*files, &log)
+            .map_err(|source| failed("lock", &log, source))?
+            .ok_or_else(|| QueueError::InUse(log.join("lock").display().to_string()))?;
+        for directory in [&spool, &config.dir.join("consumer")] {
+            files.create_directory(directory).map_err(|source| failed("create", directory, source))?;
+        }
+        remove_orphans(&*files, &config.dir, writer).map_err(|source| failed("clean", &spool, source))?;
+        let metrics = Metrics::new(registry)
+            .map_err(|error| failed("register metrics of", &log, io::Error::other(error)))?;
+        let reserve = config.segment_size.as_u64();
+        let mut log_writer = LogWriter::open(Arc::clone(&files), log.clone(), "seg", reserve)
+            .map_err(|source| failed("open", &log, source))?;
+        // A successor tells readers that what an earlier process left unfinished will not grow. With a full
+        // disk the first publish tries again; a worker must come up all the same to empty the queue.
+        if let Err(error) = log_writer.begin(&mut Batch::default(), 0) {
+            tracing::warn!(%error, log = %log.display(), "failed to begin a segment of the queue's log");
+        }
+        let writer: Arc<str> = writer.into();
+        let consumer =
+            Consumer::new(Arc::clone(&files), config.clone(), Arc::clone(&writer), metrics.clone());
+        let consumer = Arc::new(consumer);
+        let (free_space_min, bytes_max) = (config.free_space_min.as_u64(), config.queued_bytes_max.as_u64());
+        metrics.limit_bytes.set(i64::try_from(bytes_max).unwrap_or(i64::MAX));
+        metrics.waiting_publishers_limit.set(i64::try_from(config.publishers_max).unwrap_or(i64::MAX));
+        metrics.cached_limit_bytes.set(i64::try_from(config.tail_cache_max.as_u64()).unwrap_or(i64::MAX));
+        let usage = Usage::new(Arc::clone(&files), config.dir.clone(), free_space_min, bytes_max);
+        let committer = Committer {
+            config: config.clone(),
+            lock: guard,
+            log: log_writer,
+            usage,
+            consumer: Arc::clone(&consumer),
+            metrics,
+        };
+        let (sender, publications) = mpsc::channel(config.publishers_max);
+        let committer = std::thread::Builder::new()
+            .name("queue-committer".to_owned())
+            .spawn(move || committer.run(publications))
+            .map_err(|source| failed("start a thread for", &log, source))?;
+        Ok(Self {
+            files,
+            config: config.clone(),
+            writer,
+            consumer,
+            sender: Mutex::new(Some(sender)),
+            committer: Mutex::new(Some(committer)),
+        })
+    }
+
+    /// Whether this process works the queue, rather than another or none.
+    pub fn is_consumer(&self) -> bool {
+        self.consumer.lock().active
+    }
+
+    fn sender(&self) -> Option<mpsc::Sender<Publication>> {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Moves the body to where a record may refer to it.
+    async fn settle_body(&self, id: MessageId, body: Body) -> io::Result<Body> {
+        let spooled = match body {
+            Body::Memory(bytes) if bytes.len() <= self.config.inline_max.as_usize() => {
+                return Ok(Body::Memory(bytes));
+            }
+            Body::Memory(bytes) => {
+                let mut writer = self.body_writer();
+                writer.write(&bytes).await?;
+                writer.finish().await?
+            }
+            spooled @ Body::Spooled(_) => spooled,
+        };
+        let Body::Spooled(mut spooled) = spooled else { return Ok(spooled) };
+        let path = spool_path(&self.config.dir, &self.writer, id);
+        blocking(move || spooled.rename(path).map(|()| Body::Spooled(spooled))).await
+    }
+
+    fn encode(&self, lane: Lane, envelope: Envelope, body: Body) -> Option<(Publication, Answer)> {
+        let json = serde_json::to_vec(&envelope).ok()?;
+        let (answer, answered) = oneshot::channel();
+        let (record, body, spooled) = match body {
+            Body::Memory(bytes) => {
+                (encode(Kind::Inline, lane, envelope.id, &json, Payload::Here(&bytes))?, Some(bytes), None)
+            }
+            Body::Spooled(spooled) => {
+                let payload = Payload::Elsewhere { size: spooled.size(), crc: spooled.crc() };
+                (encode(Kind::Spooled, lane, envelope.id, &json, payload)?, None, Some(spooled))
+            }
+        };
+        Some((Publication { record, lane, envelope, body, spooled, answer }, answered))
+    }
+
+    /// Looks through `look` at the schedule of this process, or says that another works the queue.
+    fn schedule<T>(&self, look: impl FnOnce(&mut state::State) -> T) -> Option<T> {
+        let mut inner = self.consumer.lock();
+        (inner.active && inner.complete).then(|| look(&mut inner.state))
+    }
+
+    /// Looks at the files, since another process works the queue.
+    async fn inspect<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(Snapshot) -> Result<T, QueueError> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        let (files, directory) = (Arc::clone(&self.files), self.config.dir.clone());
+        let looked = move || inspect::inspect_in(&files, &directory).and_then(look);
+        tokio::task::spawn_blocking(looked)
+            .await
+            .unwrap_or_else(|error| Err(self.failed(io::Error::other(error))))
+    }
+
+    fn failed(&self, source: io::Error) -> QueueError {
+        QueueError::Io { step: "read the queue in", path: self.config.dir.display().to_string(), source }
+    }
+
+    async fn listed(
+        &self,
+        messages: Vec<(MessageId, Option<Segment>, Slot<Place>)>,
+        filter: ListFilter,
+        limit: usize,
+    ) -> Result<Vec<Listed>, QueueError> {
+        let list = move || {
+            let now = now();
+            messages
+                .iter()
+                .filter_map(|(id, segment, slot)| inspect::listed(segment.as_ref(), *id, slot, now).ok())
+                .filter(|listed| filter.fits(listed))
+                .take(limit)
+                .collect()
+        };
+        tokio::task::spawn_blocking(list).await.map_err(|error| self.failed(io::Error::other(error)))
+    }
+}
+
+type Answer = oneshot::Receiver<Result<(), PublishError>>;
+
+#[async_trait]
+impl Queue for EmbeddedQueue {
+    fn body_writer(&self) -> BodyWriter {
+        let place = SpoolPlace {
+            files: Arc::clone(&self.files),
+            directory: self.config.dir.join("spool").join(&*self.writer),
+            free_space_min: self.config.free_space_min.as_u64(),
+        };
+        BodyWriter::spooling(self.config.inline_max.as_usize(), place)
+    }
+
+    async fn publish(&self, lane: Lane, envelope: Envelope, body: Body) -> Result<(), PublishError> {
+        let sender = self.sender().ok_or(PublishError::Closing)?;
+        let body = self.settle_body(envelope.id, body).await.map_err(PublishError::Store)?;
+        let too_large = || PublishError::Store(io::Error::other("the message does not fit into a record"));
+        let (publication, answered) = self.encode(lane, envelope, body).ok_or_else(too_large)?;
+        sender.send(publication).await.map_err(|_| PublishError::Closing)?;
+        drop(sender);
+        let ended = || PublishError::Store(io::Error::other("the committing thread has ended"));
+        answered.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    async fn lease(&self, lane: Lane) -> Result<Lease, QueueError> {
+        self.consumer.lease(lane).await
+    }
+
+    async fn stats(&self) -> Result<Vec<LaneStats>, QueueError> {
+        match self.schedule(|state| state.schedule.stats(now())) {
+            Some(stats) => Ok(stats),
+            None => self.inspect(|mut snapshot| Ok(snapshot.stats())).await,
+        }
+    }
+
+    async fn list(&self, filter: &ListFilter, limit: usize) -> Result<Vec<Listed>, QueueError> {
+        let filter = filter.clone();
+        let messages = self.schedule(|state| {
+            let messages = state.schedule.by_age(filter.lane);
+            // Without a filter on addresses the first ones are the right ones.
+            let enough =
+                if filter.sender.is_none() && filter.recipient.is_none() { limit } else { usize::MAX };
+            messages.take(enough).map(|(id, slot)| state.located(id, slot)).collect::<Vec<_>>()
+        });
+        match messages {
+            Some(messages) => self.listed(messages, filter, limit).await,
+            None => self.inspect(move |snapshot| Ok(snapshot.list(&filter, limit))).await,
+        }
+    }
+
+    async fn find(&self, id: MessageId) -> Result<Option<Listed>, QueueError> {
+        match self.schedule(|state| state.schedule.slot(id).map(|slot| state.located(id, slot))) {
+            Some(None) => Ok(None),
+            Some(Some(message)) => {
+                Ok(self.listed(vec![message], ListFilter::default(), 1).await?.into_iter().next())
+            }
+            None => self.inspect(move |snapshot| snapshot.find(id)).await,
+        }
+    }
+
+    async fn close(&self) {
+        self.sender.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let committer = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let consumer = Arc::clone(&self.consumer);
+        let ended = tokio::task::spawn_blocking(move || {
+            let committed = committer.is_none_or(|committer| committer.join().is_ok());
+            consumer.close();
+            committed
+        });
+        if !matches!(ended.await, Ok(true)) {
+            tracing::error!("the queue's committing thread has panicked");
+        }
+    }
+}
+
+impl Drop for EmbeddedQueue {
+    fn drop(&mut self) {
+        // The committer ends by itself when it has answered all, since its last sender goes with this.
+        self.consumer.stop();
+    }
+}
+
+/// Takes the writer's name. A consumer may hold the lock for a moment, or be removing the directory.
+fn lock_writer(files: &dyn Files, log: &Path) -> io::Result<Option<LockGuard>> {
+    let started = Instant::now();
+    loop {
+        files.create_directory(log)?;
+        match files.try_lock(&log.join("lock")) {
+            Ok(Some(guard)) => return Ok(Some(guard)),
+            Ok(None) if started.elapsed() > LOCK_PATIENCE => return Ok(None),
+            Err(error) if error.kind() != io::ErrorKind::NotFound || started.elapsed() > LOCK_PATIENCE => {
+                return Err(error);
+            }
+            Ok(None) | Err(_) => std::thread::sleep(Duration::from_millis(5)),
+        }
+    }
+}
+
+/// Removes body files that an earlier process of this name left without a record.
+fn remove_orphans(files: &dyn Files, directory: &Path, writer: &str) -> io::Result<()> {
+    let spool = directory.join("spool").join(writer);
+    let mut bodies: Vec<PathBuf> = Vec::new();
+    for name in files.list(&spool)? {
+        if name.ends_with(".tmp") {
+            files.remove(&spool.join(name))?;
+        } else {
+            bodies.push(spool.join(name));
+        }
+    }
+    if bodies.is_empty() {
+        return Ok(());
+    }
+    let log = directory.join("log").join(writer);
+    let mut recorded = HashSet::new();
+    for seq in sequences(files, &log, "seg")? {
+        let segment = match Segment::open(files, &log.join(segment_name(seq, "seg"))) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            other => other?,
+        };
+        for message in pass(&segment, START, Extent::Sealed(None), usize::MAX)?.messages {
+            recorded.insert(spool_path(directory, writer, message.header.id));
+        }
+    }
+    for body in bodies.iter().filter(|body| !recorded.contains(*body)) {
+        match files.remove(body) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! A leased message of the embedded queue.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use envelope::MessageId;
+use tokio::sync::oneshot;
+
+use super::consumer::{Consumer, Inner};
+use super::scan::Segment;
+use super::settle::Settling;
+use super::state::{Cached, Decision, Place, Waiting};
+use crate::schedule::now;
+use crate::{Lane, QueueError, Settle, Settlement};
+
+/// Gives the message back when it is dropped unsettled.
+#[derive(Debug)]
+pub(super) struct Held {
+    consumer: Arc<Consumer>,
+    pub(super) id: MessageId,
+    pub(super) lane: Lane,
+    pub(super) attempts: u32,
+    taken: Taken,
+    settled: bool,
+}
+
+/// What is needed to read the message.
+#[derive(Debug, Clone)]
+pub(super) struct Taken {
+    pub(super) place: Place,
+    pub(super) cached: Option<Arc<Cached>>,
+    pub(super) segment: Segment,
+}
+
+impl Held {
+    /// For a message that the schedule has just leased.
+    pub(super) fn new(consumer: &Arc<Consumer>, inner: &mut Inner, id: MessageId) -> Option<Self> {
+        let cached = inner.state.uncache(id);
+        let slot = inner.state.schedule.slot(id)?;
+        let place = slot.payload.clone();
+        let segment = inner.state.segments.get(&place.segment)?.segment.clone();
+        let (lane, attempts) = (slot.lane, slot.attempts);
+        // A message that was already tried has fewer recipients than the copy in memory says.
+        let cached = cached.filter(|_| place.recipients.is_none());
+        let taken = Taken { place, cached, segment };
+        Some(Self { consumer: Arc::clone(consumer), id, lane, attempts, taken, settled: false })
+    }
+
+    pub(super) fn taken(&self) -> Taken {
+        self.taken.clone()
+    }
+
+    /// Gives the message back, but not before `wait` has passed. Not remembered across a restart.
+    pub(super) fn postpone(self, wait: Duration) {
+        let due = now().plus(wait);
+        self.consumer.lock().state.schedule.change(self.id, |slot| slot.due = due);
+    }
+
+    fn decision(&self, settlement: Settlement) -> (Decision, &'static str) {
+        let attempts = self.attempts.saturating_add(1);
+        match settlement {
+            Settlement::Ack => (Decision::Done, "ack"),
+            Settlement::Retry { after, recipients, reason } => {
+                let (due, recipients) = (now().plus(after), Some(recipients));
+                (
+                    Decision::Waiting(Waiting { lane: self.lane, due, attempts, recipients, error: reason }),
+                    "retry",
+                )
+            }
+            Settlement::Dead { reason } => {
+                let (due, recipients) = (now(), self.taken.place.recipients.clone());
+                (
+                    Decision::Waiting(Waiting { lane: Lane::Dead, due, attempts, recipients, error: reason }),
+                    "dead",
+                )
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Settle for Held {
+    async fn settle(mut self: Box<Self>, settlement: Settlement) -> Result<(), QueueError> {
+        let (decision, outcome) = self.decision(settlement);
+        let sender = self.consumer.lock().settle.clone().ok_or(QueueError::Closing)?;
+        let permit = sender.reserve().await.map_err(|_| QueueError::Closing)?;
+        let (answer, answered) = oneshot::channel();
+        self.settled = true;
+        permit.send(Settling { id: self.id, lane: self.lane, decision, answer });
+        drop(sender);
+        let failed =
+            |source| QueueError::Io { step: "record a decision in", path: self.consumer.path(), source };
+        match answered.await {
+            Ok(Ok(())) => {
+                self.consumer.metrics.settled.with_label_values(&[outcome]).inc();
+                Ok(())
+            }
+            Ok(Err(error)) => Err(failed(error)),
+            Err(_) => Err(failed(io::Error::other("the settling thread has ended"))),
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if self.settled {
+            return;
+        }
+        let mut inner = self.consumer.lock();
+        // One that `postpone` has given back is not leased any more.
+        if inner.state.schedule.slot(self.id).is_some_and(|slot| slot.leased) {
+            inner.state.schedule.put_back(self.id);
+        }
+        drop(inner);
+        self.consumer.bells.ring(self.lane);
+    }
+}

@@ -1,0 +1,269 @@
+//! The file of a log: a header page, then records. Written by one process only, from front to back.
+//!
+//! ```text
+//!  0          2048         4096
+//!  | header   | header     | record | record | ... | zeros up to the reserved size |
+//!  | JSON     | once more  |
+//!
+//!  header: "SLUICEQ1" | crc32c u32 | size u32 | JSON { salt, seq, cuts }
+//! ```
+//! It comes into being as `<seq>.new` and gets its name when the header is on disk, so that a reader
+//! never sees half a header. Once a write or sync has failed nothing more is written to it: the header
+//! of its successor says with a *cut* how much of it counts.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::record::Batch;
+use super::scan::Segment;
+use crate::files::{FileHandle, Files};
+
+/// Octets before the first record.
+pub(super) const START: u64 = 4096;
+const COPY: usize = 2048;
+const MAGIC: &[u8; 8] = b"SLUICEQ1";
+/// How many condemned segments a header can name.
+const CUTS_MAX: usize = 32;
+
+/// What the header page says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct SegmentHeader {
+    /// The random number of every record in the segment.
+    pub(super) salt: u64,
+    pub(super) seq: u64,
+    /// Earlier segments of which only so many octets count, since the rest was answered with an error.
+    #[serde(default)]
+    pub(super) cuts: Vec<(u64, u64)>,
+}
+
+impl SegmentHeader {
+    fn encode(&self) -> io::Result<Vec<u8>> {
+        let json = serde_json::to_vec(self)?;
+        let mut page = Vec::with_capacity(START as usize);
+        for end in [COPY, START as usize] {
+            page.extend_from_slice(MAGIC);
+            page.extend_from_slice(&crc32c::crc32c(&json).to_le_bytes());
+            page.extend_from_slice(&(json.len() as u32).to_le_bytes());
+            page.extend_from_slice(&json);
+            if page.len() > end {
+                return Err(io::Error::other("too many condemned segments"));
+            }
+            page.resize(end, 0);
+        }
+        Ok(page)
+    }
+
+    /// Reads the header of an open segment; `None` when both copies are damaged.
+    pub(super) fn read(handle: &dyn FileHandle) -> io::Result<Option<Self>> {
+        let mut page = [0; START as usize];
+        let count = handle.read_at(&mut page, 0)?;
+        let page = page.get(..count).unwrap_or_default();
+        Ok(page.chunks(COPY).find_map(Self::parse))
+    }
+
+    fn parse(copy: &[u8]) -> Option<Self> {
+        let (magic, rest) = copy.split_first_chunk::<8>()?;
+        let (crc, rest) = rest.split_first_chunk()?;
+        let (size, rest) = rest.split_first_chunk()?;
+        let json = rest.get(..u32::from_le_bytes(*size) as usize)?;
+        let whole = magic == MAGIC && crc32c::crc32c(json) == u32::from_le_bytes(*crc);
+        whole.then(|| serde_json::from_slice(json).ok())?
+    }
+}
+
+/// Writes the segments of one log directory.
+#[derive(Debug)]
+pub(super) struct LogWriter {
+    files: Arc<dyn Files>,
+    directory: PathBuf,
+    extension: &'static str,
+    reserve: u64,
+    next: u64,
+    active: Option<Active>,
+    cuts: Vec<(u64, u64)>,
+}
+
+#[derive(Debug)]
+struct Active {
+    handle: Arc<dyn FileHandle>,
+    seq: u64,
+    salt: u64,
+    /// Where the next write goes; all before it is on disk, or a marker.
+    position: u64,
+    /// The reserved space.
+    limit: u64,
+}
+
+/// A position in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Position {
+    pub(super) seq: u64,
+    pub(super) offset: u64,
+}
+
+impl LogWriter {
+    /// Looks which names are taken, and removes what an earlier process left half-made.
+    pub(super) fn open(
+        files: Arc<dyn Files>,
+        directory: PathBuf,
+        extension: &'static str,
+        reserve: u64,
+    ) -> io::Result<Self> {
+        let mut next = 1;
+        for name in files.list(&directory)? {
+            if name.ends_with(".new") {
+                files.remove(&directory.join(&name))?;
+            }
+            if let Some(seq) = sequence(&name, extension) {
+                next = next.max(seq.saturating_add(1));
+            }
+        }
+        Ok(Self { files, directory, extension, reserve, next, active: None, cuts: Vec::new() })
+    }
+
+    /// The segment that is written, and the position behind the last write.
+    pub(super) fn current(&self) -> Option<(Segment, Position)> {
+        self.active.as_ref().map(|active| {
+            let segment = Segment { handle: Arc::clone(&active.handle), salt: active.salt, cuts: Vec::new() };
+            (segment, Position { seq: active.seq, offset: active.position })
+        })
+    }
+
+    /// Whether a batch needs a new segment: the reserved space would not hold it, or there is no segment.
+    pub(super) fn is_full_for(&self, size: u64) -> bool {
+        self.active.as_ref().is_none_or(|active| active.position.saturating_add(size) > active.limit)
+    }
+
+    /// Begins a new segment with room for `size` octets, and `first` already in it when its name appears.
+    pub(super) fn begin(&mut self, first: &mut Batch, size: u64) -> io::Result<()> {
+        if self.cuts.len() > CUTS_MAX {
+            return Err(io::Error::other("too many condemned segments"));
+        }
+        let seq = self.next;
+        let salt = random_salt()?;
+        let name = self.directory.join(segment_name(seq, self.extension));
+        let draft = name.with_extension("new");
+        let header = SegmentHeader { salt, seq, cuts: self.cuts.clone() };
+        self.next += 1;
+        // Twice what it begins with, so that a log with a large beginning is not renewed at once.
+        let limit = self.reserve.max(START + 2 * first.size() + size);
+        let handle = match self.draft(&draft, &header, first, limit) {
+            Ok(handle) => handle,
+            Err(error) => {
+                // What stays is removed at the next open.
+                let _ = self.files.remove(&draft);
+                return Err(error);
+            }
+        };
+        if let Err(error) = self.files.rename(&draft, &name) {
+            let _ = self.files.remove(&draft);
+            self.cuts.push((seq, START));
+            return Err(error);
+        }
+        if let Err(error) = self.files.sync_directory(&self.directory) {
+            self.cuts.push((seq, START));
+            return Err(error);
+        }
+        self.seal();
+        self.cuts.clear();
+        self.active = Some(Active { handle, seq, salt, position: START + first.size(), limit });
+        Ok(())
+    }
+
+    /// Writes a batch and syncs it. After an error nothing of it will ever be read, except by whoever
+    /// starts after a crash that comes before the next segment: the caller may then see what it was
+    /// told was refused.
+    pub(super) fn write(&mut self, batch: &mut Batch) -> io::Result<Position> {
+        let active = self.active.as_mut().ok_or_else(|| io::Error::other("the log has no open segment"))?;
+        let start = Position { seq: active.seq, offset: active.position };
+        let outcome = active
+            .handle
+            .write_at(batch.stamp(active.salt), start.offset)
+            .and_then(|()| active.handle.sync());
+        match outcome {
+            Ok(()) => {
+                active.position += batch.size();
+                Ok(start)
+            }
+            Err(error) => {
+                self.condemn();
+                Err(error)
+            }
+        }
+    }
+
+    /// Writes a batch without sync: markers, which may be lost.
+    pub(super) fn mark(&mut self, batch: &mut Batch) {
+        let Some(active) = self.active.as_mut() else { return };
+        match active.handle.write_at(batch.stamp(active.salt), active.position) {
+            Ok(()) => active.position += batch.size(),
+            Err(error) => {
+                tracing::warn!(%error, seq = active.seq, "failed to mark a commit, beginning a new segment");
+                self.condemn();
+            }
+        }
+    }
+
+    /// Octets behind which nothing counts are cut off, which also gives back what was reserved.
+    pub(super) fn seal(&mut self) {
+        if let Some(active) = self.active.take()
+            && let Err(error) = active.handle.set_size(active.position)
+        {
+            tracing::debug!(%error, seq = active.seq, "failed to cut a full segment");
+        }
+    }
+
+    fn condemn(&mut self) {
+        if let Some(active) = self.active.take() {
+            // The cut in the next header decides; this only makes it likely that it is not needed.
+            let _ = active.handle.set_size(active.position);
+            self.cuts.push((active.seq, active.position));
+        }
+    }
+
+    fn draft(
+        &self,
+        path: &Path,
+        header: &SegmentHeader,
+        first: &mut Batch,
+        limit: u64,
+    ) -> io::Result<Arc<dyn FileHandle>> {
+        let handle = self.files.create(path)?;
+        handle.preallocate(limit)?;
+        handle.write_at(&header.encode()?, 0)?;
+        if first.size() > 0 {
+            handle.write_at(first.stamp(header.salt), START)?;
+        }
+        handle.sync()?;
+        Ok(handle)
+    }
+}
+
+/// The name of a segment.
+pub(super) fn segment_name(seq: u64, extension: &str) -> String {
+    format!("{seq:016}.{extension}")
+}
+
+/// The number in the name of a segment.
+pub(super) fn sequence(name: &str, extension: &str) -> Option<u64> {
+    let (number, rest) = name.split_once('.')?;
+    (rest == extension && number.len() == 16 && number.bytes().all(|byte| byte.is_ascii_digit()))
+        .then(|| number.parse().ok())?
+}
+
+/// The numbers of the segments in a directory, in order.
+pub(super) fn sequences(files: &dyn Files, directory: &Path, extension: &str) -> io::Result<Vec<u64>> {
+    let names = files.list(directory)?;
+    let mut numbers: Vec<u64> = names.iter().filter_map(|name| sequence(name, extension)).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn random_salt() -> io::Result<u64> {
+    let mut random = [0; 8];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(u64::from_le_bytes(random).max(1))
+}

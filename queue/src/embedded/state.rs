@@ -1,0 +1,308 @@
+//! What the consumer knows: every message that has not left, where its octets are, what was decided.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use envelope::{Envelope, MessageId, Recipient, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::record::{Batch, Kind, Payload, encode};
+use super::scan::{Segment, Sighting};
+use super::segment::START;
+use crate::Lane;
+use crate::schedule::{Arrival, Schedule, Slot, now};
+
+/// How many ids one record of a snapshot names.
+const DONE_CHUNK: usize = 1000;
+
+/// A segment of a writer's log.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SegmentKey {
+    pub(super) writer: Arc<str>,
+    pub(super) seq: u64,
+}
+
+/// Where a queued message is.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    pub(super) segment: SegmentKey,
+    pub(super) offset: u64,
+    pub(super) size: u32,
+    pub(super) spooled: bool,
+    /// Segments with further copies: the id was published more than once.
+    copies: Vec<SegmentKey>,
+    /// Who still waits, when it is not everybody.
+    pub(super) recipients: Option<Vec<Recipient>>,
+    pub(super) last_error: String,
+    /// There is a decision to remember.
+    decided: bool,
+    pub(super) cached: Option<Arc<Cached>>,
+}
+
+/// A message that was published a moment ago, kept in memory.
+#[derive(Debug)]
+pub(super) struct Cached {
+    pub(super) envelope: Envelope,
+    pub(super) body: Bytes,
+    /// What it counts for.
+    pub(super) size: u64,
+}
+
+/// A decision that leaves the message queued.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    pub(super) lane: Lane,
+    pub(super) due: Timestamp,
+    pub(super) attempts: u32,
+    pub(super) recipients: Option<Vec<Recipient>>,
+    pub(super) error: String,
+}
+
+/// What was decided about a message.
+#[derive(Debug, Clone)]
+pub(super) enum Decision {
+    Done,
+    Waiting(Waiting),
+}
+
+/// What is known of a segment.
+#[derive(Debug)]
+pub(super) struct SegmentState {
+    pub(super) segment: Segment,
+    ids: Vec<MessageId>,
+    /// Messages that are to be read from here.
+    live: u64,
+    /// How far it has been read.
+    pub(super) offset: u64,
+    /// Read to its end.
+    pub(super) ended: bool,
+}
+
+/// Everything that is known.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) directory: PathBuf,
+    pub(super) schedule: Schedule<Place>,
+    pub(super) segments: BTreeMap<SegmentKey, SegmentState>,
+    /// Messages that have left, and in how many places they still are on disk.
+    done: HashMap<MessageId, u32>,
+    /// Decisions about messages that have not been found yet.
+    ahead: HashMap<MessageId, Decision>,
+    pub(super) cached_bytes: u64,
+    pub(super) cached_bytes_max: u64,
+}
+
+impl State {
+    pub(super) fn new(directory: PathBuf, cached_bytes_max: u64) -> Self {
+        Self {
+            directory,
+            schedule: Schedule::new(),
+            segments: BTreeMap::new(),
+            done: HashMap::new(),
+            ahead: HashMap::new(),
+            cached_bytes: 0,
+            cached_bytes_max,
+        }
+    }
+
+    /// Takes a decision from an earlier log; the last one about a message holds.
+    pub(super) fn replay(&mut self, id: MessageId, decision: Decision) {
+        self.ahead.insert(id, decision);
+    }
+
+    /// All logs have been read: what was decided about messages that are nowhere is forgotten.
+    pub(super) fn forget_unseen(&mut self) {
+        self.ahead = HashMap::new();
+    }
+
+    /// Takes a message that was found in a segment. Returns a body file that nobody needs any more.
+    pub(super) fn arrive(
+        &mut self,
+        key: &SegmentKey,
+        found: &Sighting,
+        cached: Option<Cached>,
+    ) -> Option<PathBuf> {
+        let id = found.header.id;
+        let spooled = found.header.kind == Kind::Spooled;
+        let own = spooled.then(|| spool_path(&self.directory, &key.writer, id));
+        let segment = self.segments.get_mut(key)?;
+        segment.ids.push(id);
+        if let Some(copies) = self.done.get_mut(&id) {
+            *copies += 1;
+            return own;
+        }
+        let waiting = match self.ahead.remove(&id) {
+            Some(Decision::Done) => {
+                self.done.insert(id, 1);
+                return own;
+            }
+            Some(Decision::Waiting(waiting)) => Some(waiting),
+            None => None,
+        };
+        segment.live += 1;
+        if self.schedule.slot(id).is_some() {
+            return self.another_copy(key, found);
+        }
+        let cached =
+            cached.filter(|cached| self.cached_bytes + cached.size <= self.cached_bytes_max).map(Arc::new);
+        self.cached_bytes += cached.as_ref().map_or(0, |cached| cached.size);
+        let decided = waiting.is_some();
+        let waiting = waiting.unwrap_or_else(|| Waiting {
+            lane: found.header.lane,
+            due: found.received_at.min(now()),
+            attempts: 0,
+            recipients: None,
+            error: String::new(),
+        });
+        let payload = Place {
+            segment: key.clone(),
+            offset: found.offset,
+            size: found.header.size,
+            spooled,
+            copies: Vec::new(),
+            recipients: waiting.recipients,
+            last_error: waiting.error,
+            decided,
+            cached,
+        };
+        let Waiting { lane, due, attempts, .. } = waiting;
+        self.schedule.insert(id, Arrival { lane, due, attempts, received_at: found.received_at, payload });
+        None
+    }
+
+    /// The same id again: the last copy is the one to read, so that the segments before it can go.
+    fn another_copy(&mut self, key: &SegmentKey, found: &Sighting) -> Option<PathBuf> {
+        let id = found.header.id;
+        let spooled = found.header.kind == Kind::Spooled;
+        let place = self.schedule.slot_mut(id)?;
+        let old = place.spooled.then(|| spool_path(&self.directory, &place.segment.writer, id));
+        let new = spooled.then(|| spool_path(&self.directory, &key.writer, id));
+        let former = std::mem::replace(&mut place.segment, key.clone());
+        (place.offset, place.size, place.spooled) = (found.offset, found.header.size, spooled);
+        if let Some(segment) = self.segments.get_mut(&former) {
+            segment.live = segment.live.saturating_sub(1);
+        }
+        place.copies.push(former);
+        old.filter(|old| Some(old) != new.as_ref())
+    }
+
+    /// The message has left. Returns its body file, which nobody needs any more.
+    pub(super) fn finish(&mut self, id: MessageId) -> Option<PathBuf> {
+        let place = self.schedule.remove(id)?.payload;
+        self.cached_bytes -= place.cached.as_ref().map_or(0, |cached| cached.size);
+        if let Some(segment) = self.segments.get_mut(&place.segment) {
+            segment.live = segment.live.saturating_sub(1);
+        }
+        self.done.insert(id, 1 + place.copies.len() as u32);
+        place.spooled.then(|| spool_path(&self.directory, &place.segment.writer, id))
+    }
+
+    /// The message waits.
+    pub(super) fn defer(&mut self, id: MessageId, waiting: Waiting) {
+        self.schedule.change(id, |slot| {
+            (slot.lane, slot.due, slot.attempts) = (waiting.lane, waiting.due, waiting.attempts);
+            slot.payload.recipients = waiting.recipients;
+            slot.payload.last_error = waiting.error;
+            slot.payload.decided = true;
+        });
+    }
+
+    /// Whoever leases it has the octets now.
+    pub(super) fn uncache(&mut self, id: MessageId) -> Option<Arc<Cached>> {
+        let cached = self.schedule.slot_mut(id)?.cached.take()?;
+        self.cached_bytes -= cached.size;
+        Some(cached)
+    }
+
+    /// A segment that is about to be read.
+    pub(super) fn open_segment(&mut self, key: &SegmentKey, segment: Segment) {
+        let state = SegmentState { segment, ids: Vec::new(), live: 0, offset: START, ended: false };
+        self.segments.entry(key.clone()).or_insert(state);
+    }
+
+    /// Segments of which nothing is needed any more.
+    pub(super) fn spent(&self) -> Vec<SegmentKey> {
+        self.segments
+            .iter()
+            .filter(|(_, segment)| segment.ended && segment.live == 0)
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// The segment is gone from the disk for good: so may be what is remembered of its messages.
+    pub(super) fn close_segment(&mut self, key: &SegmentKey) {
+        let Some(segment) = self.segments.remove(key) else { return };
+        for id in segment.ids {
+            if let Some(copies) = self.done.get_mut(&id) {
+                *copies = copies.saturating_sub(1);
+                if *copies == 0 {
+                    self.done.remove(&id);
+                }
+            } else if let Some(place) = self.schedule.slot_mut(id)
+                && let Some(index) = place.copies.iter().position(|copy| copy == key)
+            {
+                place.copies.swap_remove(index);
+            }
+        }
+    }
+
+    /// All that is needed to read a message without holding the state.
+    pub(super) fn located(
+        &self,
+        id: MessageId,
+        slot: &Slot<Place>,
+    ) -> (MessageId, Option<Segment>, Slot<Place>) {
+        let segment = self.segments.get(&slot.payload.segment).map(|state| state.segment.clone());
+        (id, segment, slot.clone())
+    }
+
+    /// Whether segments of this writer are known.
+    pub(super) fn has_segments_of(&self, writer: &str) -> bool {
+        self.segments.keys().any(|key| &*key.writer == writer)
+    }
+
+    /// Every decision that still matters, for the beginning of a new log.
+    pub(super) fn snapshot(&self) -> Batch {
+        let mut batch = Batch::default();
+        let ahead = self.ahead.iter().filter(|(_, decision)| matches!(decision, Decision::Done));
+        let done: Vec<MessageId> = self.done.keys().chain(ahead.map(|(id, _)| id)).copied().collect();
+        for chunk in done.chunks(DONE_CHUNK) {
+            batch.extend(encode_done(chunk));
+        }
+        for (id, decision) in &self.ahead {
+            if let Decision::Waiting(waiting) = decision {
+                batch.extend(encode_waiting(*id, waiting));
+            }
+        }
+        for (id, slot) in self.schedule.by_age(None).filter(|(_, slot)| slot.payload.decided) {
+            let waiting = Waiting {
+                lane: slot.lane,
+                due: slot.due,
+                attempts: slot.attempts,
+                recipients: slot.payload.recipients.clone(),
+                error: slot.payload.last_error.clone(),
+            };
+            batch.extend(encode_waiting(id, &waiting));
+        }
+        batch
+    }
+}
+
+/// Where the body of a message is when it is in a file of its own.
+pub(super) fn spool_path(directory: &Path, writer: &str, id: MessageId) -> PathBuf {
+    directory.join("spool").join(writer).join(format!("{id}.body"))
+}
+
+/// A record that says which messages have left.
+pub(super) fn encode_done(ids: &[MessageId]) -> Option<Vec<u8>> {
+    let octets: Vec<u8> = ids.iter().flat_map(|id| id.to_bytes()).collect();
+    encode(Kind::Done, Lane::Local, MessageId::from_bytes([0; 16]), &[], Payload::Here(&octets))
+}
+
+/// A record that says how a message waits.
+pub(super) fn encode_waiting(id: MessageId, waiting: &Waiting) -> Option<Vec<u8>> {
+    let json = serde_json::to_vec(waiting).ok()?;
+    encode(Kind::Waiting, waiting.lane, id, &json, Payload::Here(&[]))
+}

@@ -1,0 +1,135 @@
+//! What operators see of the queue.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
+};
+
+use crate::{LaneStats, schedule::now};
+
+/// The queue's metrics of this process.
+#[derive(Debug, Clone)]
+pub(crate) struct Metrics {
+    pub(crate) published: IntCounter,
+    pub(crate) refused: IntCounterVec,
+    pub(crate) settled: IntCounterVec,
+    pub(crate) damaged: IntCounter,
+    pub(crate) unreadable: IntCounter,
+    pub(crate) condemned: IntCounter,
+    pub(crate) batch_messages: Histogram,
+    pub(crate) sync_seconds: Histogram,
+    pub(crate) used_bytes: IntGauge,
+    pub(crate) limit_bytes: IntGauge,
+    pub(crate) waiting_publishers: IntGauge,
+    pub(crate) waiting_publishers_limit: IntGauge,
+    pub(crate) cached_bytes: IntGauge,
+    pub(crate) cached_limit_bytes: IntGauge,
+    messages: IntGaugeVec,
+    oldest: IntGaugeVec,
+}
+
+impl Metrics {
+    /// Makes them and registers them; one that is already there (two queues in one process) counts unseen.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            published: IntCounter::new("sluice_queue_published_total", "Messages made durable.")?,
+            refused: IntCounterVec::new(
+                Opts::new("sluice_queue_refused_total", "Messages not taken, by reason: full, store."),
+                &["reason"],
+            )?,
+            settled: IntCounterVec::new(
+                Opts::new("sluice_queue_settled_total", "Decisions made durable: ack, retry, dead."),
+                &["outcome"],
+            )?,
+            damaged: IntCounter::new(
+                "sluice_queue_damaged_total",
+                "Gaps in the log that could not be read: damage, or what a crash left half-written.",
+            )?,
+            unreadable: IntCounter::new(
+                "sluice_queue_unreadable_total",
+                "Messages that could not be read when a worker wanted them.",
+            )?,
+            condemned: IntCounter::new(
+                "sluice_queue_condemned_total",
+                "Segments given up since a write or sync failed.",
+            )?,
+            batch_messages: Histogram::with_opts(
+                HistogramOpts::new("sluice_queue_batch_messages", "Messages made durable by one sync.")
+                    .buckets(exponential_buckets(1.0, 2.0, 11)?),
+            )?,
+            sync_seconds: Histogram::with_opts(
+                HistogramOpts::new("sluice_queue_sync_seconds", "Time of one write and sync.")
+                    .buckets(exponential_buckets(0.000_1, 2.0, 16)?),
+            )?,
+            used_bytes: IntGauge::new("sluice_queue_used_bytes", "Size of the queue's directory.")?,
+            limit_bytes: IntGauge::new("sluice_queue_limit_bytes", "Size at which messages are refused.")?,
+            waiting_publishers: IntGauge::new(
+                "sluice_queue_waiting_publishers",
+                "Publishers that wait for a sync.",
+            )?,
+            waiting_publishers_limit: IntGauge::new(
+                "sluice_queue_waiting_publishers_limit",
+                "Publishers that may wait for a sync.",
+            )?,
+            cached_bytes: IntGauge::new("sluice_queue_cached_bytes", "Messages kept in memory.")?,
+            cached_limit_bytes: IntGauge::new(
+                "sluice_queue_cached_limit_bytes",
+                "Messages that may be kept in memory.",
+            )?,
+            messages: IntGaugeVec::new(
+                Opts::new("sluice_queue_messages", "Queued messages by lane and state."),
+                &["lane", "state"],
+            )?,
+            oldest: IntGaugeVec::new(
+                Opts::new("sluice_queue_oldest_seconds", "Age of the oldest message of a lane."),
+                &["lane"],
+            )?,
+        };
+        metrics.register(registry)?;
+        Ok(metrics)
+    }
+
+    /// Shows the counts of the lanes.
+    pub(crate) fn show(&self, stats: &[LaneStats]) {
+        let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+        for stats in stats {
+            let lane = stats.lane.to_string();
+            for (state, count) in
+                [("ready", stats.ready), ("leased", stats.leased), ("deferred", stats.deferred)]
+            {
+                self.messages.with_label_values(&[&lane, state]).set(signed(count));
+            }
+            let age = stats.oldest.map_or(0, |oldest| now().since(oldest).as_secs());
+            self.oldest.with_label_values(&[&lane]).set(signed(age));
+        }
+    }
+
+    fn register(&self, registry: &Registry) -> Result<(), prometheus::Error> {
+        let all: [Box<dyn Collector>; 16] = [
+            Box::new(self.published.clone()),
+            Box::new(self.refused.clone()),
+            Box::new(self.settled.clone()),
+            Box::new(self.damaged.clone()),
+            Box::new(self.unreadable.clone()),
+            Box::new(self.condemned.clone()),
+            Box::new(self.batch_messages.clone()),
+            Box::new(self.sync_seconds.clone()),
+            Box::new(self.used_bytes.clone()),
+            Box::new(self.limit_bytes.clone()),
+            Box::new(self.waiting_publishers.clone()),
+            Box::new(self.waiting_publishers_limit.clone()),
+            Box::new(self.cached_bytes.clone()),
+            Box::new(self.cached_limit_bytes.clone()),
+            Box::new(self.messages.clone()),
+            Box::new(self.oldest.clone()),
+        ];
+        for collector in all {
+            match registry.register(collector) {
+                Err(prometheus::Error::AlreadyReg) => {}
+                other => other?,
+            }
+        }
+        Ok(())
+    }
+}
