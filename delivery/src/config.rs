@@ -1,0 +1,111 @@
+//! What an operator says about delivery.
+
+use std::time::Duration;
+
+use envelope::MessageId;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::{ByteSize, Span};
+
+/// How messages are delivered, retried and given up.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// How many messages are worked on at once.
+    pub concurrency: u16,
+    /// How long the directory may take to answer; later counts as unavailable.
+    pub directory_max: Span,
+    /// How many aliases may lead to each other; more count as a loop.
+    pub expansion_depth_max: u16,
+    /// How many addresses the aliases of one message may lead to.
+    pub expansion_addresses_max: u32,
+    /// How long a recipient is retried; then the sender gets a report.
+    pub age_max: Span,
+    /// How many panics one message may cause before it is put aside for an operator.
+    pub panics_before_dead: u16,
+    /// How long to wait before taking the next message when the queue fails.
+    pub queue_pause: Span,
+    /// How much of the message's header a report carries.
+    pub report_header_max: ByteSize,
+    /// The waits between tries; the last one repeats.
+    pub retry_after: Vec<Span>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            concurrency: 64,
+            directory_max: Span::secs(30),
+            expansion_depth_max: 10,
+            expansion_addresses_max: 1000,
+            age_max: Span::hours(5 * 24),
+            panics_before_dead: 5,
+            queue_pause: Span::secs(1),
+            report_header_max: ByteSize::kib(16),
+            retry_after: vec![
+                Span::secs(10),
+                Span::mins(1),
+                Span::mins(5),
+                Span::mins(15),
+                Span::hours(1),
+                Span::hours(4),
+            ],
+        }
+    }
+}
+
+impl Config {
+    /// What is wrong: key path and problem.
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut check = |right: bool, key: &str, problem: &str| {
+            if !right {
+                faults.push((key.to_owned(), problem.to_owned()));
+            }
+        };
+        check(self.concurrency > 0, "concurrency", "at least 1");
+        check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");
+        check(self.expansion_depth_max > 0, "expansion_depth_max", "at least 1");
+        check(self.expansion_addresses_max > 0, "expansion_addresses_max", "at least 1");
+        check(self.panics_before_dead > 0, "panics_before_dead", "at least 1");
+        check(self.queue_pause >= Span::millis(10), "queue_pause", "at least 10ms");
+        check(self.report_header_max <= ByteSize::mib(1), "report_header_max", "at most 1 MiB");
+        check(!self.retry_after.is_empty(), "retry_after", "at least one wait");
+        let short = self.retry_after.iter().any(|wait| *wait < Span::millis(100));
+        check(!short, "retry_after", "a wait of less than 100ms would only heat the disk");
+        faults
+    }
+
+    /// The wait after `attempts` earlier tries, up to an eighth longer, so that what failed together is not tried together again.
+    pub(crate) fn wait(&self, attempts: u32, id: MessageId) -> Duration {
+        let rung = usize::try_from(attempts).unwrap_or(usize::MAX);
+        let wait = self.retry_after.get(rung).or(self.retry_after.last());
+        let wait = wait.map_or(Duration::from_secs(60), |wait| wait.as_duration());
+        let [.., spread] = id.to_bytes();
+        wait + wait * u32::from(spread) / 2048
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn climbs_the_ladder_and_stays_on_top() {
+        let config = Config::default();
+        assert!(config.faults().is_empty());
+        let id = MessageId::new(0, [0; 10]);
+        let waits: Vec<u64> =
+            [0, 1, 5, 6, u32::MAX].iter().map(|attempts| config.wait(*attempts, id).as_secs()).collect();
+        assert_eq!(waits, [10, 60, 14_400, 14_400, 14_400]);
+        let spread = config.wait(1, MessageId::new(0, [255; 10]));
+        assert!(spread > Duration::from_secs(60) && spread < Duration::from_secs(68), "{spread:?}");
+    }
+
+    #[test]
+    fn finds_what_makes_no_sense() {
+        let config = Config { concurrency: 0, retry_after: Vec::new(), ..Config::default() };
+        let keys: Vec<_> = config.faults().into_iter().map(|(key, _)| key).collect();
+        assert_eq!(keys, ["concurrency", "retry_after"]);
+    }
+}

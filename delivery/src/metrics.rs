@@ -1,0 +1,102 @@
+//! What delivery counts.
+
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// What became of a recipient, as a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Bounced,
+    Deferred,
+    Delivered,
+    Discarded,
+    Merged,
+}
+
+impl Outcome {
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Bounced => "bounced",
+            Self::Deferred => "deferred",
+            Self::Delivered => "delivered",
+            Self::Discarded => "discarded",
+            Self::Merged => "merged",
+        }
+    }
+}
+
+pub(crate) struct Metrics {
+    recipients: IntCounterVec,
+    latency: Histogram,
+    pub(crate) dead: IntCounter,
+    pub(crate) duplicates: IntCounter,
+    pub(crate) expansions: IntCounter,
+    pub(crate) in_flight: IntGauge,
+    pub(crate) in_flight_limit: IntGauge,
+    pub(crate) panics: IntCounter,
+    pub(crate) queue_errors: IntCounter,
+    pub(crate) reports: IntCounter,
+}
+
+impl Metrics {
+    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let recipients = IntCounterVec::new(
+            Opts::new("sluice_delivery_recipients_total", "Recipients by what became of them."),
+            &["outcome"],
+        )?;
+        let latency = Histogram::with_opts(
+            HistogramOpts::new("sluice_delivery_latency_seconds", "From accepted to delivered, a recipient.")
+                .buckets(vec![
+                    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0, 3600.0,
+                ]),
+        )?;
+        let counter = |name: &str, help: &str| -> Result<IntCounter, prometheus::Error> {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok(counter)
+        };
+        let gauge = |name: &str, help: &str| -> Result<IntGauge, prometheus::Error> {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok(gauge)
+        };
+        registry.register(Box::new(recipients.clone()))?;
+        registry.register(Box::new(latency.clone()))?;
+        let outcomes =
+            [Outcome::Bounced, Outcome::Deferred, Outcome::Delivered, Outcome::Discarded, Outcome::Merged];
+        for outcome in outcomes {
+            recipients.with_label_values(&[outcome.label()]);
+        }
+        Ok(Self {
+            recipients,
+            latency,
+            dead: counter("sluice_delivery_dead_total", "Messages put aside for an operator.")?,
+            duplicates: counter(
+                "sluice_delivery_duplicates_total",
+                "Deliveries again, after a crash or a lost ack, that the store recognised.",
+            )?,
+            expansions: counter("sluice_delivery_expansions_total", "Aliases expanded.")?,
+            in_flight: gauge("sluice_delivery_in_flight", "Messages being worked on.")?,
+            in_flight_limit: gauge(
+                "sluice_delivery_in_flight_limit",
+                "Messages that may be worked on at once.",
+            )?,
+            panics: counter("sluice_delivery_panics_total", "Tries of a message that ended in a panic.")?,
+            queue_errors: counter(
+                "sluice_delivery_queue_errors_total",
+                "Leases and settlements that failed.",
+            )?,
+            reports: counter("sluice_delivery_reports_total", "Reports of failure sent to senders.")?,
+        })
+    }
+
+    pub(crate) fn count(&self, outcome: Outcome) {
+        self.recipients.with_label_values(&[outcome.label()]).inc();
+    }
+
+    pub(crate) fn delivered(&self, latency: Duration) {
+        self.count(Outcome::Delivered);
+        self.latency.observe(latency.as_secs_f64());
+    }
+}

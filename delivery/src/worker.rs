@@ -1,0 +1,146 @@
+//! Takes messages, one task a slot, and settles them.
+
+mod expand;
+mod mailbox;
+mod message;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use envelope::MessageId;
+use queue::{Lane, Lease, QueueError, Settlement};
+use runtime::Drain;
+use tracing::{Instrument as _, error, info, info_span, warn};
+
+use crate::Deps;
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// Messages whose panics are remembered.
+const PANICS_REMEMBERED_MAX: usize = 1024;
+
+/// What every slot shares.
+pub(crate) struct Worker {
+    pub(crate) config: Config,
+    pub(crate) deps: Deps,
+    pub(crate) metrics: Metrics,
+    panics: Mutex<HashMap<MessageId, u16>>,
+}
+
+impl Worker {
+    pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics) -> Self {
+        metrics.in_flight_limit.set(i64::from(config.concurrency));
+        Self { config, deps, metrics, panics: Mutex::new(HashMap::new()) }
+    }
+
+    /// How often this message has caused a panic, this one included.
+    fn panicked(&self, id: MessageId) -> u16 {
+        self.metrics.panics.inc();
+        let mut panics = self.panics.lock().unwrap_or_else(PoisonError::into_inner);
+        if panics.len() >= PANICS_REMEMBERED_MAX && !panics.contains_key(&id) {
+            panics.clear();
+        }
+        let count = panics.entry(id).or_insert(0);
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    fn forget(&self, id: MessageId) {
+        self.panics.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+}
+
+/// Runs every slot until the drain is asked for and what they hold is settled.
+pub(crate) async fn run(worker: Arc<Worker>, drain: Drain) {
+    let slots: Vec<_> = (0..worker.config.concurrency)
+        .map(|_| drain.spawn(slot(Arc::clone(&worker), drain.clone())))
+        .collect();
+    for slot in slots {
+        if let Err(error) = slot.await {
+            error!(%error, "a slot of delivery ended unexpectedly");
+        }
+    }
+}
+
+async fn slot(worker: Arc<Worker>, drain: Drain) {
+    loop {
+        let leased = tokio::select! {
+            biased;
+            () = drain.requested() => return,
+            leased = worker.deps.queue.lease(Lane::Local) => leased,
+        };
+        match leased {
+            Ok(lease) => {
+                let span = info_span!("msg", id = %lease.envelope.id);
+                handle(&worker, lease).instrument(span).await;
+            }
+            Err(QueueError::Closing) => return,
+            Err(error) => {
+                worker.metrics.queue_errors.inc();
+                warn!(%error, "taking a message failed");
+                let pause = tokio::time::sleep(worker.config.queue_pause.as_duration());
+                tokio::select! {
+                    () = drain.requested() => return,
+                    () = pause => {}
+                }
+            }
+        }
+    }
+}
+
+async fn handle(worker: &Arc<Worker>, lease: Lease) {
+    worker.metrics.in_flight.inc();
+    let id = lease.envelope.id;
+    let settlement = decide(worker, &lease).await;
+    if let Settlement::Dead { reason } = &settlement {
+        worker.metrics.dead.inc();
+        info!(target: "sluice::message", %id, event = "dead", reason, "put aside for an operator");
+    }
+    let settled = match settlement {
+        Settlement::Ack => lease.ack().await,
+        Settlement::Dead { reason } => lease.dead(reason).await,
+        Settlement::Retry { after, recipients, reason } => lease.retry(after, recipients, reason).await,
+    };
+    if let Err(error) = settled {
+        // The message comes again, and the store knows what it has.
+        worker.metrics.queue_errors.inc();
+        warn!(%id, %error, "settling a message failed");
+    }
+    worker.metrics.in_flight.dec();
+}
+
+/// The try runs as a task of its own, so that a panic ends the try and not the slot.
+async fn decide(worker: &Arc<Worker>, lease: &Lease) -> Settlement {
+    let (envelope, body, attempts) = (lease.envelope.clone(), lease.body.clone(), lease.attempts);
+    let id = envelope.id;
+    let attempt = {
+        let worker = Arc::clone(worker);
+        async move { message::attempt(&worker, &envelope, &body, attempts).await }
+    };
+    let (settlement, panicked) = match tokio::spawn(attempt.in_current_span()).await {
+        Ok(decision) => (decision.settlement, decision.panicked),
+        Err(_) => {
+            let retry = Settlement::Retry {
+                after: worker.config.wait(attempts, id),
+                recipients: lease.envelope.recipients.clone(),
+                reason: "the try ended in a panic".to_owned(),
+            };
+            (retry, true)
+        }
+    };
+    if !panicked {
+        worker.forget(id);
+        return settlement;
+    }
+    let count = worker.panicked(id);
+    if count < worker.config.panics_before_dead {
+        return settlement;
+    }
+    worker.forget(id);
+    Settlement::Dead { reason: format!("{count} tries ended in a panic") }
+}
+
+#[cfg(test)]
+pub(crate) mod fakes;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,86 @@
+use super::*;
+use crate::worker::fakes::{Fake, envelope};
+
+/// What each recipient leads to: `=account`, `=account+tag`, `!code address`, `?address` deferred, `~address` merged.
+async fn check(directory: &Fake, config: &Config, recipients: &[&str], expected: &[&str]) {
+    let expansion = expand(directory, config, &envelope(1, "s@example.test", recipients)).await;
+    let mut found = Vec::new();
+    for target in expansion.targets {
+        let tag = target.tag.map(|tag| format!("+{tag}")).unwrap_or_default();
+        found.push(format!("={}{tag}", target.account.address().local_part()));
+    }
+    let from = |recipient: &Recipient| recipient.address.local_part().to_string();
+    found.extend(expansion.failed.iter().map(|f| format!("!{} {}", f.failure.code, from(&f.recipient))));
+    found.extend(expansion.deferred.iter().map(|d| format!("?{}", from(&d.recipient))));
+    found.extend(expansion.merged.iter().map(|r| format!("~{}", from(r))));
+    assert_eq!(found, expected, "{recipients:?}");
+}
+
+#[tokio::test]
+async fn follows_aliases_to_mailboxes() {
+    let directory = Fake::new(&[
+        ("ann", "=ann"),
+        ("bob", "=bob"),
+        ("bob+news", "=bob+news"),
+        ("team", "ann bob"),
+        ("all", "team bob carol"),
+        ("robert", "bob"),
+        ("carol", "=carol"),
+        ("self", "self ann"),
+        ("ping", "pong"),
+        ("pong", "ping"),
+        ("nobody", ""),
+        ("gone", "missing ann"),
+        ("away", "someone@elsewhere.test ann"),
+        ("down", "?"),
+        ("half", "down ann"),
+    ]);
+    let config = Config::default();
+    for (recipients, expected) in [
+        (&["ann"][..], &["=ann"][..]),
+        (&["bob+news"], &["=bob+news"]),
+        (&["ann", "ANN"], &["=ann", "~ANN"]),
+        (&["bob", "bob+news"], &["=bob", "~bob+news"]),
+        (&["robert", "bob"], &["=bob", "~bob"]),
+        (&["team"], &["=ann", "=bob"]),
+        (&["all"], &["=bob", "=carol", "=ann", "~bob"]),
+        (&["team", "ann", "all"], &["=ann", "=bob", "=carol", "~ann", "~team", "~bob"]),
+        (&["self"], &["=ann", "!5.4.6 self"]),
+        (&["ping"], &["!5.4.6 ping"]),
+        (&["nobody"], &["!5.2.4 nobody"]),
+        (&["missing"], &["!5.1.1 missing"]),
+        (&["gone"], &["=ann", "!5.1.1 missing"]),
+        (&["away"], &["=ann", "!5.4.4 someone"]),
+        (&["half"], &["=ann", "?down"]),
+    ] {
+        check(&directory, &config, recipients, expected).await;
+    }
+}
+
+#[tokio::test]
+async fn stops_at_its_limits() {
+    let chain = [("a", "b"), ("b", "c"), ("c", "d"), ("d", "=d"), ("many", "a b c")];
+    let directory = Fake::new(&chain);
+    for (depth, expected) in [(2, "!5.4.6 d"), (3, "=d"), (4, "=d")] {
+        let config = Config { expansion_depth_max: depth, ..Config::default() };
+        check(&directory, &config, &["a"], &[expected]).await;
+    }
+    for (addresses, expected) in [(2, "!5.2.4 c"), (3, "=d"), (4, "=d")] {
+        let config = Config { expansion_addresses_max: addresses, ..Config::default() };
+        check(&directory, &config, &["a"], &[expected]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_that_does_not_answer_is_unavailable() {
+    check(&Fake::new(&[("ann", "…")]), &Config::default(), &["ann"], &["?ann"]).await;
+}
+
+#[tokio::test]
+async fn remembers_where_a_recipient_comes_from() {
+    let directory = Fake::new(&[("a", "b"), ("b", "c"), ("c", "=c")]);
+    let expansion = expand(&directory, &Config::default(), &envelope(1, "", &["a"])).await;
+    let from: Vec<_> = expansion.targets[0].recipient.expanded_from.iter().map(ToString::to_string).collect();
+    assert_eq!(from, ["a@example.test", "b@example.test"]);
+    assert_eq!(expansion.aliases, 2);
+}
