@@ -142,3 +142,65 @@ impl fmt::Display for DateTime {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn days_of_the_calendar() {
+        for (year, month, day, good) in [
+            (2000, 2, 29, true),
+            (1900, 2, 29, false),
+            (2024, 2, 29, true),
+            (2023, 2, 29, false),
+            (2023, 4, 31, false),
+            (2023, 12, 31, true),
+            (2023, 13, 1, false),
+            (2023, 0, 1, false),
+            (2023, 1, 0, false),
+            (0, 1, 1, false),
+            (1, 1, 1, true),
+            (9999, 12, 31, true),
+            (10000, 1, 1, false),
+        ] {
+            assert_eq!(Date::new(year, month, day).is_some(), good, "{year}-{month}-{day}");
+        }
+        let day = |year, month, day| Date::new(year, month, day).unwrap();
+        assert_eq!(day(1970, 1, 1).unix_days(), 0);
+        assert_eq!(day(1969, 12, 31).unix_days(), -1);
+        assert_eq!(day(2000, 3, 1).unix_days(), 11_017);
+        assert_eq!(Date::from_unix_days(i64::MIN), day(1, 1, 1));
+        assert_eq!(Date::from_unix_days(i64::MAX), day(9999, 12, 31));
+        assert_eq!(day(1994, 2, 1).to_string(), "1-Feb-1994");
+    }
+
+    #[test]
+    fn moments() {
+        let date_time =
+            DateTime::new(Date::new(1996, 7, 17).unwrap(), 2 * 3600 + 44 * 60 + 25, -420).unwrap();
+        assert_eq!(date_time.to_string(), "17-Jul-1996 02:44:25 -0700"); // RFC 3501 §7.4.2
+        assert_eq!(date_time.unix_seconds(), 837_596_665);
+        assert_eq!(DateTime::from_unix_seconds(837_596_665).to_string(), "17-Jul-1996 09:44:25 +0000");
+        assert_eq!(DateTime::from_unix_seconds(-1).to_string(), "31-Dec-1969 23:59:59 +0000");
+        assert_eq!(DateTime::from_unix_seconds(0).to_string(), " 1-Jan-1970 00:00:00 +0000");
+        let leap = DateTime::new(Date::new(2016, 12, 31).unwrap(), 86_400, 0).unwrap();
+        assert_eq!(leap.unix_seconds(), Date::new(2017, 1, 1).unwrap().unix_days() * 86_400);
+    }
+
+    proptest! {
+        #[test]
+        fn days_round_trip(days in -719_162i64..=2_932_896) {
+            let date = Date::from_unix_days(days);
+            prop_assert_eq!(date.unix_days(), days);
+            prop_assert_eq!(Date::new(date.year(), date.month(), date.day()), Some(date));
+        }
+
+        #[test]
+        fn seconds_round_trip(seconds in -62_135_596_800i64..=253_402_300_799) {
+            prop_assert_eq!(DateTime::from_unix_seconds(seconds).unix_seconds(), seconds);
+        }
+    }
+}

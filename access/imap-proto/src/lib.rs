@@ -16,6 +16,7 @@
 //! panics, recurses on the peer's input, or allocates by a number that the peer wrote.
 
 mod chars;
+pub mod client;
 mod command;
 mod date;
 mod error;

@@ -160,3 +160,92 @@ impl fmt::Display for SequenceSet {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn end(n: u32) -> SequenceNumber {
+        NonZeroU32::new(n).map_or(SequenceNumber::Largest, SequenceNumber::Number)
+    }
+
+    /// 0 is `*`.
+    fn set(ranges: &[(u32, u32)]) -> Option<SequenceSet> {
+        SequenceSet::new(ranges.iter().map(|(a, b)| (end(*a), end(*b))))
+    }
+
+    #[test]
+    fn normalised() {
+        let check = |ranges: &[(u32, u32)], expected: &str| {
+            assert_eq!(set(ranges).map(|set| set.to_string()).unwrap_or_default(), expected, "{ranges:?}");
+        };
+        check(&[], "");
+        check(&[(5, 1)], "1:5");
+        check(&[(1, 1), (2, 2), (4, 4)], "1:2,4");
+        check(&[(10, 20), (1, 5), (4, 9)], "1:20");
+        check(&[(0, 0)], "*");
+        check(&[(0, 4), (9, 0)], "4:*");
+        check(&[(1, 2), (3, 0)], "1:*");
+        check(&[(1, 2), (4, 0)], "1:2,4:*");
+        check(&[(1, 20), (4, 0)], "1:*");
+        check(&[(4_294_967_295, 4_294_967_295), (1, 1)], "1,4294967295");
+        check(&[(4_294_967_295, 4_294_967_295), (0, 0)], "*");
+    }
+
+    #[test]
+    fn the_star_is_the_largest_number() {
+        let ranges = |set_of: &[(u32, u32)], largest| {
+            set(set_of)
+                .unwrap()
+                .ranges(largest)
+                .map(|range| (*range.start(), *range.end()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(ranges(&[(0, 0)], 7), [(7, 7)]);
+        assert_eq!(ranges(&[(3, 0)], 7), [(3, 7)]);
+        assert_eq!(ranges(&[(9, 0)], 7), [(7, 7)]); // RFC 3501 §6.4.8: 9:* names the last message
+        assert_eq!(ranges(&[(9, 0)], 0), []);
+        assert_eq!(ranges(&[(1, 2), (9, 0)], 7), [(1, 2), (7, 7)]);
+        assert_eq!(ranges(&[(1, 8), (10, 0)], 7), [(1, 6), (7, 7)]);
+        assert_eq!(ranges(&[(1, 2)], 0), [(1, 2)]);
+        assert_eq!(set(&[(1, 2), (9, 9), (20, 0)]).unwrap().largest_number(), Some(9));
+    }
+
+    #[test]
+    fn from_numbers() {
+        let shown =
+            |numbers: &[u32]| SequenceSet::from_numbers(numbers.iter().copied()).map(|set| set.to_string());
+        assert_eq!(shown(&[]), None);
+        assert_eq!(shown(&[0]), None);
+        assert_eq!(shown(&[1, 2, 3, 7, 9, 8]).as_deref(), Some("1:3,7:9"));
+    }
+
+    proptest! {
+        #[test]
+        fn as_the_plain_definition_says(
+            written in prop::collection::vec((0u32..12, 0u32..12), 1..6), largest in 0u32..14,
+        ) {
+            let set = set(&written).unwrap();
+            let named = |number: u32| written.iter().any(|(a, b)| {
+                let star = *a == 0 || *b == 0;
+                let value = |n: u32| if n == 0 { largest } else { n };
+                let (low, high) = (value(*a).min(value(*b)), value(*a).max(value(*b)));
+                // Behind the largest number nothing is in use.
+                number > 0 && (low..=high).contains(&number) && (!star || (largest > 0 && number <= largest))
+            });
+            for number in 1..=largest {
+                prop_assert_eq!(set.contains(number, largest), named(number), "{} of {}", number, set);
+            }
+            let mut last = 0;
+            for range in set.ranges(largest) {
+                prop_assert!(*range.start() > last && range.start() <= range.end());
+                last = *range.end();
+            }
+            for number in 1..=largest {
+                prop_assert_eq!(set.ranges(largest).any(|range| range.contains(&number)), named(number));
+            }
+        }
+    }
+}

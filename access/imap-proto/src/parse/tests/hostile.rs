@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 use crate::{MessageSet, SearchKey};
 
@@ -88,3 +90,97 @@ fn literals_where_none_belongs() {
         assert!(parse(body).is_err(), "{body:?}: {:?}", parse(body));
     }
 }
+
+proptest! {
+    #[test]
+    fn any_text(words in prop::collection::vec(prop::sample::select(WORDS), 0..30)) {
+        crate::fuzz::fuzz_command(words.concat().as_bytes());
+    }
+
+    #[test]
+    fn any_octets(octets: Vec<u8>) {
+        crate::fuzz::fuzz_command(&octets);
+    }
+
+    /// What a client writes of a set is what the parser reads.
+    #[test]
+    fn sets_round_trip(numbers in prop::collection::vec(1u32..1000, 1..50)) {
+        let set = crate::SequenceSet::from_numbers(numbers).unwrap();
+        prop_assert_eq!(
+            parse(&format!("UID EXPUNGE {set}")),
+            Ok(CommandBody::UidExpunge(MessageSet::Numbers(set)))
+        );
+    }
+
+    /// What a client writes of a mailbox is what the parser reads.
+    #[test]
+    fn mailboxes_round_trip(name in "[^\\x00]{0,20}") {
+        let mut wire = b"DELETE ".to_vec();
+        crate::response::word::mailbox(&name, &mut wire);
+        prop_assert_eq!(parse_with(&LIMITS, &wire), Ok(CommandBody::Delete(Mailbox::from_text(name))));
+    }
+
+    /// The same for the date of APPEND.
+    #[test]
+    fn dates_round_trip(seconds in -62_135_596_800i64..=253_402_300_799) {
+        let date_time = crate::DateTime::from_unix_seconds(seconds);
+        let Ok(CommandBody::Append(append)) = parse(&format!("APPEND x \"{date_time}\" {{1}}\r\nx")) else {
+            panic!("{date_time}")
+        };
+        prop_assert_eq!(append.date_time, Some(date_time));
+    }
+}
+
+const WORDS: &[&str] = &[
+    "a1 ",
+    " ",
+    " ",
+    "(",
+    ")",
+    "\"",
+    "\\",
+    "{1}\r",
+    "\n",
+    "*",
+    "%",
+    "1",
+    ":",
+    ",",
+    "$",
+    ".",
+    "<0.1>",
+    "[",
+    "]",
+    "SEARCH ",
+    "FETCH 1 ",
+    "STORE 1 ",
+    "UID ",
+    "LIST ",
+    "\"\"",
+    "NOT ",
+    "OR ",
+    "ALL",
+    "SEEN",
+    "FLAGS",
+    "\\Seen",
+    "BODY[",
+    "HEADER.FIELDS ",
+    "APPEND x ",
+    "RETURN ",
+    "STATUS ",
+    "1-Jan-2020",
+    "\" 1-Jan-2020 00:00:00 +0000\"",
+    "&AOk-",
+    "CHARSET UTF-8 ",
+    "é",
+    "NIL",
+    "ID ",
+    "LOGIN ",
+    "AUTHENTICATE PLAIN ",
+    "=",
+    "ENABLE ",
+    "CREATE x (USE ",
+    "MODSEQ ",
+    "HEADER ",
+    "KEYWORD ",
+];
