@@ -94,3 +94,8 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         smtp_utf8: false,
     }
 }
+
+/// A mail store below `root`.
+pub(crate) fn store(_root: &std::path::Path) -> store::Store {
+    store::Store
+}
