@@ -1,50 +1,144 @@
-//! The webmail.
+//! Webmail: pages made here on the server, useful without JavaScript.
+//!
+//! ```text
+//!  browser ─HTTP→ guard: origin, deadline, headers → session, token → a page
+//!                                                      │ deps.blocking      │ Submit
+//!                                                      ↓                    ↓
+//!                                                    store            gateway's submission
+//! ```
+//!
+//! Everything a page shows is found by (mailbox, UIDVALIDITY, UID) in the session's own account; there is no id that
+//! names another account's mail. Message HTML is sanitised, then served alone under a policy that allows no script and
+//! no outside request, then shown in a frame without an origin. Forms carry the session's token.
+//!
+//! What it is not: no mail logic of the gateway (mail leaves as any client's does), no state but the table of sessions.
+//!
+//! Failure behaviour: a store that is down gives 503 and "nothing is lost"; a message that can't be sent stays as a
+//! draft; a session that is gone leads to the sign-in page.
+
+mod address;
+mod config;
+mod content;
+mod download;
+mod error;
+mod form;
+mod guard;
+mod html;
+mod link;
+mod metrics;
+mod outgoing;
+mod server;
+mod session;
+mod smtp;
+mod style;
+mod submit;
+mod text;
+mod view;
+mod when;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use runtime::Drain;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use runtime::{ConnectionLimits, Drain, ServerTls};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+pub use config::Config;
+
+use metrics::Metrics;
+use server::{Connection, Serving};
+use session::{SessionLimits, Sessions};
+use submit::{NoSubmit, Submit};
 
 use crate::listen::{addresses, listen};
 use crate::{BindError, Deps};
 
-/// How the webmail is served.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Where HTTP is accepted, such as `127.0.0.1:8080`; nowhere when absent.
-    pub listen: Option<SocketAddr>,
-}
-
-impl Config {
-    /// What is wrong with the values: pairs of key path and problem.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-}
-
-/// The listeners, bound.
+/// The webmail, bound to its addresses.
 pub(crate) struct Web {
-    listen: Option<TcpListener>,
-    _deps: Arc<Deps>,
+    plain: Option<TcpListener>,
+    encrypted: Option<TcpListener>,
+    inner: Inner,
+}
+
+/// What every page may use.
+struct Inner {
+    config: Config,
+    deps: Arc<Deps>,
+    submit: Arc<dyn Submit>,
+    sessions: Sessions,
+    metrics: Metrics,
+    uploads: Arc<Semaphore>,
+    drain: Drain,
+}
+
+type Shared = Arc<Inner>;
+
+impl Inner {
+    /// Whether the browser's side of the connection is encrypted.
+    fn is_secure(&self, connection: Option<&Connection>) -> bool {
+        self.config.behind_tls_proxy || connection.is_some_and(|connection| connection.tls)
+    }
 }
 
 impl Web {
     /// Binds what is configured.
     pub(crate) async fn bind(config: Config, deps: Arc<Deps>) -> Result<Self, BindError> {
-        Ok(Self { listen: listen("web", config.listen).await?, _deps: deps })
+        let submit: Arc<dyn Submit> = match &deps.submission {
+            Some(submission) => {
+                Arc::new(smtp::Smtp::new(submission.clone(), config.submission_timeout.into()))
+            }
+            None => Arc::new(NoSubmit),
+        };
+        Self::bind_with(config, deps, submit).await
+    }
+
+    /// The same with another way out for mail.
+    async fn bind_with(config: Config, deps: Arc<Deps>, submit: Arc<dyn Submit>) -> Result<Self, BindError> {
+        let plain = listen("web", config.listen).await?;
+        if config.listen_tls.is_some() && deps.tls.is_none() {
+            return Err(BindError::NoCertificate { listener: "webs" });
+        }
+        let encrypted = listen("webs", config.listen_tls).await?;
+        let metrics = Metrics::new(&deps.registry)?;
+        let limits = SessionLimits {
+            total: config.sessions_max,
+            per_account: config.sessions_per_account_max,
+            idle: config.session_idle_timeout.into(),
+            age: config.session_timeout.into(),
+            live_updates: config.live_updates_max,
+        };
+        let sessions = Sessions::new(limits, metrics.sessions.clone());
+        let uploads = Arc::new(Semaphore::new(config.uploads_max));
+        let inner = Inner { config, deps, submit, sessions, metrics, uploads, drain: Drain::new() };
+        Ok(Self { plain, encrypted, inner })
     }
 
     /// The bound listeners.
     pub(crate) fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
-        addresses([("web", &self.listen)])
+        addresses([("web", &self.plain), ("webs", &self.encrypted)])
     }
 
-    /// Serves until the drain is asked for; sessions are tasks of the drain.
+    /// Serves until the drain is asked for; requests under way are finished as the drain's tasks.
     pub(crate) async fn run(self, drain: Drain) {
-        drain.requested().await;
+        let inner = Inner { drain: drain.clone(), ..self.inner };
+        let limits = ConnectionLimits {
+            total: inner.config.connections_max,
+            per_address: inner.config.connections_per_address_max,
+        };
+        let (header_timeout, tls) = (inner.config.header_timeout, inner.deps.tls.clone());
+        let router = view::router(Arc::new(inner));
+        let start = |listener: Option<TcpListener>, tls: Option<ServerTls>| {
+            let serving = Serving { router: router.clone(), limits, header_timeout, tls };
+            let drain = drain.clone();
+            async move {
+                if let Some(listener) = listener {
+                    server::run(listener, serving, drain).await;
+                }
+            }
+        };
+        tokio::join!(start(self.plain, None), start(self.encrypted, tls));
     }
 }
+
+#[cfg(test)]
+mod tests;

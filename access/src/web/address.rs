@@ -1,0 +1,161 @@
+//! People: the words of the To field, and the raw addresses of a summary, in readable form.
+
+use std::fmt;
+
+use envelope::Address;
+use mail_parser::MessageParser;
+use store::MailAddress;
+
+use super::download::is_deceptive;
+
+/// A name and an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Person {
+    pub(super) name: Option<String>,
+    pub(super) address: Address,
+}
+
+impl fmt::Display for Person {
+    /// As it stands in the To field; [`people`] reads it back.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.name {
+            None => write!(f, "{}", self.address),
+            Some(name) if name.chars().all(|c| c.is_alphanumeric() || " -_'.".contains(c)) => {
+                write!(f, "{name} <{}>", self.address)
+            }
+            Some(name) => {
+                let quoted = name.replace('\\', "\\\\").replace('"', "\\\"");
+                write!(f, "\"{quoted}\" <{}>", self.address)
+            }
+        }
+    }
+}
+
+/// Reads `Name <a@b>, c@d; "E, F" <g@h>`. The error is the piece that is no address.
+pub(super) fn people(text: &str) -> Result<Vec<Person>, String> {
+    let mut found = Vec::new();
+    for piece in pieces(text) {
+        let piece = piece.trim();
+        if piece.is_empty() {
+            continue;
+        }
+        found.push(person(piece).ok_or_else(|| piece.chars().take(100).collect::<String>())?);
+    }
+    Ok(found)
+}
+
+/// Joins people for a field.
+pub(super) fn join(people: &[Person]) -> String {
+    people.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn person(piece: &str) -> Option<Person> {
+    let Some((name, rest)) = piece.rsplit_once('<') else {
+        return piece.parse().ok().map(|address| Person { name: None, address });
+    };
+    let address = rest.trim().strip_suffix('>')?.trim().parse().ok()?;
+    let name = name.trim();
+    let name = match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\\\"", "\"").replace("\\\\", "\\"),
+        None => name.to_owned(),
+    };
+    let name: String = name.chars().filter(|c| !c.is_control()).take(200).collect();
+    Some(Person { name: (!name.is_empty()).then_some(name), address })
+}
+
+/// Cuts at commas, semicolons and line ends outside quotes.
+fn pieces(text: &str) -> Vec<&str> {
+    let (mut found, mut start, mut quoted, mut escaped) = (Vec::new(), 0, false, false);
+    for (index, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ',' | ';' | '\n' | '\r' if !quoted => {
+                found.push(text.get(start..index).unwrap_or_default());
+                start = index + c.len_utf8();
+            }
+            _ => {}
+        }
+    }
+    found.push(text.get(start..).unwrap_or_default());
+    found
+}
+
+/// An address of a summary as (name or address, address).
+pub(super) fn readable(address: &MailAddress) -> Option<(String, String)> {
+    let lossy =
+        |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+    let address_text = format!("{}@{}", lossy(&address.mailbox)?, lossy(&address.host)?);
+    let address_text: String = address_text.chars().filter(|c| !is_deceptive(*c)).collect();
+    let name = address.name.as_deref().map(decode_words).filter(|name| !name.trim().is_empty());
+    Some((name.unwrap_or_else(|| address_text.clone()), address_text))
+}
+
+/// Decodes the encoded-words of a raw field (RFC 2047) and removes what deceives.
+pub(super) fn decode_words(raw: &[u8]) -> String {
+    let flat: Vec<u8> =
+        raw.iter().map(|byte| if matches!(byte, b'\r' | b'\n') { b' ' } else { *byte }).collect();
+    let decoded = if memchr::memmem::find(&flat, b"=?").is_some() {
+        let mut message = b"Subject: ".to_vec();
+        message.extend_from_slice(&flat);
+        message.extend_from_slice(b"\r\n\r\n");
+        MessageParser::new()
+            .with_minimal_headers()
+            .parse(message.as_slice())
+            .and_then(|message| message.subject().map(str::to_owned))
+    } else {
+        None
+    };
+    let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&flat).into_owned());
+    text.chars().filter(|c| !is_deceptive(*c)).collect::<String>().trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_to_field() {
+        let check = |input: &str, expected: Result<&[(&str, &str)], &str>| {
+            let got = people(input);
+            let got = got.as_ref().map(|people| {
+                people
+                    .iter()
+                    .map(|p| (p.name.as_deref().unwrap_or_default(), p.address.to_string()))
+                    .collect::<Vec<_>>()
+            });
+            let got = got.as_ref().map(|list| list.iter().map(|(n, a)| (*n, a.as_str())).collect::<Vec<_>>());
+            assert_eq!(got.as_deref().map_err(|e| e.as_str()), expected, "{input}");
+        };
+        check("", Ok(&[]));
+        check(" , ;\r\n", Ok(&[]));
+        check("a@b.test", Ok(&[("", "a@b.test")]));
+        check("<a@b.test>", Ok(&[("", "a@b.test")]));
+        check("Ann B <a@b.test>, c@d.test", Ok(&[("Ann B", "a@b.test"), ("", "c@d.test")]));
+        check("\"B, Ann\" <a@b.test>; c@d.test", Ok(&[("B, Ann", "a@b.test"), ("", "c@d.test")]));
+        check("\"A \\\"Q\\\" B\" <a@b.test>", Ok(&[("A \"Q\" B", "a@b.test")]));
+        check("\"x,y\"@b.test", Ok(&[("", "\"x,y\"@b.test")]));
+        check("nobody", Err("nobody"));
+        check("a@b.test, Ann <x", Err("Ann <x"));
+        check("a@b.test\r\nBcc: x@y.test", Err("Bcc: x@y.test"));
+    }
+
+    #[test]
+    fn prints_what_it_reads() {
+        for text in ["a@b.test", "Ann B <a@b.test>", "\"B, Ann\" <a@b.test>, \"Q \\\"x\\\" \\\\\" <c@d.test>"]
+        {
+            assert_eq!(join(&people(text).unwrap()), text);
+        }
+    }
+
+    #[test]
+    fn encoded_words() {
+        let check = |input: &str, expected: &str| assert_eq!(decode_words(input.as_bytes()), expected);
+        check("plain", "plain");
+        check("=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße");
+        check("=?iso-8859-1?Q?caf=E9?= today", "café today");
+        check("folded\r\n line", "folded  line");
+        check("=?utf-8?B?4oCuZ3BqLmV4ZQ==?=", "gpj.exe");
+    }
+}
