@@ -118,6 +118,8 @@ pub enum Code<'a> {
     Unavailable,
     /// `UNKNOWN-CTE` (RFC 3516 §4.3)
     UnknownCte,
+    /// `USEATTR` (RFC 6154 §3): a special use that can't be given.
+    UseAttribute,
     /// `UNSEEN`: the first message without `\Seen`.
     Unseen(u32),
 }
@@ -194,6 +196,7 @@ impl Code<'_> {
             Self::UidNotSticky => "UIDNOTSTICKY",
             Self::Unavailable => "UNAVAILABLE",
             Self::UnknownCte => "UNKNOWN-CTE",
+            Self::UseAttribute => "USEATTR",
             // The codes with a value are written above.
             _ => "ALERT",
         }

@@ -28,6 +28,8 @@ fn examples() {
     );
     assert_eq!(key("TEXT \"string not in mailbox\""), Text("string not in mailbox".into()));
     assert_eq!(key("CHARSET UTF-8 TEXT {6}\r\nпри"), Text("при".into()));
+    // Quirk search-utf8.
+    assert_eq!(key("SUBJECT \"é\""), Subject("é".into()));
     // RFC 4731 §3.1
     let found = search("RETURN (MIN COUNT) FLAGGED SINCE \"1-Feb-1994\" NOT FROM \"Smith\"").unwrap();
     assert_eq!(found.returns, Some(SearchReturn { min: true, count: true, ..SearchReturn::default() }));
