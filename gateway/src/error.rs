@@ -26,6 +26,9 @@ pub enum BindError {
     /// A listener that begins with TLS has no certificate.
     #[error("the listener {0} needs a certificate, and none is configured")]
     NoCertificate(&'static str),
+    /// The certificate can't be used.
+    #[error("failed to set up TLS")]
+    Tls(#[from] runtime::TlsError),
     /// The address for `<Postmaster>` is none.
     #[error("`{0}` is not an address")]
     Postmaster(String, #[source] envelope::AddressError),

@@ -8,7 +8,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
 
-use crate::session::{self, Shared};
+use crate::session::{self, Door, Shared};
 use crate::{BindError, Config, reply};
 
 /// The three doors.
@@ -49,7 +49,12 @@ pub(crate) struct Bound {
     pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
     listener: TcpListener,
+    /// The certificate with session tickets of this listener only, so that none is good at another door.
+    tls: Option<ServerTls>,
 }
+
+/// The ALPN name: a client that thinks it speaks another protocol is refused in the handshake.
+const ALPN: [&str; 1] = ["smtp"];
 
 /// Binds every configured address.
 pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec<Bound>, BindError> {
@@ -67,7 +72,8 @@ pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec
             let failed = |source| BindError::Listen { listener: kind.name(), address: *address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            bound.push(Bound { kind, address, listener });
+            let tls = tls.map(|tls| tls.for_listener(&ALPN)).transpose()?;
+            bound.push(Bound { kind, address, listener, tls });
         }
     }
     Ok(bound)
@@ -75,16 +81,16 @@ pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec
 
 /// Serves one listener until the drain begins.
 pub(crate) async fn serve(bound: Bound, shared: Arc<Shared>, drain: Drain) {
-    let kind = bound.kind;
+    let (kind, tls) = (bound.kind, bound.tls);
     let limits = shared.config.limits.connections();
     shared.metrics.connections_limit(kind, limits.total);
     let sessions = drain.clone();
     runtime::serve(bound.listener, limits, drain, move |accepted| {
-        let (shared, drain) = (Arc::clone(&shared), sessions.clone());
+        let (shared, drain, tls) = (Arc::clone(&shared), sessions.clone(), tls.clone());
         async move {
             match accepted {
                 Accepted::Connection(tcp, peer, admission) => {
-                    Box::pin(session::run(shared, drain, kind, tcp, peer)).await;
+                    Box::pin(session::run(shared, Door { kind, tls, drain }, tcp, peer)).await;
                     drop(admission);
                 }
                 Accepted::Refused(tcp, peer) => refuse(&shared, kind, tcp, peer).await,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 use envelope::AccountId;
-use runtime::{Drain, Stream};
+use runtime::{Drain, ServerTls, Stream};
 use smtp_proto::server::{Action, Input, Offer, Service, Session as Machine};
 use smtp_proto::{Frame, LineDecoder, Reply};
 use tokio::net::TcpStream;
@@ -34,11 +34,19 @@ pub(crate) use shared::Shared;
 /// First octet of a TLS handshake, where a command was expected.
 const TLS_HANDSHAKE: u8 = 0x16;
 
+/// Where a connection came in.
+pub(crate) struct Door {
+    pub(crate) kind: Kind,
+    pub(crate) tls: Option<ServerTls>,
+    pub(crate) drain: Drain,
+}
+
 /// What a session is made of.
 struct Session {
     shared: Arc<Shared>,
     drain: Drain,
     kind: Kind,
+    tls: Option<ServerTls>,
     peer: IpAddr,
     machine: Machine,
     wire: Wire,
@@ -54,10 +62,11 @@ struct Session {
 }
 
 /// Serves one connection; says in the log how it ended.
-pub(crate) async fn run(shared: Arc<Shared>, drain: Drain, kind: Kind, tcp: TcpStream, peer: SocketAddr) {
+pub(crate) async fn run(shared: Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr) {
+    let kind = door.kind;
     let _counted = shared.metrics.connected(kind);
     let began = Instant::now();
-    let mut session = match open(&shared, drain, kind, tcp, peer).await {
+    let mut session = match open(&shared, door, tcp, peer).await {
         Ok(session) => session,
         Err(end) => {
             shared.metrics.session_ended(kind, end);
@@ -85,17 +94,12 @@ pub(crate) async fn run(shared: Arc<Shared>, drain: Drain, kind: Kind, tcp: TcpS
 }
 
 /// Everything up to the greeting: the handshake where it comes first, and the look for early talkers.
-async fn open(
-    shared: &Arc<Shared>,
-    drain: Drain,
-    kind: Kind,
-    tcp: TcpStream,
-    peer: SocketAddr,
-) -> Result<Session, End> {
+async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr) -> Result<Session, End> {
+    let Door { kind, tls, drain } = door;
     let timeouts = &shared.config.timeouts;
     let peer = peer.ip().to_canonical();
     let early = !kind.is_implicit_tls() && spoke_early(&tcp, timeouts.greeting_pause.as_duration()).await;
-    let stream = match (&shared.tls, kind.is_implicit_tls()) {
+    let stream = match (&tls, kind.is_implicit_tls()) {
         (Some(tls), true) => tls.upgrade(tcp).await.map_err(|_| End::Handshake)?,
         (None, true) => return Err(End::Handshake),
         (_, false) => Stream::Plain(tcp),
@@ -103,7 +107,7 @@ async fn open(
     let offer = Offer {
         name: shared.hostname.clone(),
         service: if kind.is_submission() { Service::Submission } else { Service::Mx },
-        starttls: shared.tls.is_some() && !kind.is_implicit_tls(),
+        starttls: tls.is_some() && !kind.is_implicit_tls(),
         mechanisms: if kind.is_submission() { shared.mechanisms() } else { Vec::new() },
         plaintext_auth: shared.config.allow_plaintext_auth && peer.is_loopback(),
     };
@@ -119,6 +123,7 @@ async fn open(
         shared: Arc::clone(shared),
         drain,
         kind,
+        tls,
         peer,
         machine,
         wire,

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use directory::Directory;
 use envelope::{Address, Domain, MessageId, Timestamp};
 use queue::Queue;
-use runtime::ServerTls;
 use sasl::server::Mechanism;
 
 use crate::metrics::Metrics;
@@ -18,7 +17,6 @@ pub(crate) struct Shared {
     pub(crate) postmaster: Address,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) queue: Arc<dyn Queue>,
-    pub(crate) tls: Option<ServerTls>,
     pub(crate) metrics: Metrics,
 }
 
@@ -30,8 +28,8 @@ impl Shared {
         let wrong = |error| BindError::Postmaster(config.postmaster.clone(), error);
         let postmaster = config.postmaster_address().map_err(wrong)?;
         let metrics = Metrics::new(&deps.registry)?;
-        let Deps { directory, queue, tls, registry: _ } = deps;
-        Ok(Self { config, hostname, postmaster, directory, queue, tls, metrics })
+        let Deps { directory, queue, tls: _, registry: _ } = deps;
+        Ok(Self { config, hostname, postmaster, directory, queue, metrics })
     }
 
     /// The SASL mechanisms of the submission listeners.

@@ -6,7 +6,7 @@ use super::{End, Session};
 
 impl Session {
     pub(super) async fn start_tls(&mut self, reply: &Reply) -> Result<(), End> {
-        let tls = self.shared.tls.clone().ok_or(End::Handshake)?;
+        let tls = self.tls.clone().ok_or(End::Handshake)?;
         self.send(reply).await?;
         self.wire.start_tls(&tls).await?;
         // RFC 3207 §4.2: nothing learnt from the client before survives; the machine forgets its own part.

@@ -1,0 +1,19 @@
+//! The role over TCP, as its peers see it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, in its support code too"
+)]
+
+mod drain;
+mod faults;
+mod limits;
+mod node;
+mod queues;
+mod smuggling;
+mod submission;
+mod tls;
+mod transcripts;

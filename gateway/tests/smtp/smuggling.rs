@@ -1,0 +1,126 @@
+//! Whatever separates lines wrongly: one message or none, never two, and nothing read as commands.
+
+use crate::node::{Node, Peer, start};
+
+/// Each with whether the message may be kept (as one).
+const SEPARATORS: [(&[u8], bool); 14] = [
+    (b"\n.\n", false),
+    (b"\n.\r", false),
+    (b"\r.\n", false),
+    (b"\r.\r", false),
+    (b"\n.\r\n", false),
+    (b"\r.\r\n", false),
+    (b"\r\n\0.\r\n", false),
+    (b"\r\n.\n", false),
+    (b"\r\n.\r", false),
+    (b"\r\n.\r\r\n", false),
+    (b"\r\r\n.\r\r\n", false),
+    (b"\r\n\x0b.\r\n", true),
+    (b"\r\n .\r\n", true),
+    (b"\r\n\xe2\x80\xa8.\r\n", true),
+];
+
+async fn connect(node: &Node, door: &str) -> Peer {
+    match door {
+        "mx" => node.greeted("mx").await,
+        "mx+starttls" => {
+            let mut peer = node.greeted("mx").await;
+            peer.ask("STARTTLS", "220 ").await;
+            peer.encrypt(&node.trust).await;
+            peer.ask("EHLO client.test", "250").await;
+            peer
+        }
+        _ => node.logged_in().await,
+    }
+}
+
+async fn check(node: &Node, door: &str, separator: &[u8], kept: bool, slowly: bool) {
+    let case = format!("{door} {} slowly={slowly}", separator.escape_ascii());
+    let mut peer = connect(node, door).await;
+    peer.up_to_data().await;
+    let smuggled =
+        b"MAIL FROM:<bob@example.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\nSubject: two\r\n\r\nx";
+    let text = [&b"Subject: one\r\n\r\na"[..], separator, smuggled, b"\r\n.\r\n"].concat();
+    if slowly {
+        peer.send_slowly(&text).await;
+    } else {
+        peer.send(&text).await;
+    }
+    let reply = peer.reply().await;
+    if kept {
+        assert!(reply.starts_with("250 2.0.0 queued as "), "{case}: {reply}");
+        let (_, body) = node.message().await;
+        assert!(body.contains("Subject: one") && body.contains("Subject: two"), "{case}: {body}");
+        peer.ask("QUIT", "221").await;
+    } else {
+        assert!(reply.starts_with("550 5.6.0 "), "{case}: {reply}");
+        if !separator.contains(&0) {
+            peer.expect_close().await;
+        }
+    }
+    drop(peer);
+    node.idle().await;
+    assert_eq!(node.queued().await, 0, "{case}");
+}
+
+async fn table(door: &str) {
+    let node = start(|_| {}).await;
+    for (separator, kept) in SEPARATORS {
+        check(&node, door, separator, kept, false).await;
+        check(&node, door, separator, kept, true).await;
+    }
+}
+
+#[tokio::test]
+async fn in_the_clear() {
+    table("mx").await;
+}
+
+#[tokio::test]
+async fn after_starttls() {
+    table("mx+starttls").await;
+}
+
+#[tokio::test]
+async fn over_tls_logged_in() {
+    table("submissions").await;
+}
+
+#[tokio::test]
+async fn commands_end_with_crlf_too() {
+    let node = start(|_| {}).await;
+    for line in [&b"NOOP\n"[..], b"NOOP\rNOOP\r\n", b"EHLO a\nMAIL FROM:<>\r\n", b"NOOP\r\r\n"] {
+        let mut peer = node.greeted("mx").await;
+        peer.send(line).await;
+        peer.expect("500 5.5.2 ").await;
+        peer.expect_close().await;
+    }
+    let mut peer = node.greeted("mx").await;
+    peer.send(b"NO\0OP\r\nQUIT\r\n").await;
+    peer.expect("500 5.5.2 ").await;
+    peer.expect("221 ").await;
+}
+
+#[tokio::test]
+async fn dots_survive_octet_by_octet() {
+    let node = start(|_| {}).await;
+    let long = format!("{}.", "x".repeat(997));
+    let text = format!("Subject: dots\r\n\r\n.\r\n..\r\n...x\r\n.{long}\r\n{long}\r\n. \r\na.\r\n");
+    let mut wire = Vec::new();
+    let mut stuffer = smtp_proto::DotStuffer::default();
+    stuffer.encode(text.as_bytes(), &mut wire);
+    stuffer.finish(&mut wire);
+    for slowly in [false, true] {
+        let mut peer = node.greeted("mx").await;
+        peer.up_to_data().await;
+        if slowly {
+            peer.send_slowly(&wire).await;
+        } else {
+            peer.send(&wire).await;
+        }
+        peer.expect("250 2.0.0 ").await;
+        let (_, body) = node.message().await;
+        assert!(body.starts_with("Received: from client.test ([127.0.0.1])\r\n"), "{body}");
+        assert!(body.ends_with(&text), "{body}");
+    }
+}

@@ -1,0 +1,104 @@
+//! People who log in.
+
+use std::sync::atomic::Ordering;
+
+use crate::node::start;
+
+const ALICE: &str = "AGFsaWNlQGV4YW1wbGUudGVzdAB3b25kZXJsYW5k";
+
+#[tokio::test]
+async fn nothing_without_a_login() {
+    let node = start(|_| {}).await;
+    let mut peer = node.greeted("submissions").await;
+    peer.ask("MAIL FROM:<alice@example.test>", "530 5.7.0").await;
+    peer.ask("RCPT TO:<bob@example.test>", "503 5.5.1").await;
+    peer.ask("DATA", "503 5.5.1").await;
+}
+
+#[tokio::test]
+async fn no_password_in_the_clear() {
+    let node = start(|_| {}).await;
+    let mut peer = node.connect("submission").await;
+    peer.expect("220 ").await;
+    let reply = peer.ask("EHLO client.test", "250").await;
+    assert!(reply.contains("STARTTLS") && !reply.contains("AUTH"), "{reply}");
+    peer.ask(&format!("AUTH PLAIN {ALICE}"), "538 5.7.11").await;
+    peer.ask("STARTTLS", "220 ").await;
+    peer.encrypt(&node.trust).await;
+    let reply = peer.ask("EHLO client.test", "250").await;
+    assert!(reply.contains("AUTH PLAIN LOGIN"), "{reply}");
+    peer.ask(&format!("AUTH PLAIN {ALICE}"), "235 2.7.0").await;
+    let reply = peer.ask("EHLO client.test", "250").await;
+    assert!(!reply.contains("AUTH"), "{reply}");
+}
+
+#[tokio::test]
+async fn logins() {
+    let node = start(|config| config.limits.login_failures_max = 10).await;
+    let mut peer = node.greeted("submissions").await;
+    // Wrong password and unknown name look alike.
+    let wrong = peer.ask("AUTH PLAIN AGFsaWNlQGV4YW1wbGUudGVzdAB3cm9uZw==", "535 5.7.8").await;
+    let unknown = peer.ask("AUTH PLAIN AG5vYm9keUBleGFtcGxlLnRlc3QAd3Jvbmc=", "535 5.7.8").await;
+    assert_eq!(wrong, unknown);
+    peer.ask("AUTH CRAM-MD5", "504 5.5.4").await;
+    peer.ask("AUTH PLAIN !!!", "501 5.5.2").await;
+    peer.ask("AUTH PLAIN", "334 ").await;
+    peer.ask("*", "501 5.7.0").await;
+    peer.ask("AUTH LOGIN", "334 VXNlcm5hbWU6").await;
+    peer.ask("YWxpY2VAZXhhbXBsZS50ZXN0", "334 UGFzc3dvcmQ6").await;
+    peer.ask("d29uZGVybGFuZA==", "235 2.7.0").await;
+    peer.ask("AUTH LOGIN", "503 5.5.1").await;
+}
+
+#[tokio::test]
+async fn failed_logins_end_the_session() {
+    let node = start(|config| config.limits.login_failures_max = 2).await;
+    let mut peer = node.greeted("submissions").await;
+    peer.ask("AUTH PLAIN AGEAYg==", "535 ").await;
+    peer.ask("AUTH PLAIN AGEAYg==", "535 ").await;
+    peer.ask("AUTH PLAIN AGEAYg==", "421 4.7.0").await;
+    peer.expect_close().await;
+}
+
+#[tokio::test]
+async fn a_directory_that_is_down_is_no_wrong_password() {
+    let node = start(|_| {}).await;
+    node.directory.down.store(true, Ordering::SeqCst);
+    let mut peer = node.greeted("submissions").await;
+    peer.ask(&format!("AUTH PLAIN {ALICE}"), "454 4.7.0").await;
+    node.directory.down.store(false, Ordering::SeqCst);
+    // NUL throttled@example.test NUL x
+    peer.ask("AUTH PLAIN AHRocm90dGxlZEBleGFtcGxlLnRlc3QAeA==", "454 4.7.0").await;
+    peer.ask(&format!("AUTH PLAIN {ALICE}"), "235 2.7.0").await;
+}
+
+#[tokio::test]
+async fn senders_and_recipients() {
+    let node = start(|_| {}).await;
+    let mut peer = node.logged_in().await;
+    peer.ask("MAIL FROM:<bob@example.test>", "553 5.7.1").await;
+    peer.ask("MAIL FROM:<al@example.test>", "250 2.1.0").await;
+    let reply = peer.ask("RCPT TO:<somebody@elsewhere.test>", "550 5.7.1").await;
+    assert!(reply.contains("remote delivery is not available yet"), "{reply}");
+    peer.ask("RSET", "250 ").await;
+    peer.ask("MAIL FROM:<>", "250 2.1.0").await;
+}
+
+#[tokio::test]
+async fn missing_fields_are_added() {
+    let node = start(|_| {}).await;
+    let mut peer = node.logged_in().await;
+    peer.up_to_data().await;
+    peer.send(b"Subject: bare\r\n\r\ntext\r\n.\r\n").await;
+    let reply = peer.expect("250 2.0.0 queued as ").await;
+    let id = reply.rsplit(' ').next().unwrap();
+    let (envelope, body) = node.message().await;
+    assert_eq!(envelope.id.to_string(), id);
+    assert_eq!(envelope.origin.authenticated.unwrap().to_string(), "alice@example.test");
+    assert!(body.contains(&format!("with ESMTPSA id {id}\r\n\tfor <bob@example.test>;")), "{body}");
+    assert!(
+        body.contains("\r\nDate: ")
+            && body.contains(&format!("\r\nMessage-ID: <{id}@mx.example.test>\r\n\r\n"))
+    );
+    assert_eq!(envelope.size, body.len() as u64);
+}
