@@ -20,6 +20,9 @@ pub enum BindError {
     /// Two metrics have one name.
     #[error("failed to register the metrics")]
     Metrics(#[from] prometheus::Error),
+    /// The certificate can't be used.
+    #[error("failed to set up TLS")]
+    Tls(#[from] runtime::TlsError),
     /// A listener that begins with TLS has no certificate.
     #[error("the listener {listener} needs a certificate, and none is configured")]
     NoCertificate {
