@@ -1,6 +1,7 @@
-use proptest::prelude::*;
+use proptest::prelude::{prop, proptest};
 
-use super::*;
+use super::{Expect, FrameEvent, Framer, Line, Refusal};
+use crate::FrameLimits;
 
 pub(crate) const LIMITS: FrameLimits = FrameLimits {
     line_max: 100,

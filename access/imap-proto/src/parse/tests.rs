@@ -1,5 +1,8 @@
-use super::*;
-use crate::{Expect, Flag, FrameEvent, FrameLimits, Framer};
+use super::parse_command;
+use crate::{
+    CommandBody, CommandError, Expect, Flag, Frame, FrameEvent, FrameLimits, Framer, ParseError, ParseLimits,
+    Tag,
+};
 
 mod commands;
 mod hostile;

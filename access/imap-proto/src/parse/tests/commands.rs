@@ -2,10 +2,12 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use envelope::Secret;
 
-use super::*;
+use super::{LIMITS, check, parse, parse_with, refused};
 use crate::{
-    Append, Authenticate, AuthenticateLine, Date, DateTime, Fetch, FetchItem, Keyword, Line, MessageSet,
-    Partial, Section, SectionText, Select, SequenceNumber, SequenceSet, StatusItem, Store, StoreChange,
+    Append, Authenticate, AuthenticateLine, CommandBody, Create, Date, DateTime, Fetch, FetchItem, Flag,
+    Keyword, Line, Login, Mailbox, MessageSet, Numbering, ParseError, ParseLimits, Partial, Section,
+    SectionText, Select, SequenceNumber, SequenceSet, SpecialUse, StatusItem, Store, StoreChange, Transfer,
+    parse_authenticate_line,
 };
 
 fn number(n: u32) -> SequenceNumber {

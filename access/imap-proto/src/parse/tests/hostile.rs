@@ -1,7 +1,7 @@
-use proptest::prelude::*;
+use proptest::prelude::{prop, prop_assert_eq, proptest};
 
-use super::*;
-use crate::{MessageSet, SearchKey};
+use super::{LIMITS, parse, parse_with, refused};
+use crate::{CommandBody, Mailbox, MessageSet, ParseError, ParseLimits, SearchKey};
 
 #[test]
 fn parentheses() {

@@ -1,5 +1,5 @@
-use super::*;
-use crate::{List, ListPattern, ListReturn, ListSelection, StatusItem};
+use super::{parse, refused};
+use crate::{CommandBody, List, ListPattern, ListReturn, ListSelection, ParseError, StatusItem};
 
 fn list(text: &str) -> Result<List, ParseError> {
     match parse(&format!("LIST {text}"))? {

@@ -1,7 +1,7 @@
 use SearchKey::{All, And, Answered, Deleted, Flagged, From, Not, Or, Recent, Seen, Since, Subject, Text};
 
-use super::*;
-use crate::{Date, MessageSet, Search, SearchKey, SearchReturn};
+use super::parse;
+use crate::{CommandBody, Date, MessageSet, ParseError, Search, SearchKey, SearchReturn};
 
 fn search(text: &str) -> Result<Search, ParseError> {
     match parse(&format!("SEARCH {text}"))? {
