@@ -3,11 +3,15 @@
 use envelope::{Address, ReversePath};
 
 /// The octets that are filed: `Return-Path` (RFC 5321 §4.4) and `Delivered-To` before the message, which loses every
-/// `Return-Path` that it came with.
+/// `Return-Path` that it came with. A first line that looks like the rest of a field would become part of ours: such a message
+/// has no header, and its text begins there.
 pub(crate) fn filed(reverse_path: &ReversePath, address: &Address, body: &[u8]) -> Vec<u8> {
     let head = format!("Return-Path: <{reverse_path}>\r\nDelivered-To: {address}\r\n");
     let mut content = Vec::with_capacity(head.len() + body.len());
     content.extend_from_slice(head.as_bytes());
+    if starts_folded(body) {
+        content.extend_from_slice(b"\r\n");
+    }
     let header = header_end(body);
     let mut kept = 0;
     for field in Fields::new(body, header).filter(|field| field.is("return-path")) {
@@ -36,6 +40,9 @@ pub(crate) fn field<'a>(name: &str, body: &'a [u8]) -> Option<&'a [u8]> {
 /// Where the header ends: behind its last field's line end.
 pub(crate) fn header_end(body: &[u8]) -> usize {
     let mut start = 0;
+    if starts_folded(body) {
+        return start;
+    }
     loop {
         let end = line_end(body, start);
         let line = body.get(start..end).unwrap_or_default();
@@ -44,6 +51,10 @@ pub(crate) fn header_end(body: &[u8]) -> usize {
         }
         start = end;
     }
+}
+
+fn starts_folded(body: &[u8]) -> bool {
+    matches!(body.first(), Some(b' ' | b'\t'))
 }
 
 fn line_end(body: &[u8], start: usize) -> usize {
@@ -130,6 +141,7 @@ mod tests {
         );
         check_filed("", "", "Return-Path: <>\r\nDelivered-To: b@example.test\r\n");
         check_filed("", "Return-Path: cut", "Return-Path: <>\r\nDelivered-To: b@example.test\r\n");
+        check_filed("", " b\r\n", "Return-Path: <>\r\nDelivered-To: b@example.test\r\n\r\n b\r\n");
         check_filed("", "\r\nbody", "Return-Path: <>\r\nDelivered-To: b@example.test\r\n\r\nbody");
     }
 

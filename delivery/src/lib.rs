@@ -25,6 +25,7 @@
 mod config;
 mod content;
 mod error;
+mod fuzz;
 mod metrics;
 mod outcome;
 mod report;
@@ -39,6 +40,7 @@ use store::Store;
 
 pub use config::Config;
 pub use error::BindError;
+pub use fuzz::fuzz_message;
 
 use metrics::Metrics;
 use worker::Worker;
