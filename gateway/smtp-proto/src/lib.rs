@@ -46,7 +46,7 @@ pub fn fuzz_data(input: &[u8]) {
     data::fuzz(input);
 }
 
-/// Feeds arbitrary octets to a server session, whole and byte by byte: both must answer the same.
+/// Feeds arbitrary octets to a server session, whole and byte by byte: every reply must be one.
 pub fn fuzz_session(input: &[u8]) {
     server::fuzz(input);
 }

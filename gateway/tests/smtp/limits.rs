@@ -276,3 +276,25 @@ async fn pipelining() {
     peer.expect_close().await;
     assert_eq!(node.queued().await, 1);
 }
+
+/// Quirks `long-lines`, `raw-utf8-header` and `missing-separator`: kept as they came.
+#[tokio::test]
+async fn lenient_about_text() {
+    let node = start(|_| {}).await;
+    let long = format!("Subject: x\r\n\r\n{}\r\n", "y".repeat(100_000));
+    let cases = [
+        (long.clone(), long),
+        ("Subject: é\r\n\r\nü\r\n".to_owned(), "\r\nSubject: é\r\n\r\nü\r\n".to_owned()),
+        ("Subject: a\r\nno field\r\n".to_owned(), "\r\nSubject: a\r\n\r\nno field\r\n".to_owned()),
+        ("no header\r\n".to_owned(), "\r\n\r\nno header\r\n".to_owned()),
+        (String::new(), " +0000\r\n".to_owned()),
+    ];
+    for (text, end) in cases {
+        let mut peer = node.greeted("mx").await;
+        peer.up_to_data().await;
+        peer.send(format!("{text}.\r\n").as_bytes()).await;
+        peer.expect("250 2.0.0").await;
+        let (_, body) = node.message().await;
+        assert!(body.starts_with("Received: ") && body.ends_with(&end), "{body}");
+    }
+}

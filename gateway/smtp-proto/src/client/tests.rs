@@ -1,7 +1,9 @@
 //! Conversations as tables: `S:` lines go in, `C:` lines must come out.
 
-use super::*;
-use crate::ReplyDecoder;
+use envelope::{ReversePath, Secret};
+
+use super::{Action, Client, Encryption, Failure, Job, Outcome, Step};
+use crate::{Reply, ReplyDecoder};
 
 fn job() -> Job {
     Job {

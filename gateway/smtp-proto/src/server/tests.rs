@@ -1,7 +1,7 @@
 //! Each state × each command, and each state × each input that is not its own.
 
-use super::*;
-use crate::{CommandError, ParameterError};
+use super::{Action, Input, Offer, Refusal, Service, Session, fuzz};
+use crate::{CommandError, FrameError, ParameterError, Reply, SessionLimits};
 
 const LIMITS: SessionLimits = SessionLimits {
     recipients_max: 2,
