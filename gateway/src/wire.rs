@@ -110,15 +110,9 @@ impl Wire {
     }
 }
 
-/// Whether a client spoke before its turn: looks once after `pause`.
+/// Whether a client speaks before its turn, within `pause`. No pause, no look.
 pub(crate) async fn spoke_early(tcp: &TcpStream, pause: Duration) -> bool {
     let mut octet = [0];
-    if pause.is_zero() {
-        // Readiness is not known yet on a fresh socket: one poll finds out without waiting.
-        return matches!(
-            tokio::time::timeout(Duration::ZERO, tcp.peek(&mut octet)).await,
-            Ok(Ok(count)) if count > 0
-        );
-    }
-    matches!(tokio::time::timeout(pause, tcp.peek(&mut octet)).await, Ok(Ok(count)) if count > 0)
+    !pause.is_zero()
+        && matches!(tokio::time::timeout(pause, tcp.peek(&mut octet)).await, Ok(Ok(count)) if count > 0)
 }

@@ -8,8 +8,8 @@ use units::Span;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
-    /// How long a client may wait before it speaks while it is its turn; the greeting is sent after that pause. A
-    /// client that speaks sooner than it may is refused. Zero looks once and waits for nothing.
+    /// How long the greeting waits, on listeners that do not begin with TLS: a client that speaks within that time
+    /// does not wait for its turn and is refused. Zero greets at once and refuses nobody for it.
     pub greeting_pause: Span,
     /// Wait for a command.
     pub command: Span,
@@ -33,7 +33,7 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            greeting_pause: Span::secs(0),
+            greeting_pause: Span::millis(10),
             command: Span::mins(5),
             data_block: Span::mins(3),
             data_grace: Span::secs(60),
