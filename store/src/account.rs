@@ -1,0 +1,129 @@
+//! One account: its mailboxes as Maildir++ folders, its subscriptions.
+//!
+//! ```text
+//! <account>/                 INBOX: cur/ new/ tmp/ and the sluice.* files
+//! <account>/.Work.Plans/     Work/Plans, with a file `maildirfolder`
+//! <account>/subscriptions    as Dovecot's
+//! <account>/sluice.folders   the last UIDVALIDITY given to any mailbox of the account
+//! <account>/sluice.folders.lock
+//! <account>/sluice.deleted.* folders being removed
+//! ```
+//! A folder is there when its `cur/` is: that is made last and, with the whole folder, renamed away first.
+
+mod create;
+mod delete;
+mod list;
+mod rename;
+mod subscriptions;
+
+pub use list::MailboxInfo;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::error::At as _;
+use crate::fs::{self, Fs};
+use crate::lock::{LockFile, Locked};
+use crate::store::Shared;
+use crate::{Mailbox, MailboxName, SpecialUse, StoreError};
+
+const LOCK_FILE: &str = "sluice.folders.lock";
+const COUNTER_FILE: &str = "sluice.folders";
+
+/// One account's mailboxes. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Account {
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+impl Account {
+    /// Opens the account's directory and makes it, with INBOX and the default folders, when it is missing.
+    pub(crate) fn open(shared: Arc<Shared>, path: PathBuf) -> Result<Self, StoreError> {
+        let account = Self { shared, path };
+        if !account.is_mailbox(&MailboxName::inbox()) {
+            account.shared.check_mounted()?;
+            account.make()?;
+        }
+        Ok(account)
+    }
+
+    /// The mailbox of that name.
+    ///
+    /// # Errors
+    /// `NoSuchMailbox` when there is none.
+    pub fn mailbox(&self, name: &MailboxName) -> Result<Arc<Mailbox>, StoreError> {
+        if !self.is_mailbox(name) {
+            self.shared.check_mounted()?;
+            return Err(StoreError::NoSuchMailbox);
+        }
+        Ok(self.shared.mailbox(&self.path, name))
+    }
+
+    /// The mailbox with that use, made if it is missing.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn special(&self, special_use: SpecialUse) -> Result<Arc<Mailbox>, StoreError> {
+        let name = MailboxName::parse(special_use.mailbox_name())?;
+        if !self.is_mailbox(&name) {
+            match self.create(&name) {
+                Ok(()) => self.set_subscribed(&name, true)?,
+                Err(StoreError::AlreadyExists) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.mailbox(&name)
+    }
+
+    fn fs(&self) -> &dyn Fs {
+        &*self.shared.fs
+    }
+
+    fn directory(&self, name: &MailboxName) -> PathBuf {
+        self.path.join(name.directory())
+    }
+
+    fn is_mailbox(&self, name: &MailboxName) -> bool {
+        self.fs().meta(&self.directory(name).join("cur")).is_ok()
+    }
+
+    fn lock(&self) -> Result<Locked, StoreError> {
+        lock(&self.shared, &self.path)
+    }
+}
+
+/// Excludes other changes of the account's folders. Never waits for a mailbox's lock while holding it.
+fn lock(shared: &Shared, account: &Path) -> Result<Locked, StoreError> {
+    let wait = shared.config.lock_wait_max.as_duration();
+    let deadline =
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
+    LockFile::new(shared.fs.clone(), account, LOCK_FILE).lock(deadline)
+}
+
+/// A UIDVALIDITY that no mailbox of the account has had, larger than all before.
+pub(crate) fn next_uid_validity(shared: &Shared, account: &Path) -> Result<u32, StoreError> {
+    let _locked = lock(shared, account)?;
+    next_uid_validity_locked(shared, account)
+}
+
+fn next_uid_validity_locked(shared: &Shared, account: &Path) -> Result<u32, StoreError> {
+    let path = account.join(COUNTER_FILE);
+    let text = fs::read_optional(&*shared.fs, &path).at("read", &path)?.unwrap_or_default();
+    let last = String::from_utf8_lossy(&text).trim().parse::<u32>().unwrap_or(0);
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_secs());
+    let next = u32::try_from(now).unwrap_or(u32::MAX - 1).max(last.saturating_add(1));
+    fs::replace(&*shared.fs, account, COUNTER_FILE, format!("{next}\n").as_bytes()).at("replace", &path)?;
+    Ok(next)
+}
+
+/// Makes a directory that may be there already.
+fn make_directory(fs: &dyn Fs, path: &Path) -> Result<bool, StoreError> {
+    match fs.create_dir(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error).at("create", path),
+    }
+}

@@ -1,0 +1,73 @@
+//! `subscriptions`, in the format of Dovecot's version 2: a header, then a line for each mailbox with tabs between
+//! levels, each level as in the directory's name. Version 1 (levels joined by dots) is read too.
+
+use std::collections::BTreeSet;
+
+use super::Account;
+use crate::error::At as _;
+use crate::fs;
+use crate::{MailboxName, StoreError};
+
+const FILE: &str = "subscriptions";
+const HEADER: &str = "V\t2";
+
+impl Account {
+    /// SUBSCRIBE and UNSUBSCRIBE (RFC 3501 §6.3.6): the mailbox need not exist.
+    ///
+    /// # Errors
+    /// When the file can't be written, or a limit of the configuration.
+    pub fn set_subscribed(&self, name: &MailboxName, subscribed: bool) -> Result<(), StoreError> {
+        let _locked = self.lock()?;
+        let mut names = self.subscriptions()?;
+        let changed = if subscribed { names.insert(name.clone()) } else { names.remove(name) };
+        if !changed {
+            return Ok(());
+        }
+        if names.len() > self.shared.config.mailboxes_max as usize {
+            return Err(StoreError::Limit("subscriptions of one account"));
+        }
+        self.write_subscriptions(&names)
+    }
+
+    pub(super) fn subscribe_all(&self, names: &[MailboxName]) -> Result<(), StoreError> {
+        let mut all = self.subscriptions()?;
+        all.extend(names.iter().cloned());
+        self.write_subscriptions(&all)
+    }
+
+    pub(super) fn subscriptions(&self) -> Result<BTreeSet<MailboxName>, StoreError> {
+        let path = self.path.join(FILE);
+        let bytes = fs::read_optional(self.fs(), &path).at("read", &path)?.unwrap_or_default();
+        Ok(parse(&String::from_utf8_lossy(&bytes)))
+    }
+
+    fn write_subscriptions(&self, names: &BTreeSet<MailboxName>) -> Result<(), StoreError> {
+        fs::replace(self.fs(), &self.path, FILE, print(names).as_bytes()).at("replace", &self.path.join(FILE))
+    }
+}
+
+fn print(names: &BTreeSet<MailboxName>) -> String {
+    let lines = names.iter().map(|name| name.encoded_levels().join("\t") + "\n");
+    format!("{HEADER}\n\n{}", lines.collect::<String>())
+}
+
+fn parse(text: &str) -> BTreeSet<MailboxName> {
+    let separator = if text.starts_with(HEADER) { '\t' } else { '.' };
+    let lines = text.lines().filter(|line| !line.is_empty() && *line != HEADER);
+    lines.filter_map(|line| MailboxName::from_encoded_levels(line.split(separator))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_versions_are_read_and_the_second_is_written() {
+        let names: BTreeSet<_> =
+            ["INBOX", "Sent", "a/b.c/ü"].iter().map(|name| MailboxName::parse(name).unwrap()).collect();
+        let text = print(&names);
+        assert_eq!(text, "V\t2\n\nINBOX\nSent\na\tb%2ec\t&APw-\n");
+        assert_eq!(parse(&text), names);
+        assert_eq!(parse("INBOX\nSent\na.b%2ec.&APw-\n"), names);
+    }
+}

@@ -1,0 +1,96 @@
+//! `sluice.cache`: summaries, appended under the mailbox's lock and never synced: what is lost is parsed again.
+//!
+//! ```text
+//! record  length:u32 crc32c:u32 uid:u32 summary      length and crc over uid and summary
+//! ```
+//! The index says where a message's record is. A record that does not check, or that is of another UID, is as good
+//! as none.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::StoreError;
+use crate::codec::{Reader, Writer};
+use crate::error::At as _;
+use crate::fs::{self, Fs, FsFile};
+use crate::items::Position;
+use crate::summary::{self, Summary};
+
+pub(crate) const FILE: &str = "sluice.cache";
+
+/// Adjacent records are read together up to this many octets.
+const READ_MAX: u64 = 1 << 20;
+/// Records this far apart are still read together.
+const GAP_MAX: u64 = 16 << 10;
+
+pub(crate) fn open(fs: &dyn Fs, directory: &Path) -> Result<Arc<dyn FsFile>, StoreError> {
+    let path = directory.join(FILE);
+    fs.open_write(&path).at("open", &path).map(Arc::from)
+}
+
+/// Appends summaries in one write; the caller holds the lock.
+pub(crate) fn append(
+    file: &dyn FsFile,
+    summaries: &[(u32, &Summary)],
+) -> std::io::Result<Vec<(u32, Position)>> {
+    let mut offset = file.meta()?.size;
+    let mut writer = Writer::default();
+    let mut positions = Vec::with_capacity(summaries.len());
+    let start = offset;
+    for (uid, summary) in summaries {
+        let mut body = Writer::default();
+        body.u32(*uid);
+        summary::codec::encode(summary, &mut body);
+        let Ok(length) = u32::try_from(body.0.len()) else { continue };
+        writer.u32(length);
+        writer.u32(crc32c::crc32c(&body.0));
+        writer.raw(&body.0);
+        positions.push((*uid, Position { offset, length: length + 8 }));
+        offset += u64::from(length) + 8;
+    }
+    file.write_all_at(&writer.0, start)?;
+    Ok(positions)
+}
+
+/// Calls `found` for each of `wanted` (in order of offset) whose record is sound.
+pub(crate) fn read(
+    file: &dyn FsFile,
+    mut wanted: Vec<(u32, Position)>,
+    mut found: impl FnMut(u32, Summary),
+) -> std::io::Result<()> {
+    wanted.sort_by_key(|(_, position)| position.offset);
+    let mut rest = wanted.as_slice();
+    while let Some((_, first)) = rest.first() {
+        let mut end = first.offset.saturating_add(u64::from(first.length));
+        let limit = first.offset.saturating_add(READ_MAX);
+        let together = rest.iter().skip(1).take_while(|(_, next)| {
+            let next_end = next.offset.saturating_add(u64::from(next.length));
+            let near = next.offset <= end.saturating_add(GAP_MAX) && next_end <= limit;
+            end = if near { end.max(next_end) } else { end };
+            near
+        });
+        let count = 1 + together.count();
+        let bytes = fs::read_range(file, first.offset, (end - first.offset).min(u64::from(u32::MAX)))?;
+        let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        for (uid, position) in now {
+            let from = usize::try_from(position.offset - first.offset).unwrap_or(usize::MAX);
+            let record = bytes.get(from..from.saturating_add(position.length as usize));
+            if let Some(summary) = record.and_then(|record| decode(*uid, record)) {
+                found(*uid, summary);
+            }
+        }
+        rest = later;
+    }
+    Ok(())
+}
+
+fn decode(uid: u32, record: &[u8]) -> Option<Summary> {
+    let mut reader = Reader(record);
+    let (length, checksum) = (reader.u32()?, reader.u32()?);
+    let body = reader.raw(length as usize)?;
+    if !reader.is_empty() || crc32c::crc32c(body) != checksum {
+        return None;
+    }
+    let mut body = Reader(body);
+    (body.u32()? == uid).then(|| summary::codec::decode(&mut body)).flatten()
+}

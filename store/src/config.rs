@@ -1,0 +1,86 @@
+//! Settings of the store.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use units::{ByteSize, Span};
+
+/// Where mail is kept and how patient the store is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// The directory that holds everyone's mail. It must carry the marker file `sluice.volume`, so that an unmounted mount point is not taken for an empty store.
+    pub root: PathBuf,
+    /// How long an operation waits for a mailbox that another process or thread is writing to. A delivery that waited in vain is written the plain Maildir way and gets its UID later.
+    pub lock_wait_max: Span,
+    /// How often a listing that misses a known message is repeated before the message counts as removed by another program.
+    pub listing_retries: u32,
+    /// The coarsest step in which the file system counts modification times; a directory changed more recently is looked at again.
+    pub mtime_resolution: Span,
+    /// How long after a change of our own a directory is listed once more for a change that another program made in the same instant.
+    pub foreign_check_interval: Span,
+    /// The deepest mailbox that may be made, counted in levels.
+    pub folder_depth_max: u32,
+    /// The most mailboxes one account may have.
+    pub mailboxes_max: u32,
+    /// The journal is folded into the index when it is larger than this and also larger than the index.
+    pub journal_size_max: ByteSize,
+    /// A command that changes at most this many messages renames or removes their files at once; a larger one leaves it to the upkeep.
+    pub inline_renames_max: u32,
+    /// How long renames and removals that the journal already holds may wait.
+    pub pending_rename_interval: Span,
+    /// How many mailboxes are kept open although nobody uses them at the moment.
+    pub open_mailboxes_max: u32,
+    /// How long the identity of a message that was moved or expunged is remembered, so that a repeated delivery does not bring it back.
+    pub message_ids_kept: Span,
+    /// Files in `tmp` older than this are left-overs and removed.
+    pub tmp_age_max: Span,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            root: PathBuf::from("mail"),
+            lock_wait_max: Span::secs(10),
+            listing_retries: 3,
+            mtime_resolution: Span::millis(20),
+            foreign_check_interval: Span::secs(30),
+            folder_depth_max: 20,
+            mailboxes_max: 10_000,
+            journal_size_max: ByteSize::kib(256),
+            inline_renames_max: 64,
+            pending_rename_interval: Span::secs(20),
+            open_mailboxes_max: 200,
+            message_ids_kept: Span::hours(7 * 24),
+            tmp_age_max: Span::hours(36),
+        }
+    }
+}
+
+impl Config {
+    /// Faults that a single field's type can't show: (key, problem).
+    pub fn faults(&self) -> Vec<(String, String)> {
+        let checks = [
+            (self.root.as_os_str().is_empty(), "root", "must name a directory"),
+            (self.lock_wait_max == Span::millis(0), "lock_wait_max", "must be longer than zero"),
+            (self.listing_retries == 0, "listing_retries", "must be at least 1: one listing proves nothing"),
+            (self.folder_depth_max == 0, "folder_depth_max", "must be at least 1"),
+            (self.mailboxes_max < 10, "mailboxes_max", "must be at least 10"),
+            (self.journal_size_max < ByteSize::kib(4), "journal_size_max", "must be at least 4 KiB"),
+            (self.open_mailboxes_max == 0, "open_mailboxes_max", "must be at least 1"),
+            (
+                self.pending_rename_interval > Span::secs(30),
+                "pending_rename_interval",
+                "must be at most 30s: until then flags are only in the journal",
+            ),
+            (
+                self.message_ids_kept < Span::hours(7 * 24),
+                "message_ids_kept",
+                "must be at least 7d: the queue may deliver again until then",
+            ),
+        ];
+        let wrong = checks.into_iter().filter(|(wrong, _, _)| *wrong);
+        wrong.map(|(_, key, problem)| (key.to_owned(), problem.to_owned())).collect()
+    }
+}

@@ -1,0 +1,91 @@
+//! What can go wrong, and what it means for the message it hit.
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use envelope::Disposition;
+
+use crate::MailboxNameError;
+
+/// Why an operation on the store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// CREATE or RENAME onto a mailbox that is there.
+    #[error("the mailbox already exists")]
+    AlreadyExists,
+    /// INBOX is always there (RFC 3501 §5.1).
+    #[error("INBOX can't be deleted")]
+    InboxIsPermanent,
+    /// DELETE of a level that only exists because of its children.
+    #[error("the mailbox has child mailboxes")]
+    HasChildren,
+    /// A file operation failed.
+    #[error("failed to {step} `{path}`")]
+    Io {
+        /// What was tried.
+        step: &'static str,
+        /// On what.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// Another process held the mailbox for too long.
+    #[error("the mailbox's lock could not be had within its deadline")]
+    LockTimeout,
+    /// Not a mailbox name.
+    #[error("the mailbox name is not allowed: {0}")]
+    Name(#[from] MailboxNameError),
+    /// It is not there, or not any more.
+    #[error("no such mailbox")]
+    NoSuchMailbox,
+    /// It is not there, or not any more.
+    #[error("no such message")]
+    NoSuchMessage,
+    /// The marker file at the root is missing: an unmounted mount point must not look like an empty store.
+    #[error("the store at `{0}` is not mounted (its marker file is missing)")]
+    NotMounted(String),
+    /// A named limit of the configuration.
+    #[error("a limit is reached: {0}")]
+    Limit(&'static str),
+    /// A control file says what it can't say.
+    #[error("the control file `{path}` is damaged: {problem}")]
+    Damaged {
+        /// Which.
+        path: String,
+        /// How.
+        problem: &'static str,
+    },
+}
+
+impl StoreError {
+    /// What a delivery that failed so should do. Nothing here is final: mail is never refused because of a disk.
+    pub fn disposition(&self) -> Disposition {
+        let seconds = match self {
+            Self::LockTimeout => 5,
+            Self::Name(_) | Self::AlreadyExists | Self::InboxIsPermanent | Self::HasChildren => {
+                return Disposition::Reject;
+            }
+            _ => 60,
+        };
+        Disposition::Defer { after: Duration::from_secs(seconds) }
+    }
+
+    /// Whether the system said that the file is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+}
+
+/// Names the step and the file of an I/O error.
+pub(crate) trait At<T> {
+    fn at(self, step: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> At<T> for io::Result<T> {
+    fn at(self, step: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { step, path: path.display().to_string(), source })
+    }
+}

@@ -1,0 +1,152 @@
+//! The one seam through which the store touches a file system.
+//!
+//! Tests put an implementation here that fails, or loses power, at the n-th call.
+
+mod real;
+
+#[cfg(test)]
+pub(crate) mod simulated;
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::time::SystemTime;
+
+pub use real::RealFs;
+
+/// What a name stands for; links are not followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A directory.
+    Directory,
+    /// A symlink, device, socket or pipe: never a message.
+    Other,
+}
+
+/// What stat says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileMeta {
+    /// What it is.
+    pub kind: FileKind,
+    /// Device and inode: two names with the same are one file.
+    pub identity: (u64, u64),
+    /// Octets.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970.
+    pub modified: i128,
+}
+
+/// One name of a listing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectoryItem {
+    /// As it is on disk; any bytes but `/` and NUL.
+    pub name: OsString,
+    /// What it stands for.
+    pub kind: FileKind,
+}
+
+/// An open file.
+pub trait FsFile: Send + Sync + fmt::Debug {
+    /// Reads up to `buffer.len()` octets at `offset`; 0 at the end.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
+    /// Writes all of `bytes` at `offset`.
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()>;
+    /// Cuts the file.
+    fn set_len(&self, length: u64) -> io::Result<()>;
+    /// Sets the modification time.
+    fn set_modified(&self, time: SystemTime) -> io::Result<()>;
+    /// Contents and length are on disk when this returns. After an error the file is condemned: a second call may lie.
+    fn sync(&self) -> io::Result<()>;
+    /// What fstat says.
+    fn meta(&self) -> io::Result<FileMeta>;
+    /// Takes the exclusive lock; false when another has it. Dropping the file gives it back.
+    fn try_lock(&self) -> io::Result<bool>;
+    /// Gives the lock back.
+    fn unlock(&self) -> io::Result<()>;
+}
+
+/// Every file operation of the store.
+pub trait Fs: Send + Sync + fmt::Debug {
+    /// A new file for writing; fails when the name is taken.
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+    /// For reading; never through a symlink, never blocking on a pipe.
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+    /// For reading and writing; made when missing.
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
+    /// Renames a file or directory, replacing a file.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// A second name for a file; fails when the name is taken.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Removes a file's name.
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+    /// Makes one directory.
+    fn create_dir(&self, path: &Path) -> io::Result<()>;
+    /// Removes an empty directory.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+    /// Every name in the directory but `.` and `..`. May miss or repeat names that are renamed meanwhile.
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryItem>>;
+    /// What lstat says.
+    fn meta(&self, path: &Path) -> io::Result<FileMeta>;
+    /// The names in the directory are on disk when this returns.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+}
+
+/// The most that is read of a control file.
+const CONTROL_FILE_MAX: u64 = 4 << 30;
+
+/// Reads from `offset` to the end as it is now.
+pub(crate) fn read_from(file: &dyn FsFile, offset: u64) -> io::Result<Vec<u8>> {
+    let size = file.meta()?.size;
+    read_range(file, offset, size.saturating_sub(offset).min(CONTROL_FILE_MAX))
+}
+
+/// Reads up to `length` octets at `offset`; short at the end of the file.
+pub(crate) fn read_range(file: &dyn FsFile, offset: u64, length: u64) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut filled = 0;
+    while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(rest, offset + filled as u64) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    buffer.truncate(filled);
+    Ok(buffer)
+}
+
+/// Reads a whole file; `None` when there is none.
+pub(crate) fn read_optional(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u8>>> {
+    match fs.open_read(path) {
+        Ok(file) => read_from(&*file, 0).map(Some),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Replaces a control file: a complete new file, synced, then renamed over the old one, then the directory synced.
+/// The caller holds the lock that guards `path`.
+pub(crate) fn replace(fs: &dyn Fs, directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let temporary = directory.join(format!("{name}.new"));
+    let result = write_and_rename(fs, &temporary, &directory.join(name), content);
+    if result.is_err() {
+        let _ = fs.remove_file(&temporary);
+    }
+    result?;
+    fs.sync_dir(directory)
+}
+
+fn write_and_rename(fs: &dyn Fs, temporary: &Path, target: &Path, content: &[u8]) -> io::Result<()> {
+    match fs.remove_file(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let file = fs.create_new(temporary)?;
+    file.write_all_at(content, 0)?;
+    file.sync()?;
+    fs.rename(temporary, target)
+}

@@ -1,0 +1,113 @@
+//! One writer a mailbox: a gate between the threads of this process, `flock` between processes.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::StoreError;
+use crate::error::At as _;
+use crate::fs::{Fs, FsFile};
+
+/// A mutex with a deadline.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    taken: Mutex<bool>,
+    freed: Condvar,
+}
+
+/// Frees the gate when dropped.
+#[derive(Debug)]
+pub(crate) struct Passage<'a>(&'a Gate);
+
+impl Gate {
+    pub(crate) fn enter(&self, deadline: Instant) -> Option<Passage<'_>> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken {
+            let left = deadline.checked_duration_since(Instant::now()).filter(|left| !left.is_zero())?;
+            (taken, _) = self.freed.wait_timeout(taken, left).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = true;
+        drop(taken);
+        Some(Passage(self))
+    }
+}
+
+impl Drop for Passage<'_> {
+    fn drop(&mut self) {
+        *self.0.taken.lock().unwrap_or_else(PoisonError::into_inner) = false;
+        self.0.freed.notify_one();
+    }
+}
+
+/// A lock file that is kept open between uses.
+#[derive(Debug)]
+pub(crate) struct LockFile {
+    fs: Arc<dyn Fs>,
+    path: PathBuf,
+    open: Mutex<Option<Arc<dyn FsFile>>>,
+}
+
+/// Gives the lock back when dropped.
+#[derive(Debug)]
+pub(crate) struct Locked(Arc<dyn FsFile>);
+
+impl Drop for Locked {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+const FIRST_PAUSE: Duration = Duration::from_micros(500);
+const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+
+impl LockFile {
+    pub(crate) fn new(fs: Arc<dyn Fs>, directory: &Path, name: &str) -> Self {
+        Self { fs, path: directory.join(name), open: Mutex::new(None) }
+    }
+
+    /// Takes the lock, or says `LockTimeout`. A lock file that was removed or replaced while we waited does not count.
+    pub(crate) fn lock(&self, deadline: Instant) -> Result<Locked, StoreError> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let file = self.file()?;
+            if file.try_lock().at("lock", &self.path)? {
+                let locked = Locked(file);
+                if self.is_current(&*locked.0)? {
+                    return Ok(locked);
+                }
+                self.close();
+                continue;
+            }
+            if Instant::now() >= deadline {
+                return Err(StoreError::LockTimeout);
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Lets go of the open file.
+    pub(crate) fn close(&self) {
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn file(&self) -> Result<Arc<dyn FsFile>, StoreError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = &*open {
+            return Ok(file.clone());
+        }
+        let file: Arc<dyn FsFile> = self.fs.open_write(&self.path).at("open", &self.path)?.into();
+        *open = Some(file.clone());
+        Ok(file)
+    }
+
+    fn is_current(&self, file: &dyn FsFile) -> Result<bool, StoreError> {
+        match self.fs.meta(&self.path) {
+            Ok(meta) => Ok(meta.identity == file.meta().at("look at", &self.path)?.identity),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error).at("look at", &self.path),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! One mailbox: the object that sessions share, and its pictures.
+
+mod append;
+mod commit;
+mod content;
+mod copy;
+mod core;
+mod deliver;
+mod expunge;
+mod flags;
+mod foreign;
+mod listing;
+mod pending;
+mod rebuild;
+mod recent;
+mod stage;
+mod summaries;
+mod writer;
+
+pub(crate) use self::stage::fresh_id;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use self::commit::Synced;
+use self::core::{Core, Peek};
+pub use self::rebuild::MailboxStats;
+use crate::lock::{Gate, LockFile};
+use crate::store::Shared;
+use crate::{MailboxName, MailboxStatus, StoreError, View};
+
+pub(crate) const LOCK_FILE: &str = "sluice.lock";
+
+/// One mailbox; one object per mailbox and process while anybody uses it.
+pub struct Mailbox {
+    shared: Arc<Shared>,
+    name: MailboxName,
+    /// The account's directory.
+    account: PathBuf,
+    /// The mailbox's own.
+    path: PathBuf,
+    gate: Gate,
+    lock: LockFile,
+    core: Mutex<Core>,
+    view: Mutex<Option<Arc<View>>>,
+    changes: watch::Sender<u64>,
+    synced: Mutex<Synced>,
+}
+
+impl fmt::Debug for Mailbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Mailbox").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Mailbox {
+    pub(crate) fn new(shared: Arc<Shared>, account: PathBuf, name: MailboxName) -> Self {
+        let path = account.join(name.directory());
+        let lock = LockFile::new(shared.fs.clone(), &path, LOCK_FILE);
+        Self {
+            shared,
+            name,
+            account,
+            path,
+            gate: Gate::default(),
+            lock,
+            core: Mutex::new(Core::default()),
+            view: Mutex::new(None),
+            changes: watch::Sender::new(0),
+            synced: Mutex::new(Synced::default()),
+        }
+    }
+
+    /// As it was when the object was made; a renamed mailbox is another one.
+    pub fn name(&self) -> MailboxName {
+        self.name.clone()
+    }
+
+    /// The latest picture in memory; no I/O after the first.
+    ///
+    /// # Errors
+    /// When the mailbox is gone or its files can't be read.
+    pub fn view(&self) -> Result<Arc<View>, StoreError> {
+        let view = locked(&self.view).clone();
+        view.map_or_else(|| self.refresh(), Ok)
+    }
+
+    /// Looks at the disk for changes by other processes and tools (a few stats when there is none), and gives the picture after it.
+    ///
+    /// # Errors
+    /// When the mailbox is gone or its files can't be read. When another process holds the lock for long, the
+    /// latest known picture is given instead.
+    pub fn refresh(&self) -> Result<Arc<View>, StoreError> {
+        let (peek, mark) = {
+            let mut core = locked(&self.core);
+            let peek = core.peek(self)?;
+            (peek, core.unpublished())
+        };
+        if peek == Peek::NeedsWriter {
+            match self.refresh_as_writer() {
+                Err(StoreError::LockTimeout) if locked(&self.view).is_some() => {}
+                other => other?,
+            }
+        } else if let Some(mark) = mark {
+            self.commit(mark)?;
+        }
+        let view = locked(&self.view).clone();
+        match view {
+            Some(view) => Ok(view),
+            None => self.publish_first(),
+        }
+    }
+
+    fn refresh_as_writer(&self) -> Result<(), StoreError> {
+        let mark = {
+            let mut writer = self.writer()?;
+            writer.notice_foreign_changes()?;
+            writer.mark()
+        };
+        self.commit(mark)
+    }
+
+    /// Woken at every change made or seen by this process; the value is the generation of the picture.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What STATUS tells, of the latest picture in memory.
+    ///
+    /// # Errors
+    /// Those of [`Self::view`].
+    pub fn status(&self) -> Result<MailboxStatus, StoreError> {
+        Ok(self.view()?.status())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn deadline(&self) -> Instant {
+        let wait = self.shared.config.lock_wait_max.as_duration();
+        Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + Duration::from_secs(60))
+    }
+
+    /// Tells a missing mailbox from an unmounted store.
+    fn missing(&self) -> StoreError {
+        self.shared.check_mounted().err().unwrap_or(StoreError::NoSuchMailbox)
+    }
+
+    /// Says `NoSuchMailbox` for an error that is due to the directory being gone.
+    fn explain(&self, error: StoreError) -> StoreError {
+        if error.is_not_found() && self.shared.fs.meta(&self.path.join("cur")).is_err() {
+            self.missing()
+        } else {
+            error
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Durability: nothing is shown to a client or answered before it is synced, and one sync serves all who wait.
+//!
+//! The lock is not held meanwhile. That is safe because pictures are made only of what is synced: a number lost
+//! with an unsynced tail of the journal was never told to anybody.
+
+use std::sync::Arc;
+
+use tracing::error;
+
+use super::core::Core;
+use super::{Mailbox, locked};
+use crate::error::At as _;
+use crate::items::Place;
+use crate::{StoreError, View, journal};
+
+/// A point in the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Mark {
+    pub(super) generation: u64,
+    pub(super) end: u64,
+}
+
+/// How far the journal is on disk.
+#[derive(Debug, Default)]
+pub(super) struct Synced {
+    good: Mark,
+    /// Syncs up to here failed: what lies between is not to be trusted.
+    failed: Mark,
+}
+
+const PUBLISH_TRIES: u32 = 3;
+
+impl Mailbox {
+    /// Returns when everything up to `mark`, and the directories' names, are on disk and in the picture.
+    pub(super) fn commit(&self, mark: Mark) -> Result<(), StoreError> {
+        let mut synced = locked(&self.synced);
+        if synced.good >= mark && self.is_published() {
+            return Ok(());
+        }
+        if synced.failed >= mark {
+            return Err(StoreError::Io {
+                step: "sync",
+                path: self.path.display().to_string(),
+                source: std::io::Error::other("an earlier sync failed"),
+            });
+        }
+        for attempt in 0.. {
+            let mut core = locked(&self.core);
+            let Some(log) = &core.log else { return Err(self.missing()) };
+            let target = Mark { generation: log.generation, end: log.end };
+            let file = log.file.clone();
+            let directories = std::mem::take(&mut core.unsynced);
+            // While others go on appending, wait for them only so often.
+            let patient = attempt < PUBLISH_TRIES;
+            let held = if patient {
+                drop(core);
+                None
+            } else {
+                Some(core)
+            };
+            let result = file
+                .sync()
+                .at("sync", &self.path.join(journal::FILE))
+                .and_then(|()| self.sync_directories(directories));
+            let mut core = held.unwrap_or_else(|| locked(&self.core));
+            if let Err(failure) = result {
+                synced.failed = target;
+                core.damage = Some("failed_write");
+                core.unsynced = (true, true);
+                error!(mailbox = %self.path.display(), error = %failure, "sync failed, the index will be written anew");
+                return Err(failure);
+            }
+            synced.good = synced.good.max(target);
+            let now = core.log.as_ref().map(|log| Mark { generation: log.generation, end: log.end });
+            if now == Some(target) {
+                self.publish(&mut core);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync_directories(&self, (new, cur): (bool, bool)) -> Result<(), StoreError> {
+        for (place, wanted) in [(Place::New, new), (Place::Cur, cur)] {
+            if wanted {
+                let path = self.path.join(place.directory());
+                self.shared.fs.sync_dir(&path).at("sync", &path).map_err(|error| self.explain(error))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_published(&self) -> bool {
+        !locked(&self.core).changed
+    }
+
+    /// Makes the picture of what is synced.
+    pub(super) fn publish(&self, core: &mut Core) -> Arc<View> {
+        let mut current = locked(&self.view);
+        if let Some(view) = current.as_ref().filter(|_| !core.changed) {
+            return view.clone();
+        }
+        core.changed = false;
+        let generation = current.as_ref().map_or(0, |view| view.generation) + 1;
+        let view = Arc::new(core.state.view(generation));
+        *current = Some(view.clone());
+        drop(current);
+        self.changes.send_replace(generation);
+        view
+    }
+
+    /// For a mailbox without anything to sync.
+    pub(super) fn publish_first(&self) -> Result<Arc<View>, StoreError> {
+        let mark = {
+            let mut core = locked(&self.core);
+            core.changed = true;
+            core.unpublished()
+        };
+        self.commit(mark.ok_or_else(|| self.missing())?)?;
+        let view = locked(&self.view).clone();
+        view.ok_or(StoreError::NoSuchMailbox)
+    }
+}

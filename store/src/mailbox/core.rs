@@ -1,0 +1,193 @@
+//! The mailbox in memory together with the open files it came from.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::Mailbox;
+use super::commit::Mark;
+use crate::StoreError;
+use crate::error::At as _;
+use crate::fs::{Fs, FsFile};
+use crate::items::Place;
+use crate::journal::{self, Log};
+use crate::keywords::Keywords;
+use crate::snapshot::{self, Found};
+use crate::state::State;
+use crate::uid_validity::Reservation;
+
+/// What a look without the lock found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Peek {
+    Ready,
+    /// Something must be repaired, or another program changed the directories.
+    NeedsWriter,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Core {
+    pub(super) state: State,
+    pub(super) log: Option<Log>,
+    pub(super) cache: Option<Arc<dyn FsFile>>,
+    /// None while unknown to this process.
+    pub(super) reservation: Option<Reservation>,
+    pub(super) loaded: bool,
+    /// Why index and journal must be written anew.
+    pub(super) damage: Option<&'static str>,
+    /// Directories with changes that are not synced: new, cur.
+    pub(super) unsynced: (bool, bool),
+    /// A change of our own may hide one of another program; since when.
+    pub(super) look_again: Option<Instant>,
+    /// Since when renames or removals wait.
+    pub(super) pending_since: Option<Instant>,
+    /// The state is newer than the picture.
+    pub(super) changed: bool,
+    pub(super) snapshot_size: u64,
+}
+
+/// A snapshot may be replaced between reading it and its journal; then read again.
+const LOAD_TRIES: u32 = 5;
+
+impl Core {
+    /// Loads or catches up without the lock, and looks for foreign changes.
+    pub(super) fn peek(&mut self, mailbox: &Mailbox) -> Result<Peek, StoreError> {
+        if self.damage.is_some() {
+            return Ok(Peek::NeedsWriter);
+        }
+        let current = self.catch_up(mailbox)?;
+        if !current || self.log.is_none() || self.foreign_change(mailbox)? {
+            return Ok(Peek::NeedsWriter);
+        }
+        Ok(Peek::Ready)
+    }
+
+    /// Applies what other processes wrote. False when there is damage, for which a writer is needed.
+    pub(super) fn catch_up(&mut self, mailbox: &Mailbox) -> Result<bool, StoreError> {
+        let fs = &*mailbox.shared.fs;
+        let path = mailbox.path.join(journal::FILE);
+        if self.loaded
+            && let Some(log) = &mut self.log
+        {
+            match fs.meta(&path) {
+                Ok(meta) if meta.identity == log.identity && meta.size == log.end => return Ok(true),
+                Ok(meta) if meta.identity == log.identity && meta.size > log.end => {
+                    let tail = log.tail().at("read", &path)?;
+                    log.end = tail.end;
+                    self.changed |= !tail.operations.is_empty();
+                    self.state.apply_all(&tail.operations);
+                    return Ok(!tail.torn);
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if fs.meta(&mailbox.path.join("cur")).is_err() {
+                        return Err(mailbox.missing());
+                    }
+                }
+                Err(error) => return Err(error).at("look at", &path),
+            }
+        }
+        self.load(fs, &mailbox.path).map_err(|error| mailbox.explain(error))
+    }
+
+    /// Reads everything anew. False when something is missing or damaged.
+    pub(super) fn load(&mut self, fs: &dyn Fs, directory: &Path) -> Result<bool, StoreError> {
+        for _ in 0..LOAD_TRIES {
+            if let Some(sound) = self.try_load(fs, directory)? {
+                return Ok(sound);
+            }
+        }
+        self.damage = Some("damaged");
+        Ok(false)
+    }
+
+    /// `None` when index and journal do not belong together.
+    fn try_load(&mut self, fs: &dyn Fs, directory: &Path) -> Result<Option<bool>, StoreError> {
+        fs.meta(&directory.join("cur")).at("look at", &directory.join("cur"))?;
+        let reservation = Reservation::load(fs, directory)?;
+        let keywords = Keywords::load(fs, directory)?;
+        let (snapshot, problem) = match snapshot::load(fs, directory)? {
+            Found::Good(snapshot) => (Some(snapshot), None),
+            Found::Missing => (None, Some("missing")),
+            Found::Damaged => (None, Some("damaged")),
+        };
+        let log = Log::open(fs, directory)?;
+        self.reservation = reservation;
+        self.changed = true;
+        let Some(snapshot) = snapshot else {
+            let uid_validity = reservation.map_or(0, |reservation| reservation.uid_validity);
+            self.state = State::new(uid_validity, keywords);
+            self.log = log;
+            self.damage = problem;
+            return Ok(Some(false));
+        };
+        self.state = snapshot.state;
+        let sound = match log {
+            Some(mut log) if log.generation == snapshot.generation => {
+                let tail = log.tail().at("read", &directory.join(journal::FILE))?;
+                self.state.apply_all(&tail.operations);
+                log.end = tail.end;
+                self.log = Some(log);
+                !tail.torn
+            }
+            Some(log) if log.generation > snapshot.generation => return Ok(None),
+            // A crash came between the two renames of a compaction: the snapshot has it all.
+            Some(log) => {
+                self.log = Some(Log { generation: snapshot.generation, end: 0, ..log });
+                self.damage = Some("unfinished");
+                false
+            }
+            None => {
+                self.log = None;
+                self.damage = Some("missing");
+                false
+            }
+        };
+        self.state.set_keywords(keywords);
+        let same = reservation.is_some_and(|found| found.uid_validity == self.state.uid_validity);
+        let sound = sound && same && reservation.is_some_and(|found| self.is_reserved(found));
+        self.loaded = true;
+        if self.state.owed.is_empty() && self.state.removals.is_empty() {
+            self.pending_since = None;
+        } else {
+            self.pending_since.get_or_insert_with(Instant::now);
+        }
+        Ok(Some(sound))
+    }
+
+    const fn is_reserved(&self, reservation: Reservation) -> bool {
+        self.state.uid_next <= reservation.uid_end && self.state.mod_seq < reservation.mod_seq_end
+    }
+
+    /// Whether another program may have changed the directories.
+    fn foreign_change(&self, mailbox: &Mailbox) -> Result<bool, StoreError> {
+        let interval = mailbox.shared.config.foreign_check_interval.as_duration();
+        if self.look_again.is_some_and(|since| since.elapsed() >= interval) {
+            return Ok(true);
+        }
+        let now = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
+        Ok(self.state.directories != Some(now))
+    }
+
+    /// Where the journal is when there is something that no picture shows.
+    pub(super) fn unpublished(&self) -> Option<Mark> {
+        self.log
+            .as_ref()
+            .filter(|_| self.changed)
+            .map(|log| Mark { generation: log.generation, end: log.end })
+    }
+}
+
+pub(super) fn modified(mailbox: &Mailbox, place: Place) -> Result<i128, StoreError> {
+    let path = mailbox.path.join(place.directory());
+    let meta = mailbox.shared.fs.meta(&path).at("look at", &path);
+    meta.map(|meta| meta.modified).map_err(|error| mailbox.explain(error))
+}
+
+/// Logged once for every repair.
+pub(super) fn log_repair(mailbox: &Mailbox, reason: &'static str) {
+    mailbox.shared.metrics.rebuilds.with_label_values(&[reason]).inc();
+    warn!(mailbox = %mailbox.path.display(), reason, "mailbox index rebuilt from file names");
+}

@@ -1,0 +1,169 @@
+//! Delivery: exactly one message for one id, durable before it is answered.
+//!
+//! ```text
+//! tmp: create write utimens fsync fstat close │ flock lstat stat×2 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fdatasync journal, fsync new/
+//! ```
+
+use std::time::Instant;
+
+use envelope::MessageId;
+use tracing::{info, warn};
+
+use super::Mailbox;
+use super::commit::Mark;
+use super::stage::Staged;
+use super::writer::{Writer, now};
+use crate::file_name::{Base, FileName};
+use crate::flags::FlagBits;
+use crate::items::Place;
+use crate::record::{Added, Op};
+use crate::summary::{self, Summary};
+use crate::{Delivered, Delivery, StoreError, Uid};
+
+/// A message about to enter the mailbox.
+pub(super) struct Arrival<'a> {
+    pub(super) staged: &'a mut Staged,
+    pub(super) base: Base,
+    pub(super) internal_date: envelope::Timestamp,
+    pub(super) size: u64,
+    pub(super) disk_size: u64,
+    pub(super) bits: FlagBits,
+    pub(super) place: Place,
+    pub(super) summary: Option<&'a Summary>,
+}
+
+impl Mailbox {
+    /// Delivers a message; when this returns it is on disk. The same id again is answered as a duplicate.
+    ///
+    /// # Errors
+    /// Nothing was delivered then, or it may have been: deliver again with the same id.
+    pub fn deliver(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
+        let started = Instant::now();
+        let result = self.deliver_now(delivery);
+        let outcome = match &result {
+            Ok(Delivered { duplicate: true, .. }) => "duplicate",
+            Ok(Delivered { uid: None, .. }) => "unlocked",
+            Ok(_) => "new",
+            Err(_) => "failed",
+        };
+        self.shared.metrics.deliveries.with_label_values(&[outcome]).inc();
+        self.shared.metrics.delivery_seconds.observe(started.elapsed().as_secs_f64());
+        result
+    }
+
+    fn deliver_now(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
+        let mut staged = self.stage(delivery.content, delivery.received_at)?;
+        let summary = summary::parse(delivery.content);
+        let base = Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id };
+        let (uid, mark) = {
+            let mut writer = match self.writer() {
+                Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
+                other => other?,
+            };
+            if let Some(known) = writer.core.state.find_id(delivery.message_id) {
+                let mark = writer.mark();
+                drop(writer);
+                self.commit(mark)?;
+                return Ok(Delivered { uid: known.map(Uid), duplicate: true });
+            }
+            let bits = writer.bits_of(&delivery.flags)?;
+            let place = if bits == FlagBits::default() { Place::New } else { Place::Cur };
+            let size = delivery.content.len() as u64;
+            let arrival = Arrival {
+                staged: &mut staged,
+                base,
+                internal_date: delivery.received_at,
+                size,
+                disk_size: size,
+                bits,
+                place,
+                summary: Some(&summary),
+            };
+            writer.arrive(arrival)?
+        };
+        self.settle(&[(uid, Some(delivery.message_id))], mark)?;
+        Ok(Delivered { uid: Some(Uid(uid)), duplicate: false })
+    }
+
+    /// The plain Maildir way: no UID until the next synchronisation. The name is the same for every try.
+    fn deliver_unlocked(
+        &self,
+        delivery: &Delivery<'_>,
+        staged: &mut Staged,
+        base: Base,
+    ) -> Result<Delivered, StoreError> {
+        let size = Some(delivery.content.len() as u64);
+        let name = FileName { base, uid: None, disk_size: size, wire_size: size, flags: None };
+        staged.publish(&self.path, Place::New, &name.to_string()).map_err(|error| self.explain(error))?;
+        self.sync_directories((true, false))?;
+        warn!(mailbox = %self.path.display(), id = %delivery.message_id, "delivered without the lock");
+        Ok(Delivered { uid: None, duplicate: false })
+    }
+
+    /// Makes arrivals durable; takes them back when that fails, so that the next try starts from nothing.
+    pub(super) fn settle(&self, arrived: &[(u32, Option<MessageId>)], mark: Mark) -> Result<(), StoreError> {
+        let result = self.commit(mark);
+        if result.is_err() {
+            match self.writer().and_then(|mut writer| writer.take_back(arrived)) {
+                Ok(()) => info!(mailbox = %self.path.display(), "arrival taken back after a failed sync"),
+                Err(error) => warn!(mailbox = %self.path.display(), %error, "arrival not taken back"),
+            }
+        }
+        result
+    }
+}
+
+impl Writer<'_> {
+    /// Publishes a staged file as a new message.
+    pub(super) fn arrive(&mut self, arrival: Arrival<'_>) -> Result<(u32, Mark), StoreError> {
+        let uid = self.allocate(1)?;
+        let untouched = self.is_untouched(arrival.place);
+        let added = self.arrive_as(uid, arrival)?;
+        let place = added.place;
+        let mut operations = vec![Op::Added(added)];
+        let times = match place {
+            Place::New => self.touched(Some(untouched), None),
+            Place::Cur => self.touched(None, Some(untouched)),
+        };
+        operations.extend(times);
+        self.record(&operations)?;
+        Ok((uid, self.mark()))
+    }
+
+    /// Renames a staged file to its name with a UID; the record of it is the caller's to write.
+    pub(super) fn arrive_as(&mut self, uid: u32, arrival: Arrival<'_>) -> Result<Added, StoreError> {
+        let mod_seq = self.next_mod_seq()?;
+        let position = arrival.summary.and_then(|summary| self.cache(&[(uid, summary)]).pop());
+        let name = FileName {
+            base: arrival.base.clone(),
+            uid: Some(uid),
+            disk_size: Some(arrival.disk_size),
+            wire_size: Some(arrival.size),
+            flags: (arrival.place == Place::Cur).then_some(arrival.bits),
+        };
+        let published = arrival.staged.publish(&self.mailbox.path, arrival.place, &name.to_string());
+        published.map_err(|error| self.mailbox.explain(error))?;
+        Ok(Added {
+            uid,
+            mod_seq,
+            base: arrival.base,
+            internal_date: arrival.internal_date,
+            size: arrival.size,
+            disk_size: arrival.disk_size,
+            bits: arrival.bits,
+            place: arrival.place,
+            cached: position.map(|(_, position)| position),
+        })
+    }
+
+    /// Removes messages that could not be made durable, and forgets their ids.
+    pub(super) fn take_back(&mut self, arrived: &[(u32, Option<MessageId>)]) -> Result<(), StoreError> {
+        let uids: Vec<u32> = arrived.iter().map(|(uid, _)| *uid).collect();
+        let mod_seq = self.next_mod_seq()?;
+        self.record(&[Op::Expunged { mod_seq, at: now(), uids }])?;
+        self.settle_removals()?;
+        let ids = arrived.iter().filter_map(|(_, id)| *id);
+        let forgotten: Vec<Op> = ids.map(|id| Op::Forgotten { id: id.to_bytes() }).collect();
+        self.record(&forgotten)
+    }
+}

@@ -1,0 +1,318 @@
+//! Bringing the index in line with the directories: changes by other programs, and everything after a loss.
+//!
+//! Files are truth. A file without `U=` gets a UID; flags that another program changed are taken over; a message
+//! whose file is missing in several listings, and under each name it could have, is expunged. A `U=` is believed
+//! only if it can have been given by us: below the reserved block's end, not taken, and (outside of a rebuild) above
+//! all others.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::time::{Duration, Instant, SystemTime};
+
+use envelope::Timestamp;
+use tracing::{info, warn};
+
+use super::content::wire_size;
+use super::core::modified;
+use super::listing::{Found, Listing};
+use super::stage::fresh_id;
+use super::writer::{Writer, now};
+use crate::error::At as _;
+use crate::file_name::{Base, FileName};
+use crate::flags::FlagBits;
+use crate::items::{Item, Place};
+use crate::record::{Added, Op};
+use crate::{StoreError, fs};
+
+/// A file that is not in the index yet.
+struct Newcomer {
+    place: Place,
+    name: OsString,
+    parsed: Option<FileName>,
+}
+
+const COPY_STEP: u64 = 64 << 10;
+
+impl Writer<'_> {
+    /// Synchronises when another program may have changed something.
+    pub(super) fn notice_foreign_changes(&mut self) -> Result<(), StoreError> {
+        let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
+        let interval = self.mailbox.shared.config.foreign_check_interval.as_duration();
+        let due = self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
+        if due || self.core.state.directories != Some(now) { self.synchronise(false) } else { Ok(()) }
+    }
+
+    /// Compares with a listing. With `adopt` the index is empty and every believable `U=` is kept.
+    pub(super) fn synchronise(&mut self, adopt: bool) -> Result<(), StoreError> {
+        let mailbox = self.mailbox;
+        let mut times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
+        let mut listing = mailbox.listing()?;
+        let mut newcomers = Vec::new();
+        let mut operations = self.compare(&mut listing, &mut newcomers);
+        let missing = self.missing(&operations.seen, &mut operations.list)?;
+        if !missing.is_empty() {
+            info!(mailbox = %mailbox.path.display(), count = missing.len(), "files removed by another program");
+            let metrics = &mailbox.shared.metrics.foreign_changes;
+            metrics.with_label_values(&["vanished"]).inc_by(missing.len() as u64);
+            let mod_seq = self.next_mod_seq()?;
+            operations.list.push(Op::Expunged { mod_seq, at: now(), uids: missing.clone() });
+            operations.list.push(Op::Removed { uids: missing });
+        }
+        self.record_unless_empty(&operations.list)?;
+        let renamed = self.take_newcomers(newcomers, adopt)?;
+        if renamed {
+            times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
+        }
+        let (new, cur) = times;
+        let resolution = mailbox.shared.config.mtime_resolution.as_duration();
+        let unsettled = renamed || [new, cur].iter().any(|time| age(*time) < resolution);
+        self.core.look_again = unsettled.then(Instant::now);
+        if self.core.state.directories != Some(times) {
+            self.record(&[Op::Directories { new, cur }])?;
+        }
+        Ok(())
+    }
+
+    fn record_unless_empty(&mut self, operations: &[Op]) -> Result<(), StoreError> {
+        if operations.is_empty() { Ok(()) } else { self.record(operations) }
+    }
+
+    /// Goes through the files: known ones are compared, others become newcomers.
+    fn compare(&mut self, listing: &mut Listing, newcomers: &mut Vec<Newcomer>) -> Compared {
+        let mut seen = BTreeSet::new();
+        let mut changes: BTreeMap<(Place, u64, u64, u64), Vec<u32>> = BTreeMap::new();
+        for (_, found) in listing.drain() {
+            let Found { place, name, parsed } = found;
+            let known = parsed.as_ref().and_then(|parsed| Some((parsed, parsed.uid?)));
+            let item = known.and_then(|(parsed, uid)| {
+                let (_, item) = self.core.state.items.by_uid(uid)?;
+                (item.base == parsed.base).then_some((item, parsed))
+            });
+            if let Some((item, parsed)) = item {
+                if seen.insert(item.uid())
+                    && let Some(change) = difference(item, place, parsed)
+                {
+                    changes.entry(change).or_default().push(item.uid());
+                }
+            } else if known.is_none_or(|(_, uid)| !self.core.state.removals.contains_key(&uid)) {
+                newcomers.push(Newcomer { place, name, parsed });
+            }
+        }
+        let mut list = Vec::new();
+        let mod_seq = self.core.state.mod_seq.saturating_add(1);
+        for ((place, name_bits, add, remove), mut uids) in changes {
+            uids.sort_unstable();
+            if add != 0 || remove != 0 {
+                let metrics = &self.mailbox.shared.metrics.foreign_changes;
+                metrics.with_label_values(&["flags"]).inc_by(uids.len() as u64);
+                let (add, remove) = (FlagBits(add), FlagBits(remove));
+                list.push(Op::Flags { mod_seq, add, remove, uids: uids.clone() });
+            }
+            list.push(Op::Named { place, bits: FlagBits(name_bits), uids });
+        }
+        Compared { seen, list }
+    }
+
+    /// Those that are in no listing, and not found under any name they could have.
+    fn missing(&mut self, seen: &BTreeSet<u32>, operations: &mut Vec<Op>) -> Result<Vec<u32>, StoreError> {
+        if operations.iter().any(|operation| matches!(operation, Op::Flags { .. })) {
+            self.next_mod_seq()?;
+        }
+        let uids = self.core.state.items.iter().map(Item::uid);
+        let mut missing: Vec<u32> = uids.filter(|uid| !seen.contains(uid)).collect();
+        for _ in 0..self.mailbox.shared.config.listing_retries {
+            if missing.is_empty() {
+                break;
+            }
+            missing.retain(|uid| !self.is_there(*uid));
+            let again = self.mailbox.listing()?;
+            let listed: BTreeSet<u32> = again
+                .values()
+                .filter_map(|found| found.parsed.as_ref().and_then(|parsed| parsed.uid))
+                .collect();
+            missing.retain(|uid| !listed.contains(uid));
+        }
+        Ok(missing)
+    }
+
+    fn is_there(&self, uid: u32) -> bool {
+        let Some((_, item)) = self.core.state.items.by_uid(uid) else { return true };
+        [Place::New, Place::Cur].into_iter().any(|place| {
+            [item.name_bits, item.bits].into_iter().any(|bits| {
+                let path = self.mailbox.path.join(place.directory()).join(item.name_with(bits, place));
+                self.mailbox.shared.fs.meta(&path).is_ok()
+            })
+        })
+    }
+
+    /// Gives newcomers their UIDs and names; whether any file was renamed or removed.
+    fn take_newcomers(&mut self, newcomers: Vec<Newcomer>, adopt: bool) -> Result<bool, StoreError> {
+        let mut newcomers = newcomers;
+        newcomers.sort_by_cached_key(|newcomer| {
+            let parsed = newcomer.parsed.as_ref();
+            // Those that keep their UID first, in its order; then by date of arrival, which is how names begin.
+            (parsed.and_then(|parsed| parsed.uid).unwrap_or(u32::MAX), newcomer.name.clone())
+        });
+        let end = self.core.reservation.map_or(1, |reservation| reservation.uid_end);
+        let (mut renamed, mut last) =
+            (false, if adopt { 0 } else { self.core.state.uid_next.saturating_sub(1) });
+        let mut strangers = Vec::new();
+        let mut kept = Vec::new();
+        for newcomer in newcomers {
+            let uid = newcomer.parsed.as_ref().and_then(|parsed| parsed.uid);
+            match uid.filter(|uid| *uid > last && *uid < end) {
+                Some(uid) => {
+                    if let Some(added) = self.adopt(&newcomer, uid)? {
+                        kept.push(Op::Added(added));
+                        last = uid;
+                    }
+                }
+                None => strangers.push(newcomer),
+            }
+        }
+        // A journal's tail was lost: what it said of these messages is in their names.
+        self.record_unless_empty(&kept)?;
+        for newcomer in strangers {
+            renamed |= self.welcome(&newcomer)?;
+        }
+        Ok(renamed)
+    }
+
+    /// A file that already has a good name.
+    fn adopt(&mut self, newcomer: &Newcomer, uid: u32) -> Result<Option<Added>, StoreError> {
+        let Some(parsed) = &newcomer.parsed else { return Ok(None) };
+        let path = self.mailbox.path.join(newcomer.place.directory()).join(&newcomer.name);
+        let (disk_size, size) = match (parsed.disk_size, parsed.wire_size) {
+            (Some(disk_size), wire_size) => (disk_size, wire_size.unwrap_or(disk_size)),
+            (None, _) => self.measure(&path)?,
+        };
+        let mod_seq = self.core.state.mod_seq;
+        let bits = if newcomer.place == Place::New { FlagBits::default() } else { parsed.flags() };
+        let internal_date = self.date_of(parsed, &path)?;
+        let base = parsed.base.clone();
+        let place = newcomer.place;
+        Ok(Some(Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None }))
+    }
+
+    /// A file of another program, or delivered while the lock was out of reach. Whether the directory changed.
+    fn welcome(&mut self, newcomer: &Newcomer) -> Result<bool, StoreError> {
+        let mailbox = self.mailbox;
+        let directory = mailbox.path.join(newcomer.place.directory());
+        let path = directory.join(&newcomer.name);
+        let id = newcomer.parsed.as_ref().and_then(|parsed| parsed.base.message_id());
+        let is_ours = newcomer.parsed.as_ref().is_some_and(|parsed| parsed.uid.is_none());
+        if let Some(id) = id.filter(|_| is_ours)
+            && self.core.state.find_id(id).is_some()
+        {
+            info!(mailbox = %mailbox.path.display(), %id, "second copy of a delivery removed");
+            return Ok(mailbox.shared.fs.remove_file(&path).is_ok());
+        }
+        let Ok((disk_size, size)) = self.measure(&path) else {
+            return Ok(false);
+        };
+        if disk_size == 0 {
+            mailbox.shared.metrics.foreign_changes.with_label_values(&["ignored"]).inc();
+            warn!(path = %path.display(), "empty file is no message, ignored");
+            return Ok(false);
+        }
+        let (base, internal_date) = match &newcomer.parsed {
+            Some(parsed) => (parsed.base.clone(), self.date_of(parsed, &path)?),
+            None => {
+                let date = file_date(self.mailbox.shared.fs.meta(&path).at("look at", &path)?.modified);
+                (Base::Own { seconds: date.unix_seconds(), id: fresh_id()? }, date)
+            }
+        };
+        let bits = newcomer.parsed.as_ref().map(FileName::flags).unwrap_or_default();
+        let place = if bits == FlagBits::default() { newcomer.place } else { Place::Cur };
+        let uid = self.allocate(1)?;
+        let mod_seq = self.next_mod_seq()?;
+        let name = FileName {
+            base: base.clone(),
+            uid: Some(uid),
+            disk_size: Some(disk_size),
+            wire_size: Some(size),
+            flags: (place == Place::Cur).then_some(bits),
+        };
+        let target = mailbox.path.join(place.directory()).join(name.to_string());
+        let renamed = mailbox.shared.fs.rename(&path, &target);
+        if renamed.is_err() && mailbox.shared.fs.meta(&target).is_err() {
+            // Renamed by its program meanwhile: the next look finds it.
+            return Ok(true);
+        }
+        mailbox.shared.metrics.foreign_changes.with_label_values(&["adopted"]).inc();
+        self.core.unsynced = (true, true);
+        let added = Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None };
+        self.record(&[Op::Added(added)])?;
+        Ok(true)
+    }
+
+    /// Octets on disk and on the wire.
+    fn measure(&self, path: &std::path::Path) -> Result<(u64, u64), StoreError> {
+        let file = self.mailbox.shared.fs.open_read(path).at("open", path)?;
+        let (mut disk_size, mut size, mut before) = (0, 0, 0);
+        loop {
+            let step = fs::read_range(&*file, disk_size, COPY_STEP).at("read", path)?;
+            if step.is_empty() {
+                return Ok((disk_size, size));
+            }
+            disk_size += step.len() as u64;
+            size += wire_size(&step, &mut before);
+        }
+    }
+
+    fn date_of(&self, parsed: &FileName, path: &std::path::Path) -> Result<Timestamp, StoreError> {
+        if let Base::Own { seconds, .. } = parsed.base {
+            return Ok(Timestamp::from_unix_milliseconds(seconds.saturating_mul(1000)));
+        }
+        let meta = self.mailbox.shared.fs.meta(path).at("look at", path)?;
+        Ok(file_date(meta.modified))
+    }
+
+    /// Removes files of messages that are expunged, under whatever flags another program gave them.
+    pub(super) fn remove_expunged_files(&mut self) -> Result<(), StoreError> {
+        for found in self.mailbox.listing()?.into_values() {
+            let uid = found.parsed.and_then(|parsed| parsed.uid);
+            let Some(removal) = uid.and_then(|uid| self.core.state.removals.get(&uid)) else { continue };
+            let front = |name: &[u8]| name.split(|byte| *byte == b':').next().map(<[u8]>::to_vec);
+            if front(found.name.as_encoded_bytes()) == front(removal.name.as_bytes()) {
+                let path = self.mailbox.path.join(found.place.directory()).join(&found.name);
+                let removed = self.mailbox.shared.fs.remove_file(&path);
+                if removed.is_err() && self.mailbox.shared.fs.meta(&path).is_ok() {
+                    return removed.at("remove", &path);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Compared {
+    seen: BTreeSet<u32>,
+    list: Vec<Op>,
+}
+
+/// What a file's name says other than the index: its place, the flags it shows, what to add and to remove.
+fn difference(item: &Item, place: Place, parsed: &FileName) -> Option<(Place, u64, u64, u64)> {
+    let shown =
+        if place == Place::New && parsed.flags.is_none() { FlagBits::default() } else { parsed.flags() };
+    if place == item.place && shown == item.name_bits {
+        return None;
+    }
+    if shown == item.bits || shown == item.name_bits {
+        // Our own rename, whose record was lost, or a move between the directories.
+        return Some((place, shown.0, 0, 0));
+    }
+    let changed = shown.0 ^ item.name_bits.0;
+    Some((place, shown.0, shown.0 & changed, !shown.0 & changed & FlagBits::ALL.0))
+}
+
+fn age(nanoseconds: i128) -> Duration {
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos().cast_signed());
+    Duration::from_nanos(u64::try_from(now.saturating_sub(nanoseconds)).unwrap_or(0))
+}
+
+fn file_date(nanoseconds: i128) -> Timestamp {
+    Timestamp::from_unix_milliseconds(u64::try_from(nanoseconds / 1_000_000).unwrap_or(0))
+}

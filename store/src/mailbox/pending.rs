@@ -1,0 +1,132 @@
+//! What the journal already says and the Maildir does not show yet: renames for flags, removals of expunged files.
+//!
+//! The journal is the redo log: a crash before, between or after these steps is made good by whoever opens the
+//! mailbox next.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Instant;
+
+use tracing::warn;
+
+use super::writer::Writer;
+use super::{Mailbox, locked};
+use crate::StoreError;
+use crate::error::At as _;
+use crate::flags::FlagBits;
+use crate::items::Place;
+use crate::record::Op;
+
+impl Mailbox {
+    /// Renames at once when it is little work; else the upkeep does it.
+    pub(super) fn settle_if_few(&self, changed: usize) {
+        if changed > 0
+            && changed <= self.shared.config.inline_renames_max as usize
+            && let Err(error) = self.settle_pending()
+        {
+            warn!(mailbox = %self.path.display(), %error, "renames left for later");
+        }
+    }
+
+    /// Renames and removes what is owed.
+    pub(crate) fn settle_pending(&self) -> Result<(), StoreError> {
+        if !self.has_pending() {
+            return Ok(());
+        }
+        let mut writer = self.writer()?;
+        writer.settle_renames()?;
+        writer.settle_removals()?;
+        writer.mark();
+        Ok(())
+    }
+
+    pub(crate) fn has_pending(&self) -> bool {
+        locked(&self.core).pending_since.is_some()
+    }
+
+    /// Upkeep: settles what has waited for long enough.
+    pub(crate) fn tick(&self) -> Result<(), StoreError> {
+        let interval = self.shared.config.pending_rename_interval.as_duration();
+        let due = locked(&self.core).pending_since.is_some_and(|since| since.elapsed() >= interval);
+        if due { self.settle_pending() } else { Ok(()) }
+    }
+}
+
+impl Writer<'_> {
+    fn settle_renames(&mut self) -> Result<(), StoreError> {
+        if self.core.state.owed.is_empty() {
+            return Ok(());
+        }
+        let fs = self.mailbox.shared.fs.clone();
+        let untouched = (self.is_untouched(Place::New), self.is_untouched(Place::Cur));
+        let mut renamed: BTreeMap<u64, Vec<u32>> = BTreeMap::new();
+        let (mut from_new, mut lost) = (false, false);
+        for uid in self.core.state.owed.clone() {
+            let Some((_, item)) = self.core.state.items.by_uid(uid) else { continue };
+            let from = self.mailbox.path.join(item.place.directory()).join(item.file_name());
+            let bits = item.bits;
+            let to = self.mailbox.path.join("cur").join(item.name_with(bits, Place::Cur));
+            from_new |= item.place == Place::New;
+            match fs.rename(&from, &to) {
+                Ok(()) => renamed.entry(bits.0).or_default().push(uid),
+                Err(_) if fs.meta(&to).is_ok() => renamed.entry(bits.0).or_default().push(uid),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => lost = true,
+                Err(error) => return Err(error).at("rename", &from),
+            }
+        }
+        let named = renamed.into_iter();
+        let named = named.map(|(bits, uids)| Op::Named { place: Place::Cur, bits: FlagBits(bits), uids });
+        let mut operations: Vec<Op> = named.collect();
+        operations.extend(self.touched(from_new.then_some(untouched.0), Some(untouched.1)));
+        self.record(&operations)?;
+        if lost {
+            // Another program renamed or removed some: a listing tells which.
+            self.synchronise(false)?;
+        }
+        self.note_pending();
+        Ok(())
+    }
+
+    pub(super) fn settle_removals(&mut self) -> Result<(), StoreError> {
+        if self.core.state.removals.is_empty() {
+            self.note_pending();
+            return Ok(());
+        }
+        let fs = self.mailbox.shared.fs.clone();
+        let untouched = (self.is_untouched(Place::New), self.is_untouched(Place::Cur));
+        let (mut in_new, mut in_cur) = (false, false);
+        let mut uids = Vec::new();
+        let mut lost = false;
+        for (uid, removal) in self.core.state.removals.clone() {
+            let path = self.mailbox.path.join(removal.place.directory()).join(&removal.name);
+            match fs.remove_file(&path) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => lost = true,
+                Err(error) => return Err(error).at("remove", &path),
+            }
+            in_new |= removal.place == Place::New;
+            in_cur |= removal.place == Place::Cur;
+            uids.push(uid);
+        }
+        if lost {
+            // Renamed by another program, or already gone: the listing removes files of expunged messages.
+            self.remove_expunged_files()?;
+        }
+        // Only a removal that a power cut can't undo may be forgotten.
+        self.mailbox.sync_directories((in_new, in_cur))?;
+        let mut operations = vec![Op::Removed { uids }];
+        operations.extend(self.touched(in_new.then_some(untouched.0), in_cur.then_some(untouched.1)));
+        self.record(&operations)?;
+        self.note_pending();
+        Ok(())
+    }
+
+    fn note_pending(&mut self) {
+        let core = &mut *self.core;
+        if core.state.owed.is_empty() && core.state.removals.is_empty() {
+            core.pending_since = None;
+        } else {
+            core.pending_since = Some(Instant::now());
+        }
+    }
+}

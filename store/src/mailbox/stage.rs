@@ -1,0 +1,87 @@
+//! A message's file before it is a message: complete and synced in `tmp/`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use envelope::{MessageId, Timestamp};
+
+use super::Mailbox;
+use crate::StoreError;
+use crate::error::At as _;
+use crate::fs::{FileKind, Fs};
+use crate::items::Place;
+
+/// A file in `tmp/`; removed when dropped before it is published.
+#[derive(Debug)]
+pub(super) struct Staged {
+    fs: Arc<dyn Fs>,
+    pub(super) path: PathBuf,
+    identity: (u64, u64),
+    published: bool,
+}
+
+/// A new id of our own, for names that no queue gave.
+pub(crate) fn fresh_id() -> Result<MessageId, StoreError> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random)
+        .map_err(io::Error::other)
+        .at("get random numbers from", Path::new("the system"))?;
+    Ok(MessageId::new(Timestamp::from(SystemTime::now()).unix_milliseconds(), random))
+}
+
+impl Mailbox {
+    /// Writes and syncs `content`. A failed sync condemns the file.
+    pub(super) fn stage(&self, content: &[u8], date: Timestamp) -> Result<Staged, StoreError> {
+        let path = self.path.join("tmp").join(fresh_id()?.to_string());
+        let fs = &self.shared.fs;
+        let file = fs.create_new(&path).at("create", &path).map_err(|error| self.explain(error))?;
+        let mut staged = Staged { fs: fs.clone(), path, identity: (0, 0), published: false };
+        file.write_all_at(content, 0).at("write", &staged.path)?;
+        // Other tools take the modification time for the date of arrival.
+        file.set_modified(date.into()).at("set the time of", &staged.path)?;
+        file.sync().at("sync", &staged.path)?;
+        staged.identity = file.meta().at("look at", &staged.path)?.identity;
+        Ok(staged)
+    }
+
+    /// A second name for a message's file in the target's `tmp/`, or a copy where the file system has no links.
+    pub(super) fn stage_link(&self, source: &Path, date: Timestamp) -> Result<Staged, StoreError> {
+        let fs = &self.shared.fs;
+        let found = fs.meta(source).at("look at", source)?;
+        if found.kind != FileKind::File {
+            return Err(StoreError::NoSuchMessage);
+        }
+        let path = self.path.join("tmp").join(fresh_id()?.to_string());
+        let linked = fs.link(source, &path);
+        let is_there = || fs.meta(&path).is_ok_and(|meta| meta.identity == found.identity);
+        if linked.is_ok() || is_there() {
+            return Ok(Staged { fs: fs.clone(), path, identity: found.identity, published: false });
+        }
+        let file = fs.open_read(source).at("open", source)?;
+        let content = crate::fs::read_from(&*file, 0).at("read", source)?;
+        self.stage(&content, date)
+    }
+}
+
+impl Staged {
+    /// Gives the file its name in the Maildir. An error of rename may be a lie: what counts is what is there.
+    pub(super) fn publish(&mut self, directory: &Path, place: Place, name: &str) -> Result<(), StoreError> {
+        let target = directory.join(place.directory()).join(name);
+        let renamed = self.fs.rename(&self.path, &target).at("rename to", &target);
+        if renamed.is_err() && !self.fs.meta(&target).is_ok_and(|meta| meta.identity == self.identity) {
+            return renamed;
+        }
+        self.published = true;
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if !self.published {
+            let _ = self.fs.remove_file(&self.path);
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Summaries: from the cache, parsed only when it has none.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tracing::warn;
+
+use super::{Mailbox, locked};
+use crate::cache;
+use crate::error::At as _;
+use crate::record::Op;
+use crate::summary::{self, Summary};
+use crate::{StoreError, Uid};
+
+impl Mailbox {
+    /// The summary of one message.
+    ///
+    /// # Errors
+    /// `NoSuchMessage` when it is gone.
+    pub fn summary(&self, uid: Uid) -> Result<Arc<Summary>, StoreError> {
+        let found = self.summaries(&[uid])?.pop();
+        found.map(|(_, summary)| summary).ok_or(StoreError::NoSuchMessage)
+    }
+
+    /// Summaries for many messages in one pass over the cache: what FETCH ENVELOPE and message lists use.
+    /// In the order of `uids`; messages that are gone are left out.
+    ///
+    /// # Errors
+    /// When files can't be read.
+    pub fn summaries(&self, uids: &[Uid]) -> Result<Vec<(Uid, Arc<Summary>)>, StoreError> {
+        let view = self.view()?;
+        let mut wanted = Vec::with_capacity(uids.len());
+        let (file, core_positions) = {
+            let mut core = locked(&self.core);
+            let known = |uid: &Uid| core.state.items.by_uid(uid.0).map(|(_, item)| (uid.0, item.cached));
+            let positions: Vec<_> = uids.iter().filter_map(known).collect();
+            (core.cache_file(self)?, positions)
+        };
+        wanted.extend(core_positions.iter().filter_map(|(uid, position)| Some((*uid, (*position)?))));
+        let mut found: HashMap<u32, Arc<Summary>> = HashMap::with_capacity(wanted.len());
+        cache::read(&*file, wanted, |uid, summary| drop(found.insert(uid, Arc::new(summary))))
+            .at("read", &self.path.join(cache::FILE))?;
+        let metrics = &self.shared.metrics.summaries;
+        metrics.with_label_values(&["hit"]).inc_by(found.len() as u64);
+        let mut parsed = Vec::new();
+        for uid in uids {
+            if found.contains_key(&uid.0) || view.item(*uid).is_none() {
+                continue;
+            }
+            match self.content(*uid) {
+                Ok(content) => {
+                    let summary = Arc::new(summary::parse(&content));
+                    parsed.push((uid.0, summary.clone()));
+                    found.insert(uid.0, summary);
+                }
+                Err(StoreError::NoSuchMessage) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if !parsed.is_empty() {
+            metrics.with_label_values(&["parsed"]).inc_by(parsed.len() as u64);
+            if let Err(error) = self.remember_summaries(&parsed) {
+                warn!(mailbox = %self.path.display(), %error, "summaries not cached");
+            }
+        }
+        let answer = uids.iter().filter_map(|uid| found.get(&uid.0).map(|summary| (*uid, summary.clone())));
+        Ok(answer.collect())
+    }
+
+    fn remember_summaries(&self, parsed: &[(u32, Arc<Summary>)]) -> Result<(), StoreError> {
+        let mut writer = self.writer()?;
+        let present: Vec<(u32, &Summary)> = parsed
+            .iter()
+            .filter(|(uid, _)| writer.core.state.items.by_uid(*uid).is_some())
+            .map(|(uid, summary)| (*uid, &**summary))
+            .collect();
+        let positions = writer.cache(&present);
+        writer.record(&[Op::Cached { positions }])?;
+        writer.mark();
+        Ok(())
+    }
+}

@@ -1,0 +1,274 @@
+//! The one who may change the mailbox: holds gate, lock file and memory.
+
+use std::sync::{Arc, MutexGuard};
+use std::time::{Instant, SystemTime};
+
+use envelope::Timestamp;
+use tracing::{debug, warn};
+
+use super::commit::Mark;
+use super::core::{Core, log_repair, modified};
+use super::{Mailbox, locked};
+use crate::error::At as _;
+use crate::flags::FlagBits;
+use crate::items::{Place, Position};
+use crate::journal::{self, Log};
+use crate::keywords::Keywords;
+use crate::lock::{Locked, Passage};
+use crate::record::Op;
+use crate::summary::Summary;
+use crate::uid_validity::{BLOCK, Reservation};
+use crate::{Flags, StoreError, account, cache, snapshot};
+
+/// Fields are dropped in this order: memory, then the lock file, then the gate.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    pub(super) core: MutexGuard<'a, Core>,
+    pub(super) mailbox: &'a Mailbox,
+    _locked: Locked,
+    _passage: Passage<'a>,
+}
+
+pub(super) fn now() -> Timestamp {
+    SystemTime::now().into()
+}
+
+impl Mailbox {
+    /// Waits for the lock up to its deadline, catches up and repairs.
+    pub(super) fn writer(&self) -> Result<Writer<'_>, StoreError> {
+        let deadline = self.deadline();
+        let result = self.enter(deadline);
+        if matches!(result, Err(StoreError::LockTimeout)) {
+            self.shared.metrics.lock_timeouts.inc();
+        }
+        let mut writer = result?;
+        writer.prepare().map_err(|error| self.explain(error))?;
+        Ok(writer)
+    }
+
+    fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
+        let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
+        let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
+        Ok(Writer { core: locked(&self.core), mailbox: self, _locked: held, _passage: passage })
+    }
+}
+
+impl Writer<'_> {
+    fn prepare(&mut self) -> Result<(), StoreError> {
+        let sound = if self.core.damage.is_none() { self.core.catch_up(self.mailbox)? } else { false };
+        if sound && self.core.log.is_some() {
+            return Ok(());
+        }
+        // Another process may have repaired it meanwhile; only our own failed write is known better here.
+        if self.core.damage != Some("failed_write") {
+            self.core.damage = None;
+            let sound = self.core.load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+            if sound {
+                return Ok(());
+            }
+        }
+        self.repair()
+    }
+
+    /// Makes counters, snapshot and journal whole again from what there is.
+    fn repair(&mut self) -> Result<(), StoreError> {
+        let reason = self.core.damage.unwrap_or("torn");
+        let fresh =
+            self.core.reservation.is_some_and(|found| found.uid_end == 1) && self.core.state.uid_next == 1;
+        let reservation = match self.core.reservation {
+            Some(reservation) => reservation,
+            None => self.renew_reservation()?,
+        };
+        self.core.state.uid_validity = reservation.uid_validity;
+        if reason != "unfinished" {
+            // Numbers up to the end of the reserved block may have been given.
+            self.core.state.raise(reservation.uid_end, reservation.mod_seq_end);
+        }
+        self.core.state.keywords = Keywords::load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+        self.core.reservation = Some(reservation);
+        self.core.loaded = true;
+        self.core.changed = true;
+        // A journal that is not to be trusted gets no more appends; the snapshot below starts a new one.
+        self.core.damage = Some(reason);
+        let adopt = self.core.state.items.len() == 0;
+        self.synchronise(adopt)?;
+        self.write_snapshot()?;
+        self.core.damage = None;
+        if !fresh && reason != "unfinished" {
+            log_repair(self.mailbox, reason);
+        }
+        Ok(())
+    }
+
+    /// The file is lost: the index may know the old value; else a new one, larger than any before.
+    fn renew_reservation(&mut self) -> Result<Reservation, StoreError> {
+        let mailbox = self.mailbox;
+        let state = &self.core.state;
+        let reservation = if state.uid_validity != 0 {
+            Reservation {
+                uid_validity: state.uid_validity,
+                uid_end: state.uid_next.saturating_add(BLOCK),
+                mod_seq_end: state.mod_seq.saturating_add(u64::from(BLOCK)),
+            }
+        } else {
+            let uid_validity = account::next_uid_validity(&mailbox.shared, &mailbox.account)?;
+            Reservation::fresh(uid_validity)
+        };
+        reservation.save(&*mailbox.shared.fs, &mailbox.path)?;
+        Ok(reservation)
+    }
+
+    /// Gives the first of `count` new UIDs.
+    pub(super) fn allocate(&mut self, count: u32) -> Result<u32, StoreError> {
+        let first = self.core.state.uid_next;
+        let end = first.checked_add(count).ok_or(StoreError::Limit("UIDs of one mailbox"))?;
+        self.reserve(end, self.core.state.mod_seq)?;
+        Ok(first)
+    }
+
+    /// Gives a new mod-sequence.
+    pub(super) fn next_mod_seq(&mut self) -> Result<u64, StoreError> {
+        let next = self.core.state.mod_seq.saturating_add(1);
+        self.reserve(self.core.state.uid_next, next)?;
+        Ok(next)
+    }
+
+    fn reserve(&mut self, uid_end: u32, mod_seq: u64) -> Result<(), StoreError> {
+        let old = self.core.reservation.ok_or(StoreError::NoSuchMailbox)?;
+        if uid_end <= old.uid_end && mod_seq < old.mod_seq_end {
+            return Ok(());
+        }
+        let new = Reservation {
+            uid_end: old.uid_end.max(uid_end.saturating_add(BLOCK)),
+            mod_seq_end: old.mod_seq_end.max(mod_seq.saturating_add(u64::from(BLOCK))),
+            ..old
+        };
+        new.save(&*self.mailbox.shared.fs, &self.mailbox.path)
+            .map_err(|error| self.mailbox.explain(error))?;
+        self.core.reservation = Some(new);
+        Ok(())
+    }
+
+    /// Writes one record and applies it. While a repair is under way it is only applied: a snapshot follows.
+    pub(super) fn record(&mut self, operations: &[Op]) -> Result<(), StoreError> {
+        let core = &mut *self.core;
+        if core.damage.is_none()
+            && let Some(log) = &mut core.log
+            && let Err(error) = log.append(operations)
+        {
+            core.damage = Some("failed_write");
+            return Err(error).at("append to", &self.mailbox.path.join(journal::FILE));
+        }
+        core.state.apply_all(operations);
+        core.changed = true;
+        if !core.state.owed.is_empty() || !core.state.removals.is_empty() {
+            core.pending_since.get_or_insert_with(Instant::now);
+        }
+        Ok(())
+    }
+
+    /// Bits for `flags`, with new letters for new keywords.
+    pub(super) fn bits_of(&mut self, flags: &Flags) -> Result<FlagBits, StoreError> {
+        if flags.keywords.is_empty() {
+            return Ok(FlagBits::system(flags));
+        }
+        let state = &self.core.state;
+        let used = || state.items.iter().fold(FlagBits::default(), |used, item| used.with(item.bits));
+        if let Some(table) = state.keywords.extended(flags, used)? {
+            table.save(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+            self.record(&[Op::Keywords(table.0)])?;
+        }
+        Ok(self.core.state.keywords.known_bits(flags))
+    }
+
+    /// Puts summaries into the cache; a cache that can't be written is no reason to fail.
+    pub(super) fn cache(&mut self, summaries: &[(u32, &Summary)]) -> Vec<(u32, Position)> {
+        let file = self.core.cache_file(self.mailbox);
+        let positions = file.and_then(|file| {
+            cache::append(&*file, summaries).at("append to", &self.mailbox.path.join(cache::FILE))
+        });
+        positions.unwrap_or_else(|error| {
+            warn!(%error, "summary cache not written");
+            self.core.cache = None;
+            Vec::new()
+        })
+    }
+
+    /// To be called before our own change of a directory: whether another program changed it before.
+    pub(super) fn is_untouched(&self, place: Place) -> bool {
+        let known = self.core.state.directories.map(|(new, cur)| if place == Place::New { new } else { cur });
+        modified(self.mailbox, place).is_ok_and(|now| known == Some(now))
+    }
+
+    /// To be called after our own change of directories that were untouched: the times to be recorded.
+    pub(super) fn touched(&mut self, new: Option<bool>, cur: Option<bool>) -> Option<Op> {
+        let (mut new_time, mut cur_time) = self.core.state.directories?;
+        self.core.unsynced.0 |= new.is_some();
+        self.core.unsynced.1 |= cur.is_some();
+        self.core.look_again.get_or_insert_with(Instant::now);
+        if new == Some(true) {
+            new_time = modified(self.mailbox, Place::New).unwrap_or(new_time);
+        }
+        if cur == Some(true) {
+            cur_time = modified(self.mailbox, Place::Cur).unwrap_or(cur_time);
+        }
+        Some(Op::Directories { new: new_time, cur: cur_time })
+    }
+
+    /// Where the journal is now; folds it into the index when it has grown.
+    pub(super) fn mark(&mut self) -> Mark {
+        let limit = self.mailbox.shared.config.journal_size_max.as_u64();
+        let end = self.core.log.as_ref().map_or(0, |log| log.end);
+        if end > limit
+            && end > self.core.snapshot_size
+            && let Err(error) = self.write_snapshot()
+        {
+            warn!(mailbox = %self.mailbox.path.display(), %error, "journal not folded into the index");
+        }
+        self.core
+            .log
+            .as_ref()
+            .map_or_else(Mark::default, |log| Mark { generation: log.generation, end: log.end })
+    }
+
+    /// Writes the state as a new index with an empty journal. What is owed to the directories is synced first.
+    pub(super) fn write_snapshot(&mut self) -> Result<(), StoreError> {
+        let mailbox = self.mailbox;
+        let fs = &*mailbox.shared.fs;
+        let directories = self.core.unsynced;
+        mailbox.sync_directories(directories)?;
+        self.core.unsynced = (false, false);
+        let kept = mailbox.shared.config.message_ids_kept.as_duration();
+        let now = now();
+        self.core.state.gone.retain(|_, at| now.since(*at) < kept);
+        let generation = self.core.log.as_ref().map_or(0, |log| log.generation) + 1;
+        let log = Log::prepare(fs, &mailbox.path, generation, self.core.state.uid_validity)?;
+        let saved = snapshot::save(fs, &mailbox.path, generation, &self.core.state);
+        let installed = saved.and_then(|size| Log::install(fs, &mailbox.path).map(|()| size));
+        match installed {
+            Ok(size) => {
+                debug!(mailbox = %mailbox.path.display(), size, "index written");
+                self.core.snapshot_size = size;
+                self.core.log = Some(log);
+                Ok(())
+            }
+            Err(error) => {
+                // Whether the new index is in place is not known: start over from the files.
+                self.core.damage = Some("failed_write");
+                self.core.log = Some(Log { file: log.file, identity: (0, 0), generation, end: 0 });
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Core {
+    pub(super) fn cache_file(&mut self, mailbox: &Mailbox) -> Result<Arc<dyn crate::fs::FsFile>, StoreError> {
+        if let Some(file) = &self.cache {
+            return Ok(file.clone());
+        }
+        let file = cache::open(&*mailbox.shared.fs, &mailbox.path)?;
+        self.cache = Some(file.clone());
+        Ok(file)
+    }
+}

@@ -1,0 +1,104 @@
+//! What lists, ENVELOPE and BODYSTRUCTURE need of a message, parsed once.
+//!
+//! One pass over the message, with budgets: nesting over 100 levels, parts over 1,000, header octets, addresses and
+//! parameters beyond their limits are left out, and what is nested deeper is one opaque leaf. Offsets are exact
+//! whatever the input.
+
+mod address;
+pub(crate) mod codec;
+mod fields;
+mod preview;
+mod scan;
+
+pub use scan::{fuzz_summary, parse};
+
+/// One address of an ENVELOPE (RFC 3501 §7.4.2): fields raw as in the header (encoded-words not decoded), `None` is NIL.
+/// A group starts with host NIL and mailbox = group name, ends with both NIL.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct MailAddress {
+    /// Display name, or the comment after the address.
+    pub name: Option<Vec<u8>>,
+    /// Local part, or a group's name.
+    pub mailbox: Option<Vec<u8>>,
+    /// Domain.
+    pub host: Option<Vec<u8>>,
+}
+
+/// What is parsed once, at delivery: everything for ENVELOPE, BODYSTRUCTURE, lists, SORT and THREAD.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The Date field.
+    pub date: Option<Vec<u8>>,
+    /// Unfolded, not decoded.
+    pub subject: Option<Vec<u8>>,
+    /// The authors.
+    pub from: Vec<MailAddress>,
+    /// Like `from` when the field is missing or empty.
+    pub sender: Vec<MailAddress>,
+    /// Like `from` when the field is missing or empty.
+    pub reply_to: Vec<MailAddress>,
+    /// Recipients.
+    pub to: Vec<MailAddress>,
+    /// Copies.
+    pub cc: Vec<MailAddress>,
+    /// Blind copies.
+    pub bcc: Vec<MailAddress>,
+    /// The In-Reply-To field.
+    pub in_reply_to: Option<Vec<u8>>,
+    /// The Message-ID field.
+    pub message_id: Option<Vec<u8>>,
+    /// The References field.
+    pub references: Option<Vec<u8>>,
+    /// The Date field in seconds since 1970, when it can be read.
+    pub sent_at: Option<i64>,
+    /// First words of the text, decoded, at most 200 characters.
+    pub preview: String,
+    /// The message itself as a MIME part.
+    pub structure: Part,
+}
+
+/// A MIME part; the root is the message itself. Offsets are octets from the message's start (CRLF form).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// Upper or lower case as written; `TEXT`/`PLAIN` by default.
+    pub media_type: Vec<u8>,
+    /// After the slash.
+    pub media_subtype: Vec<u8>,
+    /// Of Content-Type, as written (RFC 2231 is not decoded).
+    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Content-ID.
+    pub id: Option<Vec<u8>>,
+    /// Content-Description.
+    pub description: Option<Vec<u8>>,
+    /// `7BIT` by default.
+    pub encoding: Vec<u8>,
+    /// Content-MD5.
+    pub md5: Option<Vec<u8>>,
+    /// Content-Disposition and its parameters.
+    pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
+    /// Content-Language.
+    pub language: Vec<Vec<u8>>,
+    /// Content-Location.
+    pub location: Option<Vec<u8>>,
+    /// Where the part's header starts.
+    pub header_start: u64,
+    /// Where its body starts: behind the empty line.
+    pub body_start: u64,
+    /// Where its body ends: before the line end that belongs to the next boundary.
+    pub end: u64,
+    /// Line ends in the body.
+    pub lines: u64,
+    /// What is in it.
+    pub kind: PartKind,
+}
+
+/// What a part consists of.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PartKind {
+    /// Content; also a multipart or message nested too deep.
+    Leaf,
+    /// At least one part.
+    Multipart(Vec<Part>),
+    /// message/rfc822: its own summary (whose `structure` is the inner root).
+    Message(Box<Summary>),
+}

@@ -1,0 +1,150 @@
+use std::fs;
+
+use super::*;
+
+fn put(rig: &Rig, name: &str, content: &str) {
+    fs::write(rig.path().join(name), content).unwrap();
+}
+
+#[test]
+fn messages_of_other_tools_get_uids_and_crlf() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    put(&rig, "cur/1600000000.M1P2.host:2,FS", "Subject: lf\n\nbody\n");
+    put(&rig, "new/1600000001.M2P2.host", "Subject: crlf\r\n\r\nbody\r\n");
+    let view = inbox.refresh().unwrap();
+    assert_eq!(uids(&view), [1, 2, 3]);
+    let entry = view.get(1).unwrap();
+    assert!(entry.flags.seen && entry.flags.flagged && entry.message_id.is_none());
+    assert_eq!(entry.size, 21);
+    assert_eq!(inbox.content(Uid(2)).unwrap(), &b"Subject: lf\r\n\r\nbody\r\n"[..]);
+    assert_eq!(inbox.content_range(Uid(2), 12, 6).unwrap(), &b"\n\r\nbod"[..]);
+    assert_eq!(inbox.summary(Uid(2)).unwrap().preview, "body");
+    assert!(files(&rig.path()).contains(&"cur/1600000000.M1P2.host,U=2,S=18,W=21:2,FS".to_owned()));
+    // The names say it all.
+    for file in ["sluice.index", "sluice.journal"] {
+        fs::remove_file(rig.path().join(file)).unwrap();
+    }
+    let again = super::inbox(&rig.reopened()).view().unwrap();
+    assert_eq!((uids(&again), again.get(1).unwrap().size), (vec![1, 2, 3], 21));
+}
+
+#[test]
+fn flags_moves_and_removals_by_other_tools_are_seen() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    for number in 1..=3 {
+        deliver(&inbox, number).unwrap();
+    }
+    let names = files(&rig.path());
+    let path = |name: &str| rig.path().join(name);
+    let read = names[0].replace("new/", "cur/") + ":2,S";
+    fs::rename(path(&names[0]), path(&read)).unwrap();
+    fs::rename(path(&names[1]), path(&(names[1].replace("new/", "cur/") + ":2,"))).unwrap();
+    fs::remove_file(path(&names[2])).unwrap();
+    assert_eq!(inbox.content(Uid(1)).unwrap(), text(1), "found under its new name");
+    let view = inbox.refresh().unwrap();
+    assert_eq!(uids(&view), [1, 2]);
+    assert!(view.get(0).unwrap().flags.seen && !view.get(1).unwrap().flags.seen);
+    inbox.store(&[Uid(1)], FlagChange::Add, &Flags { flagged: true, ..Flags::default() }, None).unwrap();
+    assert_eq!(files(&rig.path())[0], read.replace(":2,S", ":2,FS"));
+    assert!(matches!(inbox.content(Uid(3)), Err(StoreError::NoSuchMessage)));
+}
+
+#[test]
+fn foreign_and_own_changes_of_flags_are_merged() {
+    let rig = Rig::with(|config| config.inline_renames_max = 0);
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    inbox.store(&[Uid(1)], FlagChange::Add, &seen(), None).unwrap();
+    let name = files(&rig.path()).remove(0);
+    fs::rename(rig.path().join(&name), rig.path().join(name.replace("new/", "cur/") + ":2,F")).unwrap();
+    let view = inbox.refresh().unwrap();
+    let flags = &view.get(0).unwrap().flags;
+    assert!(flags.seen && flags.flagged);
+    rig.store.close();
+    assert!(files(&rig.path())[0].ends_with(":2,FS"));
+}
+
+#[test]
+fn odd_files_are_repaired_or_set_aside() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    let own = files(&rig.path()).remove(0);
+    let long = "y".repeat(240);
+    put(&rig, "cur/forged,U=1:2,", "Subject: u=1\n\n");
+    put(&rig, "cur/forged,U=4294967295:2,", "Subject: u=max\n\n");
+    put(&rig, "cur/two\nlines:2,S", "Subject: newline\n\n");
+    put(&rig, &format!("new/{long}"), "Subject: long\n\n");
+    put(&rig, "new/empty", "");
+    std::os::unix::fs::symlink("/etc/passwd", rig.path().join("cur/link:2,")).unwrap();
+    fs::create_dir(rig.path().join("cur/directory")).unwrap();
+    put(&rig, "cur/.nfs0001", "x");
+    let view = inbox.refresh().unwrap();
+    assert_eq!(uids(&view), [1, 2, 3, 4, 5]);
+    assert_eq!(inbox.content(Uid(1)).unwrap(), text(1));
+    let subject =
+        |uid: u32| String::from_utf8(inbox.summary(Uid(uid)).unwrap().subject.clone().unwrap()).unwrap();
+    let mut subjects: Vec<String> = (2..=5).map(subject).collect();
+    subjects.sort();
+    assert_eq!(subjects, ["long", "newline", "u=1", "u=max"]);
+    assert!(files(&rig.path()).contains(&own));
+    assert_eq!(deliver(&inbox, 2).unwrap().uid, Some(Uid(6)));
+    let again = super::inbox(&rig.reopened());
+    again.rebuild().unwrap();
+    assert_eq!(uids(&again.view().unwrap()), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn without_the_lock_delivery_is_plain_maildir() {
+    let rig = Rig::with(|config| config.lock_wait_max = Span::millis(30));
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    let lock = fs::File::open(rig.path().join("sluice.lock")).unwrap();
+    lock.lock().unwrap();
+    for _ in 0..2 {
+        assert_eq!(deliver(&inbox, 2).unwrap(), Delivered { uid: None, duplicate: false });
+    }
+    assert!(matches!(inbox.expunge(&[Uid(1)]), Err(StoreError::LockTimeout)));
+    assert_eq!(uids(&inbox.refresh().unwrap()), [1], "the latest picture, without waiting for ever");
+    lock.unlock().unwrap();
+    assert_eq!(deliver(&inbox, 2).unwrap().duplicate, false);
+    let view = inbox.refresh().unwrap();
+    assert_eq!(view.len(), 2, "the second copy of a delivery goes");
+    assert_eq!(view.get(1).unwrap().message_id, Some(id(2)));
+}
+
+#[test]
+fn no_listing_while_another_program_renames_loses_a_message() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    for number in 1..=120 {
+        deliver(&inbox, number).unwrap();
+    }
+    inbox.recent(true).unwrap();
+    let cur = rig.path().join("cur");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let names: Vec<String> = fs::read_dir(&cur)
+                .unwrap()
+                .map(|item| item.unwrap().file_name().into_string().unwrap())
+                .collect();
+            let mut round = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in &names {
+                    let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
+                    // Our side may have renamed it too.
+                    let _ = fs::rename(cur.join(format!("{name}{from}")), cur.join(format!("{name}{to}")));
+                }
+                round += 1;
+            }
+        });
+        for _ in 0..200 {
+            assert_eq!(inbox.refresh().unwrap().len(), 120);
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
