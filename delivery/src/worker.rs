@@ -143,4 +143,6 @@ async fn decide(worker: &Arc<Worker>, lease: &Lease) -> Settlement {
 #[cfg(test)]
 pub(crate) mod fakes;
 #[cfg(test)]
+mod filing;
+#[cfg(test)]
 mod tests;

@@ -2,13 +2,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Mutex;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use directory::{Authentication, Directory, Resolution, Unavailable};
 use envelope::{
     AccountId, Address, Domain, Entrance, Envelope, MessageId, Origin, ReversePath, Secret, Timestamp,
 };
+use store::{RealFs, Store};
 
 /// Local parts at example.test: `=account[+tag]` a mailbox, `?` can't say, `!` panics, `…` never answers, else an alias list.
 pub(crate) struct Fake(Mutex<HashMap<String, String>>);
@@ -96,6 +98,8 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
 }
 
 /// A mail store below `root`.
-pub(crate) fn store(_root: &std::path::Path) -> store::Store {
-    store::Store
+pub(crate) fn store(root: &Path) -> Store {
+    Store::init_volume(root).unwrap();
+    let config = store::Config { root: root.to_owned(), ..store::Config::default() };
+    Store::open(&config, Arc::new(RealFs), &prometheus::Registry::new()).unwrap()
 }

@@ -1,0 +1,111 @@
+//! The worker with mailboxes on a disk.
+
+use store::{Account, MailboxName};
+
+use super::fakes::address;
+use super::tests::{BODY, Setup, config, recipients};
+use super::*;
+
+fn account(setup: &Setup, name: &str) -> Account {
+    setup.worker.deps.store.account(&envelope::AccountId::new(&address(name))).unwrap()
+}
+
+/// The messages of a mailbox, as texts.
+fn mail(setup: &Setup, name: &str, mailbox: &str) -> Vec<String> {
+    let mailbox = account(setup, name).mailbox(&MailboxName::parse(mailbox).unwrap()).unwrap();
+    let view = mailbox.refresh().unwrap();
+    let text = |uid| String::from_utf8(mailbox.content(uid).unwrap().to_vec()).unwrap();
+    view.iter().map(|entry| text(entry.uid)).collect()
+}
+
+#[tokio::test]
+async fn files_one_copy_an_account_with_its_header_fields() {
+    let setup = Setup::new(&[("ann", "=ann"), ("bob", "=bob"), ("team", "ann bob")], config());
+    setup.publish(1, "s@elsewhere.test", &["ann", "team", "bob"]).await;
+    assert!(setup.settled().await.is_empty());
+    for name in ["ann", "bob"] {
+        let head = format!("Return-Path: <s@elsewhere.test>\r\nDelivered-To: {name}@example.test\r\n");
+        assert_eq!(mail(&setup, name, "INBOX"), [head + std::str::from_utf8(BODY).unwrap()]);
+    }
+    assert_eq!((setup.outcomes("delivered"), setup.outcomes("merged")), (2, 2));
+}
+
+#[tokio::test]
+async fn a_tag_names_a_folder_or_means_the_inbox() {
+    for (tag, folder) in [
+        ("news", "News"),
+        ("NEWS", "News"),
+        ("NoSuch", "INBOX"),
+        ("inbox", "INBOX"),
+        ("sent", "INBOX"),
+        ("drafts", "INBOX"),
+        ("trash", "INBOX"),
+        ("junk", "Junk"),
+        ("grüße", "Grüße"),
+        ("a/b", "INBOX"),
+        ("..", "INBOX"),
+        ("", "INBOX"),
+    ] {
+        let setup = Setup::new(&[("t", &format!("=ann+{tag}"))], config());
+        let ann = account(&setup, "ann");
+        for name in ["News", "Grüße", "a/b"] {
+            ann.create(&MailboxName::parse(name).unwrap()).unwrap();
+        }
+        setup.publish(1, "", &["t"]).await;
+        assert!(setup.settled().await.is_empty(), "{tag}");
+        assert_eq!(mail(&setup, "ann", folder).len(), 1, "{tag}");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_before_the_ack_makes_no_second_copy() {
+    let setup = Setup::new(&[("ann", "=ann"), ("bob", "=bob")], config());
+    setup.publish(1, "", &["ann", "bob"]).await;
+    setup.try_and_crash().await;
+    assert!(setup.settled().await.is_empty());
+    assert_eq!((mail(&setup, "ann", "INBOX").len(), mail(&setup, "bob", "INBOX").len()), (1, 1));
+    assert_eq!(setup.count("sluice_delivery_duplicates_total", ""), 2);
+}
+
+#[tokio::test]
+async fn two_messages_are_two_even_when_they_are_equal() {
+    let setup = Setup::new(&[("ann", "=ann")], config());
+    setup.publish(1, "", &["ann"]).await;
+    setup.publish(2, "", &["ann"]).await;
+    assert!(setup.settled().await.is_empty());
+    assert_eq!(mail(&setup, "ann", "INBOX").len(), 2);
+}
+
+#[tokio::test]
+async fn what_was_here_before_is_a_loop_and_its_sender_hears_of_it() {
+    let setup = Setup::new(&[("ann", "=ann"), ("bob", "=bob")], config());
+    setup.publish_body(1, "bob", &["ann"], b"Delivered-To: ann@example.test\r\n\r\nText\r\n").await;
+    assert!(setup.settled().await.is_empty());
+    assert!(mail(&setup, "ann", "INBOX").is_empty());
+    let reports = mail(&setup, "bob", "INBOX");
+    assert_eq!(reports.len(), 1);
+    assert!(
+        reports[0]
+            .starts_with("Return-Path: <>\r\nDelivered-To: bob@example.test\r\nFrom: Mail Delivery System")
+    );
+    assert!(reports[0].contains("Status: 5.4.6\r\n"), "{}", reports[0]);
+}
+
+#[tokio::test]
+async fn a_store_that_fails_makes_mail_wait() {
+    let setup = Setup::new(&[("ann", "=ann")], config());
+    for entry in std::fs::read_dir(setup.root.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path).unwrap()
+        } else {
+            std::fs::remove_file(path).unwrap()
+        }
+    }
+    setup.publish(1, "s@elsewhere.test", &["ann", "unknown"]).await;
+    let listed = setup.settled().await;
+    let waiting = listed.iter().find(|listed| listed.lane == Lane::Local).unwrap();
+    assert_eq!((recipients(waiting), waiting.attempts), (vec!["ann@example.test".to_owned()], 1));
+    assert!(!waiting.last_error.is_empty());
+    assert_eq!((setup.outcomes("deferred"), setup.outcomes("bounced")), (1, 1));
+}
