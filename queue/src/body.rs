@@ -31,6 +31,8 @@ pub struct SpooledBody {
     path: PathBuf,
     size: u64,
     crc: u32,
+    /// Random: tells two publications of one message apart.
+    name: u128,
 }
 
 impl Body {
@@ -67,12 +69,17 @@ impl From<Vec<u8>> for Body {
 }
 
 impl SpooledBody {
-    pub(crate) const fn new(files: Arc<dyn Files>, path: PathBuf) -> Self {
-        Self { files, path, size: 0, crc: 0 }
+    pub(crate) const fn new(files: Arc<dyn Files>, path: PathBuf, name: u128) -> Self {
+        Self { files, path, size: 0, crc: 0, name }
     }
 
     pub(crate) const fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The random part of the file's name.
+    pub(crate) const fn name(&self) -> u128 {
+        self.name
     }
 
     /// CRC32C of the octets.

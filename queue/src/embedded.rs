@@ -39,8 +39,8 @@ use committer::{Committer, Publication};
 use consumer::Consumer;
 pub use inspect::{Snapshot, inspect};
 use record::{Batch, Kind, Payload, encode};
-use scan::{Extent, Segment, pass};
-use segment::{LogWriter, START, segment_name, sequences};
+use scan::{Extent, Segment, open_all, pass};
+use segment::{LogWriter, START};
 use state::{Place, spool_path};
 use usage::Usage;
 
@@ -154,7 +154,7 @@ impl EmbeddedQueue {
             spooled @ Body::Spooled(_) => spooled,
         };
         let Body::Spooled(mut spooled) = spooled else { return Ok(spooled) };
-        let path = spool_path(&self.config.dir, &self.writer, id);
+        let path = spool_path(&self.config.dir, &self.writer, id, spooled.name());
         blocking(move || spooled.rename(path).map(|()| Body::Spooled(spooled))).await
     }
 
@@ -166,17 +166,20 @@ impl EmbeddedQueue {
                 (encode(Kind::Inline, lane, envelope.id, &json, Payload::Here(&bytes))?, Some(bytes), None)
             }
             Body::Spooled(spooled) => {
-                let payload = Payload::Elsewhere { size: spooled.size(), crc: spooled.crc() };
+                let payload =
+                    Payload::Elsewhere { size: spooled.size(), crc: spooled.crc(), name: spooled.name() };
                 (encode(Kind::Spooled, lane, envelope.id, &json, payload)?, None, Some(spooled))
             }
         };
         Some((Publication { record, lane, envelope, body, spooled, answer }, answered))
     }
 
-    /// Looks through `look` at the schedule of this process, or says that another works the queue.
-    fn schedule<T>(&self, look: impl FnOnce(&mut state::State) -> T) -> Option<T> {
+    /// Looks through `look` at the schedule of this process; none when another works the queue, or when
+    /// `look` finds nothing in logs that have not been read to their end yet.
+    fn schedule<T>(&self, look: impl FnOnce(&mut state::State, bool) -> Option<T>) -> Option<T> {
         let mut inner = self.consumer.lock();
-        (inner.active && inner.complete).then(|| look(&mut inner.state))
+        let complete = inner.complete;
+        if inner.active { look(&mut inner.state, complete) } else { None }
     }
 
     /// Looks at the files, since another process works the queue.
@@ -243,7 +246,7 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn stats(&self) -> Result<Vec<LaneStats>, QueueError> {
-        match self.schedule(|state| state.schedule.stats(now())) {
+        match self.schedule(|state, _| Some(state.schedule.stats(now()))) {
             Some(stats) => Ok(stats),
             None => self.inspect(|mut snapshot| Ok(snapshot.stats())).await,
         }
@@ -251,12 +254,12 @@ impl Queue for EmbeddedQueue {
 
     async fn list(&self, filter: &ListFilter, limit: usize) -> Result<Vec<Listed>, QueueError> {
         let filter = filter.clone();
-        let messages = self.schedule(|state| {
+        let messages = self.schedule(|state, complete| {
             let messages = state.schedule.by_age(filter.lane);
             // Without a filter on addresses the first ones are the right ones.
             let enough =
                 if filter.sender.is_none() && filter.recipient.is_none() { limit } else { usize::MAX };
-            messages.take(enough).map(|(id, slot)| state.located(id, slot)).collect::<Vec<_>>()
+            complete.then(|| messages.take(enough).map(|(id, slot)| state.located(id, slot)).collect())
         });
         match messages {
             Some(messages) => self.listed(messages, filter, limit).await,
@@ -265,7 +268,11 @@ impl Queue for EmbeddedQueue {
     }
 
     async fn find(&self, id: MessageId) -> Result<Option<Listed>, QueueError> {
-        match self.schedule(|state| state.schedule.slot(id).map(|slot| state.located(id, slot))) {
+        let known = self.schedule(|state, complete| {
+            let message = state.schedule.slot(id).map(|slot| state.located(id, slot));
+            (complete || message.is_some()).then_some(message)
+        });
+        match known {
             Some(None) => Ok(None),
             Some(Some(message)) => {
                 Ok(self.listed(vec![message], ListFilter::default(), 1).await?.into_iter().next())
@@ -328,13 +335,9 @@ fn remove_orphans(files: &dyn Files, directory: &Path, writer: &str) -> io::Resu
     }
     let log = directory.join("log").join(writer);
     let mut recorded = HashSet::new();
-    for seq in sequences(files, &log, "seg")? {
-        let segment = match Segment::open(files, &log.join(segment_name(seq, "seg"))) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-            other => other?,
-        };
-        for message in pass(&segment, START, Extent::Sealed(None), usize::MAX)?.messages {
-            recorded.insert(spool_path(directory, writer, message.header.id));
+    for (_, segment, cut) in open_all(files, &log)? {
+        for message in pass(&segment, START, Extent::Sealed(cut), usize::MAX)?.messages {
+            recorded.extend(message.spool.map(|name| spool_path(directory, writer, message.header.id, name)));
         }
     }
     for body in bodies.iter().filter(|body| !recorded.contains(*body)) {

@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 mod real;
+#[cfg(test)]
+pub(crate) mod sim;
 
 pub(crate) use real::RealFiles;
 

@@ -121,9 +121,10 @@ impl Spool {
         }
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(io::Error::other)?;
-        let path = place.directory.join(format!("{:032x}.tmp", u128::from_be_bytes(random)));
+        let name = u128::from_be_bytes(random);
+        let path = place.directory.join(format!("{name:032x}.tmp"));
         let handle = place.files.create(&path)?;
-        Ok(Self { handle, body: SpooledBody::new(place.files, path) })
+        Ok(Self { handle, body: SpooledBody::new(place.files, path, name) })
     }
 }
 

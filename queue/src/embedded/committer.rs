@@ -94,12 +94,10 @@ impl Committer {
         let (mut fresh, mut answers) = (Vec::new(), Vec::new());
         for (publication, offset) in waiting.into_iter().zip(starts) {
             let Publication { record, lane, envelope, body, spooled, answer } = publication;
-            let kind = if spooled.is_some() { Kind::Spooled } else { Kind::Inline };
-            if let Some(spooled) = spooled {
-                spooled.hand_over();
-            }
+            let spool = spooled.as_ref().map(SpooledBody::name);
+            spooled.into_iter().for_each(SpooledBody::hand_over);
             let (size, offset) = (record.len(), start.offset + offset);
-            fresh.push(Fresh { kind, lane, envelope, body, size, offset });
+            fresh.push(Fresh { lane, envelope, body, spool, size, offset });
             answers.push(answer);
         }
         if let Some(segment) = segment {
@@ -127,6 +125,12 @@ impl Committer {
 
     fn fail(&self, waiting: Vec<Publication>, error: &io::Error) {
         tracing::error!(%error, messages = waiting.len(), "failed to store messages in the queue");
+        let mut waiting = waiting;
+        for publication in &mut waiting {
+            // After a crash the record may be found all the same: then the body must be there too. If it
+            // is not found, the body is an orphan that the next open removes.
+            publication.spooled.take().into_iter().for_each(SpooledBody::hand_over);
+        }
         self.refuse(waiting, "store", || {
             PublishError::Store(io::Error::new(error.kind(), error.to_string()))
         });

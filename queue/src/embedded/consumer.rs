@@ -58,10 +58,11 @@ pub(super) struct Inner {
 /// A message that the committer of this process has just made durable.
 #[derive(Debug)]
 pub(super) struct Fresh {
-    pub(super) kind: Kind,
     pub(super) lane: Lane,
     pub(super) envelope: Envelope,
     pub(super) body: Option<Bytes>,
+    /// Names the body's file.
+    pub(super) spool: Option<u128>,
     pub(super) size: usize,
     pub(super) offset: u64,
 }
@@ -247,7 +248,9 @@ impl Consumer {
             held.postpone(self.config.unreadable_retry.as_duration());
             return Ok(());
         }
-        crate::Settle::settle(Box::new(held), crate::Settlement::Dead { reason: error.to_string() }).await
+        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+        crate::Settle::settle(Box::new(held), crate::Settlement::Dead { reason: format!("{error}{cause}") })
+            .await
     }
 
     pub(super) fn path(&self) -> String {
@@ -257,13 +260,14 @@ impl Consumer {
 
 impl Fresh {
     fn arrive(self, state: &mut State, key: &SegmentKey) -> Option<PathBuf> {
-        let Self { kind, lane, envelope, body, size, offset } = self;
+        let Self { lane, envelope, body, spool, size, offset } = self;
+        let kind = if spool.is_some() { Kind::Spooled } else { Kind::Inline };
         let (id, received_at): (MessageId, _) = (envelope.id, envelope.received_at);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let header = Header { kind, lane, id, envelope: 0, body: 0, size };
         let waits_for_a_worker = matches!(lane, Lane::Local | Lane::Remote);
         let cached =
             body.filter(|_| waits_for_a_worker).map(|body| Cached { envelope, body, size: u64::from(size) });
-        state.arrive(key, &Sighting { header, offset, received_at }, cached)
+        state.arrive(key, &Sighting { header, offset, received_at, spool }, cached)
     }
 }

@@ -9,8 +9,8 @@ use envelope::{MessageId, Timestamp};
 
 use super::read::{Unreadable, read_envelope, read_message};
 use super::reader::replay;
-use super::scan::{Extent, Segment, Sighting, pass};
-use super::segment::{START, segment_name, sequences};
+use super::scan::{Extent, Pass, Segment, Sighting, open_all, pass};
+use super::segment::START;
 use super::state::{Place, SegmentKey, State};
 use crate::files::{Files, RealFiles};
 use crate::schedule::{Schedule, Slot, now};
@@ -53,20 +53,19 @@ fn read(files: &Arc<dyn Files>, dir: &Path) -> io::Result<Snapshot> {
     for writer in files.list(&dir.join("log"))? {
         let directory = dir.join("log").join(&writer);
         let writer: Arc<str> = writer.into();
-        let mut segments = Vec::new();
-        for seq in sequences(&**files, &directory, "seg")? {
-            match Segment::open(&**files, &directory.join(segment_name(seq, "seg"))) {
-                // All its messages have left in the meantime.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                segment => segments.push((SegmentKey { writer: Arc::clone(&writer), seq }, segment?)),
+        let segments = open_all(&**files, &directory)?;
+        let last = segments.len();
+        for (index, (seq, segment, cut)) in segments.into_iter().enumerate() {
+            // The last one may be in the middle of being written: what follows the last commit marker is
+            // believed where it is whole, and is no damage where it is not.
+            let mut whole = Pass { offset: START, ..Pass::default() };
+            if index + 1 == last {
+                whole = pass(&segment, START, Extent::Live { patient: false }, usize::MAX)?;
             }
-        }
-        let cuts: Vec<(u64, u64)> = segments.iter().flat_map(|(_, segment)| segment.cuts.clone()).collect();
-        for (key, segment) in segments {
-            let cut = cuts.iter().filter(|(seq, _)| *seq == key.seq).map(|(_, cut)| *cut).min();
-            let pass = pass(&segment, START, Extent::Sealed(cut), usize::MAX)?;
-            damaged += pass.damaged;
-            found.push((key, segment, pass.messages));
+            let rest = pass(&segment, whole.offset, Extent::Sealed(cut), usize::MAX)?;
+            damaged += if index + 1 == last { whole.damaged } else { rest.damaged };
+            whole.messages.extend(rest.messages);
+            found.push((SegmentKey { writer: Arc::clone(&writer), seq }, segment, whole.messages));
         }
     }
     damaged += replay(&**files, &dir.join("consumer"), &mut state)?;

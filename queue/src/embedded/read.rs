@@ -48,17 +48,16 @@ pub(super) fn read_message(
 ) -> Result<(Envelope, Bytes), Unreadable> {
     let (header, record) = read_record(segment, id, place)?;
     let envelope = envelope(&header, &record, place)?;
-    if !place.spooled {
+    let Some((crc, name)) = header.reference(&record) else {
         return Ok((envelope, record.slice(header.body_range())));
-    }
-    let path = spool_path(directory, &place.segment.writer, id);
+    };
+    let path = spool_path(directory, &place.segment.writer, id, name);
     let body = match read_whole(files, &path, header.body) {
         Ok(body) => body,
         Err(source) if lasting(&source) => return Err(Unreadable::Body { path, source }),
         Err(source) => return Err(Unreadable::Io(source)),
     };
-    let expected = record.get(header.body_range()).unwrap_or_default();
-    if crc32c::crc32c(&body).to_le_bytes() != expected {
+    if crc32c::crc32c(&body) != crc {
         let source = io::Error::new(io::ErrorKind::InvalidData, "the checksum is another");
         return Err(Unreadable::Body { path, source });
     }

@@ -16,6 +16,9 @@ use crate::Lane;
 /// Octets before the envelope.
 pub(super) const HEADER: usize = 48;
 
+/// Octets in the place of a body that is in a file: its CRC32C and the file's name.
+const REFERENCE: usize = 20;
+
 /// What a record says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -71,12 +74,12 @@ pub(super) fn encode(
     envelope: &[u8],
     body: Payload<'_>,
 ) -> Option<Vec<u8>> {
-    let checksum;
+    let reference;
     let (inline, body_size) = match body {
         Payload::Here(octets) => (octets, octets.len() as u64),
-        Payload::Elsewhere { size, crc } => {
-            checksum = crc.to_le_bytes();
-            (&checksum[..], size)
+        Payload::Elsewhere { size, crc, name } => {
+            reference = [&crc.to_le_bytes()[..], &name.to_le_bytes()[..]].concat();
+            (&reference[..], size)
         }
     };
     let size =
@@ -101,12 +104,14 @@ pub(super) fn encode(
 pub(super) enum Payload<'a> {
     /// Into the record.
     Here(&'a [u8]),
-    /// It is in a file; only its size and CRC32C are recorded.
+    /// It is in a file; its size, CRC32C and name are recorded.
     Elsewhere {
         /// Octets in the file.
         size: u64,
         /// Over all of them.
         crc: u32,
+        /// Part of the file's name, so that two publications of one message have two files.
+        name: u128,
     },
 }
 
@@ -176,13 +181,20 @@ impl Fields {
 
 impl Header {
     fn fits(&self) -> bool {
-        let inline = if self.kind == Kind::Spooled { 4 } else { self.body };
+        let inline = if self.kind == Kind::Spooled { REFERENCE as u64 } else { self.body };
         (HEADER as u64 + u64::from(self.envelope)).checked_add(inline) == Some(u64::from(self.size))
     }
 
     /// Where the JSON is in the record.
     pub(super) const fn envelope_range(&self) -> std::ops::Range<usize> {
         HEADER..HEADER + self.envelope as usize
+    }
+
+    /// CRC32C and name of the body's file, in a whole record.
+    pub(super) fn reference(&self, record: &[u8]) -> Option<(u32, u128)> {
+        let (crc, rest) = record.get(self.body_range())?.split_first_chunk()?;
+        let (name, _) = rest.split_first_chunk()?;
+        (self.kind == Kind::Spooled).then(|| (u32::from_le_bytes(*crc), u128::from_le_bytes(*name)))
     }
 
     /// Where the body is in the record.
@@ -289,7 +301,7 @@ mod tests {
         fn reads_what_was_written(salt in 1u64.., id: [u8; 16], json: Vec<u8>, body: Vec<u8>, spooled: bool) {
             let id = MessageId::from_bytes(id);
             let (kind, payload) = if spooled {
-                (Kind::Spooled, Payload::Elsewhere { size: body.len() as u64, crc: 5 })
+                (Kind::Spooled, Payload::Elsewhere { size: body.len() as u64, crc: 5, name: 6 })
             } else {
                 (Kind::Inline, Payload::Here(&body))
             };
@@ -298,8 +310,10 @@ mod tests {
             prop_assert_eq!((header.kind, header.lane, header.id), (kind, Lane::Remote, id));
             prop_assert_eq!(&octets[header.envelope_range()], &json[..]);
             prop_assert_eq!(header.body, body.len() as u64);
-            let crc = 5u32.to_le_bytes();
-            prop_assert_eq!(&octets[header.body_range()], if spooled { &crc[..] } else { &body[..] });
+            prop_assert_eq!(header.reference(&octets), spooled.then_some((5, 6)));
+            if !spooled {
+                prop_assert_eq!(&octets[header.body_range()], &body[..]);
+            }
             prop_assert_eq!(octets.len() as u64, padded(header.size));
         }
     }

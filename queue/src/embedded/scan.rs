@@ -9,7 +9,7 @@ use memchr::memmem;
 use serde::Deserialize;
 
 use super::record::{Found, Header, Kind, padded, parse};
-use super::segment::{START, SegmentHeader};
+use super::segment::{START, SegmentHeader, segment_name, sequences};
 use crate::files::{FileHandle, Files};
 
 /// How much is read at once behind the first look.
@@ -37,6 +37,24 @@ impl Segment {
         handle.read_at(&mut salt, START)?;
         Ok(Self { handle, salt: u64::from_le_bytes(salt), cuts: Vec::new() })
     }
+}
+
+/// Every segment of a log that nobody writes any more, or that is looked at as if: its number, and how
+/// much of it counts.
+pub(super) fn open_all(files: &dyn Files, log: &Path) -> io::Result<Vec<(u64, Segment, Option<u64>)>> {
+    let mut segments = Vec::new();
+    for seq in sequences(files, log, "seg")? {
+        match Segment::open(files, &log.join(segment_name(seq, "seg"))) {
+            // All its messages have left in the meantime.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            segment => segments.push((seq, segment?, None)),
+        }
+    }
+    let cuts: Vec<(u64, u64)> = segments.iter().flat_map(|(_, segment, _)| segment.cuts.clone()).collect();
+    for (number, _, cut) in &mut segments {
+        *cut = cuts.iter().filter(|(seq, _)| seq == number).map(|(_, cut)| *cut).min();
+    }
+    Ok(segments)
 }
 
 /// A walk over the records of a segment.
@@ -111,6 +129,22 @@ impl<'a> Scan<'a> {
         }
     }
 
+    /// As `resync`, in a log that is being written: what is followed by something whole has been written to
+    /// its end, so that another look decides. Stays when it was whole after all, or when nothing follows.
+    fn skip_damage(&mut self) -> io::Result<bool> {
+        let here = self.offset;
+        if !self.resync()? {
+            return Ok(false);
+        }
+        self.buffer.clear();
+        (self.offset, self.base) = (here, here);
+        if let (Found::Record(_), _) = self.next()? {
+            self.seek(here);
+            return Ok(true);
+        }
+        self.resync()
+    }
+
     /// Whether anything but zeros is behind the position.
     fn has_rest(&mut self) -> io::Result<bool> {
         let (here, mut from) = (self.offset, self.offset);
@@ -170,6 +204,8 @@ pub(super) struct Sighting {
     pub(super) header: Header,
     pub(super) offset: u64,
     pub(super) received_at: Timestamp,
+    /// Names the body's file.
+    pub(super) spool: Option<u128>,
 }
 
 /// How far a segment may be believed.
@@ -237,8 +273,8 @@ pub(super) fn pass(segment: &Segment, from: u64, extent: Extent, limit: usize) -
                 }
             }
             (found, _) => match extent {
-                Extent::Live { patient: false } if found != Found::Blank && scan.resync()? => {
-                    pending_damage += 1
+                Extent::Live { patient: false } if found != Found::Blank && scan.skip_damage()? => {
+                    pending_damage += u64::from(scan.offset() != offset);
                 }
                 Extent::Live { .. } => {
                     pass.stuck = found != Found::Blank;
@@ -257,10 +293,12 @@ pub(super) fn pass(segment: &Segment, from: u64, extent: Extent, limit: usize) -
 
 fn sighting(header: Header, octets: &[u8], offset: u64) -> Option<Sighting> {
     let brief: Brief = serde_json::from_slice(octets.get(header.envelope_range())?).ok()?;
-    Some(Sighting { header, offset, received_at: brief.received_at })
+    let spool = header.reference(octets).map(|(_, name)| name);
+    Some(Sighting { header, offset, received_at: brief.received_at, spool })
 }
 
-/// A record of the consumer's log.
+/// Shows every record of the consumer's log to `visit`. Returns how many gaps there were, not counting
+/// an end that is being written or that a crash left half-written.
 pub(super) fn each_record(
     segment: &Segment,
     mut visit: impl FnMut(Kind, MessageId, &[u8], &[u8]),
@@ -274,7 +312,7 @@ pub(super) fn each_record(
                 visit(header.kind, header.id, envelope, octets.get(header.body_range()).unwrap_or_default());
             }
             (_, _) if scan.resync()? => damaged += 1,
-            (_, _) => return Ok(damaged + u64::from(scan.has_rest()?)),
+            (_, _) => return Ok(damaged),
         }
     }
 }

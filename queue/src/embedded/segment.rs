@@ -95,6 +95,8 @@ struct Active {
     position: u64,
     /// The reserved space.
     limit: u64,
+    /// What its header says of earlier segments.
+    cuts: Vec<(u64, u64)>,
 }
 
 /// A position in a log.
@@ -127,7 +129,8 @@ impl LogWriter {
     /// The segment that is written, and the position behind the last write.
     pub(super) fn current(&self) -> Option<(Segment, Position)> {
         self.active.as_ref().map(|active| {
-            let segment = Segment { handle: Arc::clone(&active.handle), salt: active.salt, cuts: Vec::new() };
+            let cuts = active.cuts.clone();
+            let segment = Segment { handle: Arc::clone(&active.handle), salt: active.salt, cuts };
             (segment, Position { seq: active.seq, offset: active.position })
         })
     }
@@ -158,18 +161,18 @@ impl LogWriter {
                 return Err(error);
             }
         };
-        if let Err(error) = self.files.rename(&draft, &name) {
+        let named =
+            self.files.rename(&draft, &name).and_then(|()| self.files.sync_directory(&self.directory));
+        if let Err(error) = named {
+            // The name may be there. Then readers take what came before it for sealed, and so must we.
             let _ = self.files.remove(&draft);
-            self.cuts.push((seq, START));
-            return Err(error);
-        }
-        if let Err(error) = self.files.sync_directory(&self.directory) {
+            self.condemn();
             self.cuts.push((seq, START));
             return Err(error);
         }
         self.seal();
-        self.cuts.clear();
-        self.active = Some(Active { handle, seq, salt, position: START + first.size(), limit });
+        let cuts = std::mem::take(&mut self.cuts);
+        self.active = Some(Active { handle, seq, salt, position: START + first.size(), limit, cuts });
         Ok(())
     }
 

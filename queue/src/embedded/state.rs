@@ -30,7 +30,8 @@ pub(super) struct Place {
     pub(super) segment: SegmentKey,
     pub(super) offset: u64,
     pub(super) size: u32,
-    pub(super) spooled: bool,
+    /// Names the body's file, when the body is not in the log.
+    pub(super) spool: Option<u128>,
     /// Segments with further copies: the id was published more than once.
     copies: Vec<SegmentKey>,
     /// Who still waits, when it is not everybody.
@@ -125,8 +126,7 @@ impl State {
         cached: Option<Cached>,
     ) -> Option<PathBuf> {
         let id = found.header.id;
-        let spooled = found.header.kind == Kind::Spooled;
-        let own = spooled.then(|| spool_path(&self.directory, &key.writer, id));
+        let own = found.spool.map(|name| spool_path(&self.directory, &key.writer, id, name));
         let segment = self.segments.get_mut(key)?;
         segment.ids.push(id);
         if let Some(copies) = self.done.get_mut(&id) {
@@ -160,7 +160,7 @@ impl State {
             segment: key.clone(),
             offset: found.offset,
             size: found.header.size,
-            spooled,
+            spool: found.spool,
             copies: Vec::new(),
             recipients: waiting.recipients,
             last_error: waiting.error,
@@ -175,17 +175,16 @@ impl State {
     /// The same id again: the last copy is the one to read, so that the segments before it can go.
     fn another_copy(&mut self, key: &SegmentKey, found: &Sighting) -> Option<PathBuf> {
         let id = found.header.id;
-        let spooled = found.header.kind == Kind::Spooled;
         let place = self.schedule.slot_mut(id)?;
-        let old = place.spooled.then(|| spool_path(&self.directory, &place.segment.writer, id));
-        let new = spooled.then(|| spool_path(&self.directory, &key.writer, id));
+        let old = place.spool.map(|name| spool_path(&self.directory, &place.segment.writer, id, name));
         let former = std::mem::replace(&mut place.segment, key.clone());
-        (place.offset, place.size, place.spooled) = (found.offset, found.header.size, spooled);
+        (place.offset, place.size, place.spool) = (found.offset, found.header.size, found.spool);
+        // What was in memory is the same message.
         if let Some(segment) = self.segments.get_mut(&former) {
             segment.live = segment.live.saturating_sub(1);
         }
         place.copies.push(former);
-        old.filter(|old| Some(old) != new.as_ref())
+        old
     }
 
     /// The message has left. Returns its body file, which nobody needs any more.
@@ -196,7 +195,7 @@ impl State {
             segment.live = segment.live.saturating_sub(1);
         }
         self.done.insert(id, 1 + place.copies.len() as u32);
-        place.spooled.then(|| spool_path(&self.directory, &place.segment.writer, id))
+        place.spool.map(|name| spool_path(&self.directory, &place.segment.writer, id, name))
     }
 
     /// The message waits.
@@ -291,8 +290,8 @@ impl State {
 }
 
 /// Where the body of a message is when it is in a file of its own.
-pub(super) fn spool_path(directory: &Path, writer: &str, id: MessageId) -> PathBuf {
-    directory.join("spool").join(writer).join(format!("{id}.body"))
+pub(super) fn spool_path(directory: &Path, writer: &str, id: MessageId, name: u128) -> PathBuf {
+    directory.join("spool").join(writer).join(format!("{id}-{name:032x}.body"))
 }
 
 /// A record that says which messages have left.

@@ -26,6 +26,10 @@ fn fresh() -> (TempDir, Arc<dyn Queue>) {
     (directory, Arc::new(queue))
 }
 
+mod damage;
+mod faults;
+mod processes;
+
 mod behaviour {
     use super::{fresh, suite};
 

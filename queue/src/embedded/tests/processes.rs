@@ -1,0 +1,178 @@
+//! Gateways and workers as processes of their own over one directory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::{EmbeddedQueue, inspect};
+use super::config;
+use crate::files::sim::{Disk, Plan, SimFiles};
+use crate::suite::{self, id, octets, soon};
+use crate::{Lane, ListFilter, Queue, QueueError};
+
+fn open(files: &SimFiles, writer: &str) -> EmbeddedQueue {
+    let registry = prometheus::Registry::new();
+    EmbeddedQueue::open_in(Arc::new(files.clone()), &config(Path::new("/queue")), writer, &registry).unwrap()
+}
+
+async fn until(condition: impl Fn() -> bool) {
+    soon(async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_gateway_publishes_a_worker_in_another_process_leases() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let gateway = EmbeddedQueue::open(&config, "gateway", &prometheus::Registry::new()).unwrap();
+    let worker = EmbeddedQueue::open(&config, "worker", &prometheus::Registry::new()).unwrap();
+    for number in 1..=60 {
+        let size = if number % 20 == 0 { 300_000 } else { 5000 };
+        suite::publish(&gateway, number, size).await.unwrap();
+        if number % 3 == 0 {
+            let lease = soon(worker.lease(Lane::Local)).await.unwrap();
+            lease.ack().await.unwrap();
+        }
+    }
+    suite::publish(&worker, 61, 5000).await.unwrap();
+    for number in 21..=61 {
+        let lease = soon(worker.lease(Lane::Local)).await.unwrap();
+        assert_eq!(lease.envelope.id, id(number));
+        assert!(lease.body == octets(number, lease.body.len()));
+        // Both see the same, one in memory and the other on disk.
+        let here = worker.find(id(number)).await.unwrap().unwrap();
+        let there = gateway.find(id(number)).await.unwrap().unwrap();
+        assert_eq!((here.envelope, here.attempts), (there.envelope, there.attempts));
+        lease.ack().await.unwrap();
+        assert!(gateway.find(id(number)).await.unwrap().is_none());
+    }
+    assert_eq!(gateway.list(&ListFilter::default(), 10).await.unwrap().len(), 0);
+    assert!(worker.is_consumer() && !gateway.is_consumer());
+    let segments = || std::fs::read_dir(directory.path().join("log/gateway")).unwrap().count();
+    until(|| segments() <= 2).await;
+    assert_eq!(std::fs::read_dir(directory.path().join("spool/gateway")).unwrap().count(), 0);
+    gateway.close().await;
+    until(|| !directory.path().join("log/gateway").exists()).await;
+    assert!(!directory.path().join("spool/gateway").exists());
+    worker.close().await;
+}
+
+#[tokio::test]
+async fn one_name_is_for_one_process() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let first = EmbeddedQueue::open(&config, "up", &prometheus::Registry::new()).unwrap();
+    let second = EmbeddedQueue::open(&config, "up", &prometheus::Registry::new());
+    match second {
+        Err(QueueError::InUse(what)) => assert!(what.ends_with("log/up/lock"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+    first.close().await;
+    EmbeddedQueue::open(&config, "up", &prometheus::Registry::new()).unwrap();
+    for name in ["", "..", "a/b", "a b"] {
+        assert!(EmbeddedQueue::open(&config, name, &prometheus::Registry::new()).is_err(), "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_worker_that_stands_by_takes_over_from_one_that_is_killed() {
+    let disk = Disk::new(11);
+    let gateway_files = disk.process(Plan::Nothing);
+    let gateway = open(&gateway_files, "gateway");
+    let first_files = disk.process(Plan::Nothing);
+    let first = open(&first_files, "worker-1");
+    for number in 1..=4 {
+        suite::publish(&gateway, number, 100).await.unwrap();
+    }
+    let acked = soon(first.lease(Lane::Local)).await.unwrap();
+    acked.ack().await.unwrap();
+    let retried = soon(first.lease(Lane::Local)).await.unwrap();
+    let rest = retried.envelope.recipients[..1].to_vec();
+    retried.retry(Duration::from_secs(3600), rest.clone(), "busy".to_owned()).await.unwrap();
+    let _held = soon(first.lease(Lane::Local)).await.unwrap();
+
+    let second_files = disk.process(Plan::Nothing);
+    let second = Arc::new(open(&second_files, "worker-2"));
+    let waiting = tokio::spawn({
+        let second = Arc::clone(&second);
+        async move { second.lease(Lane::Local).await }
+    });
+    for _ in 0..20 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!second.is_consumer() && !waiting.is_finished());
+    first_files.kill();
+    let taken = soon(waiting).await.unwrap().unwrap();
+    assert_eq!(taken.envelope.id, id(3), "what the killed one held");
+    assert_eq!(soon(second.lease(Lane::Local)).await.unwrap().envelope.id, id(4));
+    let deferred = second.find(id(2)).await.unwrap().unwrap();
+    assert_eq!((deferred.envelope.recipients, deferred.attempts), (rest, 1));
+    assert!(second.find(id(1)).await.unwrap().is_none());
+    taken.ack().await.unwrap();
+    until(|| disk.files("/log/worker-1/").is_empty()).await;
+    second.close().await;
+    gateway.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_tail_of_a_killed_gateway_is_found() {
+    for at in 1..40 {
+        let disk = Disk::new(100 + at);
+        let gateway_files = disk.process(Plan::DieAt(at));
+        let registry = prometheus::Registry::new();
+        let config = config(Path::new("/queue"));
+        let mut accepted = Vec::new();
+        let gateway = EmbeddedQueue::open_in(Arc::new(gateway_files.clone()), &config, "gateway", &registry);
+        let worker_files = disk.process(Plan::Nothing);
+        let worker = open(&worker_files, "worker");
+        if let Ok(gateway) = gateway {
+            for number in 1..=10 {
+                if suite::publish(&gateway, number, 100).await.is_ok() {
+                    accepted.push(number);
+                }
+            }
+        }
+        gateway_files.kill();
+        for number in accepted {
+            let lease = soon(worker.lease(Lane::Local)).await.unwrap();
+            assert_eq!(lease.envelope.id, id(number), "died at {at}");
+            lease.ack().await.unwrap();
+        }
+        worker.close().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_is_taken_beside_a_queue_at_work() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    assert_eq!(inspect(directory.path()).unwrap().list(&ListFilter::default(), 10).len(), 0);
+    let queue = Arc::new(EmbeddedQueue::open(&config, "up", &prometheus::Registry::new()).unwrap());
+    let worker = tokio::spawn({
+        let queue = Arc::clone(&queue);
+        async move {
+            for _ in 0..300 {
+                queue.lease(Lane::Local).await.unwrap().ack().await.unwrap();
+            }
+        }
+    });
+    let path: PathBuf = directory.path().to_owned();
+    let looking = tokio::task::spawn_blocking(move || {
+        for _ in 0..50 {
+            let mut snapshot = inspect(&path).unwrap();
+            let count = snapshot.stats()[0].ready;
+            assert_eq!(snapshot.list(&ListFilter::default(), usize::MAX).len() as u64, count);
+            assert_eq!(snapshot.damaged(), 0);
+        }
+    });
+    for number in 1..=300 {
+        suite::publish(&*queue, number, 2000).await.unwrap();
+    }
+    soon(worker).await.unwrap();
+    soon(looking).await.unwrap();
+    queue.close().await;
+}
