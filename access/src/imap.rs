@@ -1,47 +1,66 @@
-//! IMAP4rev1 (RFC 3501).
+//! IMAP4rev1 (RFC 3501) and the extensions that today's clients use.
+//!
+//! ```text
+//!             ┌ LOGIN, AUTHENTICATE ┐          ┌ SELECT, EXAMINE ┐
+//! NotAuthenticated ──────────→ Authenticated ────────→ Selected ─┐
+//!             │                     │  ↑ CLOSE, UNSELECT │       │ SELECT
+//!             │                     │  └─────────────────┤ ←─────┘
+//!             └──────── LOGOUT, BYE ┴────────────────────┴→ Logout
+//! ```
+//!
+//! One task per connection. A command runs to its end before the next is read, so that a client which does not read
+//! its answers holds up itself and nobody else. A selected session holds the mailbox's shared view that it has told
+//! its client about ([`selected::Selected`]), and tells the difference to the latest one where RFC 3501 §5.5 allows it.
+//!
+//! One command per file in `cmd/`; errors become wire text in `reply.rs` only.
+
+mod accounts;
+mod answer;
+mod append_memory;
+mod cmd;
+mod config;
+mod connection;
+mod envelope;
+mod flags;
+mod metrics;
+mod reply;
+mod search;
+mod section;
+mod selected;
+mod server;
+mod session;
+mod structure;
+mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use runtime::Drain;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use runtime::{ConnectionLimits, Drain};
 use tokio::net::TcpListener;
+
+pub use config::Config;
+use server::Server;
 
 use crate::listen::{addresses, listen};
 use crate::{BindError, Deps};
-
-/// How IMAP is served.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Where plain connections with STARTTLS are accepted, such as `0.0.0.0:143`; nowhere when absent.
-    pub listen: Option<SocketAddr>,
-    /// Where connections that begin with TLS are accepted, such as `0.0.0.0:993`; nowhere when absent.
-    pub listen_tls: Option<SocketAddr>,
-}
-
-impl Config {
-    /// What is wrong with the values: pairs of key path and problem.
-    pub fn faults(&self) -> Vec<(String, String)> {
-        Vec::new()
-    }
-}
 
 /// The listeners, bound.
 pub(crate) struct Imap {
     listen: Option<TcpListener>,
     listen_tls: Option<TcpListener>,
-    _deps: Arc<Deps>,
+    server: Arc<Server>,
 }
 
 impl Imap {
     /// Binds what is configured.
     pub(crate) async fn bind(config: Config, deps: Arc<Deps>) -> Result<Self, BindError> {
+        if config.listen_tls.is_some() && deps.tls.is_none() {
+            return Err(BindError::NoCertificate { listener: "imaps" });
+        }
         Ok(Self {
             listen: listen("imap", config.listen).await?,
             listen_tls: listen("imaps", config.listen_tls).await?,
-            _deps: deps,
+            server: Arc::new(Server::new(config, deps)?),
         })
     }
 
@@ -52,6 +71,20 @@ impl Imap {
 
     /// Serves until the drain is asked for; sessions are tasks of the drain.
     pub(crate) async fn run(self, drain: Drain) {
-        drain.requested().await;
+        let plain = serve(self.listen, Arc::clone(&self.server), false, drain.clone());
+        tokio::join!(plain, serve(self.listen_tls, self.server, true, drain));
     }
+}
+
+async fn serve(listener: Option<TcpListener>, server: Arc<Server>, tls_first: bool, drain: Drain) {
+    let Some(listener) = listener else { return };
+    let limits = ConnectionLimits {
+        total: server.config.connections_max,
+        per_address: server.config.connections_per_address_max,
+    };
+    let session_drain = drain.clone();
+    runtime::serve(listener, limits, drain, move |accepted| {
+        session::serve(Arc::clone(&server), accepted, tls_first, session_drain.clone())
+    })
+    .await;
 }

@@ -1,0 +1,59 @@
+//! COPY (RFC 3501 §6.4.7) with COPYUID (RFC 4315 §3).
+
+use std::sync::Arc;
+
+use imap_proto::Transfer;
+use store::{Copied, Mailbox, StoreError, Uid};
+
+use super::super::answer::{Answer, Stop};
+use super::super::reply::Reply;
+use super::super::server::WorkError;
+use super::super::session::Session;
+use super::super::words;
+use super::select::existing;
+
+/// What COPY and MOVE work on.
+pub(super) struct Job {
+    pub(super) source: Arc<Mailbox>,
+    pub(super) uids: Vec<Uid>,
+    pub(super) target: Arc<Mailbox>,
+}
+
+pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
+    let Some(Job { source, uids, target }) = job(session, &args).await? else {
+        return Ok(Reply::ok("COPY completed, there was nothing to copy"));
+    };
+    let copied = session.server.work(move || source.copy(&uids, &target)).await?;
+    let reply = Reply::ok("COPY completed");
+    Ok(if copied.uids.is_empty() { reply } else { reply.with_code(copy_uid(&copied)) })
+}
+
+/// Finds the messages and the target; nothing when no message is named.
+pub(super) async fn job(session: &mut Session, args: &Transfer) -> Result<Option<Job>, Stop> {
+    let selected = session.state.selected()?;
+    let uids = selected.uids(&selected.resolve(args.numbering, &args.messages)?);
+    let source = Arc::clone(&selected.mailbox);
+    let mail = session.state.person()?.mail.clone();
+    let target = match existing(&args.mailbox) {
+        Ok(name) => session.server.work(move || mail.mailbox(&name)).await,
+        Err(error) => Err(error.into()),
+    };
+    let target = target.map_err(no_target)?;
+    Ok((!uids.is_empty()).then_some(Job { source, uids, target }))
+}
+
+/// RFC 3501 §6.3.11: a target that is not there may be made and the command tried again.
+pub(super) fn no_target(error: WorkError) -> Reply {
+    let missing = matches!(error, WorkError::Store(StoreError::NoSuchMailbox));
+    let reply = Reply::from(error);
+    if missing { reply.with_code("TRYCREATE") } else { reply }
+}
+
+/// `COPYUID validity source target`
+pub(super) fn copy_uid(copied: &Copied) -> String {
+    let mut code = format!("COPYUID {} ", copied.uid_validity.0).into_bytes();
+    words::uid_set(copied.uids.iter().map(|(source, _)| source.0), &mut code);
+    code.push(b' ');
+    words::uid_set(copied.uids.iter().map(|(_, target)| target.0), &mut code);
+    String::from_utf8_lossy(&code).into_owned()
+}

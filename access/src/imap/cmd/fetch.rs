@@ -1,0 +1,81 @@
+//! FETCH (RFC 3501 §6.4.5).
+//!
+//! Works in batches: what a batch needs is read in one go on the store's threads, then written, and sent whenever much has gathered. So
+//! a client that does not read holds one batch in memory, whatever it asked for. A large text is never whole in memory.
+
+mod load;
+mod write;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use imap_proto::{Fetch, FetchItem};
+use store::{Entry, Uid};
+
+use super::super::answer::Answer;
+use super::super::reply::Reply;
+use super::super::session::Session;
+use load::{Batch, Need};
+
+pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
+    let selected = session.state.selected()?;
+    if args.items.iter().any(|item| matches!(item, FetchItem::Binary { .. } | FetchItem::BinarySize(_))) {
+        return Err(Reply::bad("BINARY is not supported").into());
+    }
+    let messages = selected.resolve(args.numbering, &args.messages)?;
+    let need = Need::of(&args.items);
+    let sets_seen = !selected.read_only && args.items.iter().any(FetchItem::sets_seen);
+    let mut indices = messages.indices();
+    let mut gone = false;
+    loop {
+        let wanted = next_batch(session, &mut indices, need, args.changed_since.map(std::num::NonZeroU64::get))?;
+        if wanted.is_empty() {
+            break;
+        }
+        let unseen: Vec<Uid> = if sets_seen {
+            wanted.iter().filter(|(_, entry)| !entry.flags.seen).map(|(_, entry)| entry.uid).collect()
+        } else {
+            Vec::new()
+        };
+        let mailbox = Arc::clone(&session.state.selected()?.mailbox);
+        let work = move || load::load(&mailbox, wanted, need, &unseen);
+        let Batch { loaded, seen } = session.server.work(work).await?;
+        let seen: HashMap<Uid, Entry> = seen.into_iter().map(|entry| (entry.uid, entry)).collect();
+        for message in loaded {
+            gone |= message.gone;
+            if !message.gone {
+                write::write(session, &message, &args.items, seen.get(&message.entry.uid)).await?;
+            }
+        }
+    }
+    if gone {
+        // RFC 2180 §4.1.2
+        return Err(Reply::no("Some messages are gone").with_code("EXPUNGEISSUED").into());
+    }
+    Ok(Reply::ok("FETCH completed"))
+}
+
+/// The next messages to read at once, with the flags that the client knows.
+fn next_batch(
+    session: &mut Session,
+    indices: &mut impl Iterator<Item = usize>,
+    need: Need,
+    changed_since: Option<u64>,
+) -> Result<Vec<(usize, Entry)>, super::super::answer::Stop> {
+    let selected = session.state.selected()?;
+    let mut wanted = Vec::new();
+    let mut octets = 0_u64;
+    for index in indices {
+        let Some(entry) = selected.entry(index) else { continue };
+        if changed_since.is_some_and(|since| entry.mod_seq.0 <= since) {
+            continue;
+        }
+        let flags = Arc::clone(selected.flags(entry));
+        octets = octets.saturating_add(entry.size);
+        wanted.push((index, Entry { flags, ..entry.clone() }));
+        if need.is_full(wanted.len(), octets) {
+            break;
+        }
+    }
+    Ok(wanted)
+}

@@ -1,0 +1,19 @@
+//! ID (RFC 2971). The client's answer goes to the log, cut short; the server names itself without its version.
+
+use super::super::answer::Answer;
+use super::super::reply::Reply;
+use super::super::session::Session;
+
+/// How much of a client's name is logged.
+const LOGGED_MAX: usize = 64;
+
+pub(crate) fn run(session: &mut Session, fields: &[(String, Option<String>)]) -> Answer {
+    let field = |wanted: &str| {
+        let found = fields.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted));
+        let value = found.and_then(|(_, value)| value.as_deref()).unwrap_or("-");
+        value.chars().filter(|character| !character.is_control()).take(LOGGED_MAX).collect::<String>()
+    };
+    tracing::debug!(name = %field("name"), version = %field("version"), "imap client named itself");
+    session.connection.out.extend_from_slice(b"* ID (\"name\" \"Sluice\")\r\n");
+    Ok(Reply::ok("ID completed"))
+}

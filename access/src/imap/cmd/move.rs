@@ -1,0 +1,26 @@
+//! MOVE (RFC 6851). COPYUID comes untagged before the EXPUNGE responses (§4.3).
+
+use std::sync::Arc;
+
+use imap_proto::Transfer;
+
+use super::super::answer::Answer;
+use super::super::reply::Reply;
+use super::super::session::Session;
+use super::copy::{Job, copy_uid, job};
+
+pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
+    session.state.writable()?;
+    let Some(Job { source, uids, target }) = job(session, &args).await? else {
+        return Ok(Reply::ok("MOVE completed, there was nothing to move"));
+    };
+    if Arc::ptr_eq(&source, &target) || source.name() == target.name() {
+        return Err(Reply::no("The messages are in that mailbox").with_code("CANNOT").into());
+    }
+    let moved = session.server.work(move || source.move_to(&uids, &target)).await?;
+    if !moved.uids.is_empty() {
+        let reply = Reply::ok("The messages' new UIDs").with_code(copy_uid(&moved));
+        reply.encode("*", &mut session.connection.out);
+    }
+    Ok(Reply::ok("MOVE completed"))
+}
