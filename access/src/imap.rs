@@ -20,7 +20,6 @@ mod append_memory;
 mod cmd;
 mod config;
 mod connection;
-mod envelope;
 mod flags;
 mod metrics;
 mod reply;
@@ -30,7 +29,6 @@ mod selected;
 mod server;
 mod session;
 mod structure;
-mod words;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -57,10 +55,11 @@ impl Imap {
         if config.listen_tls.is_some() && deps.tls.is_none() {
             return Err(BindError::NoCertificate { listener: "imaps" });
         }
+        let tls = deps.tls.as_ref().map(|tls| tls.for_listener(&["imap"])).transpose()?;
         Ok(Self {
             listen: listen("imap", config.listen).await?,
             listen_tls: listen("imaps", config.listen_tls).await?,
-            server: Arc::new(Server::new(config, deps)?),
+            server: Arc::new(Server::new(config, deps, tls)?),
         })
     }
 

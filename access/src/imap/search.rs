@@ -64,9 +64,7 @@ pub(crate) fn matches(key: &SearchKey, facts: &Facts<'_>) -> Option<bool> {
         | SearchKey::To(_) => facts.summary.map(|summary| in_summary(key, summary, facts)),
         SearchKey::Header { field, text } => facts.texts.map(|texts| texts.header_field_holds(field, text)),
         SearchKey::Body(text) => facts.texts.map(|texts| texts.body_holds(text)),
-        SearchKey::Text(text) => {
-            facts.texts.map(|texts| texts.header_holds(text) || texts.body_holds(text))
-        }
+        SearchKey::Text(text) => facts.texts.map(|texts| texts.header_holds(text) || texts.body_holds(text)),
     }
 }
 

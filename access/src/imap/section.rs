@@ -151,10 +151,7 @@ mod tests {
             60,
             70,
             100,
-            PartKind::Multipart(vec![
-                part(72, 75, 80, PartKind::Leaf),
-                part(82, 85, 98, PartKind::Leaf),
-            ]),
+            PartKind::Multipart(vec![part(72, 75, 80, PartKind::Leaf), part(82, 85, 98, PartKind::Leaf)]),
         ));
         summary(part(
             0,

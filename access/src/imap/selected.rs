@@ -55,7 +55,7 @@ impl Selected {
             saved: Vec::new(),
         };
         selected.add_recent(recent);
-        selected.keywords = tell::keywords(&selected.told).keys().cloned().collect();
+        selected.keywords = keywords(&selected.told).keys().cloned().collect();
         selected
     }
 
@@ -92,12 +92,15 @@ impl Selected {
     /// How many messages are `\Recent` in this session.
     pub(crate) fn recent_count(&self) -> usize {
         let lower = |uid: u32| self.told.lower_bound(Uid(uid));
-        self.recent.iter().map(|(start, end)| end.checked_add(1).map_or(self.len(), lower) - lower(*start)).sum()
+        self.recent
+            .iter()
+            .map(|(start, end)| end.checked_add(1).map_or(self.len(), lower) - lower(*start))
+            .sum()
     }
 
-    /// Whether somebody must be asked which messages of `view` are recent.
+    /// Whether somebody must be asked which messages of `view` are recent: there are new ones that no session took.
     pub(crate) fn wants_recent(&self, view: &View) -> bool {
-        view.uid_next > self.recent_until
+        view.uid_next > self.recent_until && view.lower_bound(view.first_recent) < view.len()
     }
 
     /// Takes what is recent up to the end of `view`.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use imap_proto::{FrameLimits, ParseLimits};
-use runtime::BlockingError;
+use runtime::{BlockingError, ServerTls};
 use store::StoreError;
 
 use super::accounts::Accounts;
@@ -16,6 +16,8 @@ use crate::Deps;
 pub(crate) struct Server {
     pub(crate) config: Config,
     pub(crate) deps: Arc<Deps>,
+    /// The certificate, with IMAP's ALPN.
+    pub(crate) tls: Option<ServerTls>,
     pub(crate) metrics: Metrics,
     pub(crate) accounts: Accounts,
     pub(crate) append_memory: AppendMemory,
@@ -33,13 +35,21 @@ pub(crate) enum WorkError {
 }
 
 impl Server {
-    pub(crate) fn new(config: Config, deps: Arc<Deps>) -> Result<Self, prometheus::Error> {
+    pub(crate) fn new(
+        config: Config,
+        deps: Arc<Deps>,
+        tls: Option<ServerTls>,
+    ) -> Result<Self, prometheus::Error> {
         let metrics = Metrics::register(&deps.registry)?;
         Ok(Self {
             accounts: Accounts::new(config.connections_per_account_max),
-            append_memory: AppendMemory::new(config.append_memory_max.as_usize(), metrics.append_memory.clone()),
+            append_memory: AppendMemory::new(
+                config.append_memory_max.as_usize(),
+                metrics.append_memory.clone(),
+            ),
             config,
             deps,
+            tls,
             metrics,
         })
     }

@@ -91,7 +91,7 @@ pub(crate) struct Session {
     pub(crate) drain: Drain,
     pub(crate) failed_logins: u32,
     /// The tag of the command at work.
-    pub(crate) tag: String,
+    pub(crate) tag: Option<Tag>,
     /// STARTTLS was accepted: the handshake follows its answer.
     pub(crate) tls_follows: bool,
     started: Instant,
@@ -116,7 +116,7 @@ pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bo
     };
     let _admission = admission;
     let _counted = Counted::new(&server.metrics.connections);
-    let stream = match (&server.deps.tls, tls_first) {
+    let stream = match (&server.tls, tls_first) {
         (Some(tls), true) => match tls.upgrade(tcp).await {
             Ok(stream) => stream,
             Err(error) => {
@@ -135,7 +135,7 @@ pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bo
         peer,
         drain,
         failed_logins: 0,
-        tag: String::new(),
+        tag: None,
         tls_follows: false,
         started: Instant::now(),
         bad_commands: 0,
@@ -152,6 +152,9 @@ impl Session {
             Ok(()) => End::Logout,
             Err(end) => end,
         };
+        if let End::Io(error) = &end {
+            debug!(%error, "imap connection failed");
+        }
         self.say_goodbye(&end).await;
         self.connection.close().await;
         self.server.metrics.ended.with_label_values(&[end.label()]).inc();
@@ -241,7 +244,7 @@ impl Session {
         match parsed {
             Ok(Command { tag, body }) => {
                 self.commands += 1;
-                tag.as_str().clone_into(&mut self.tag);
+                self.tag = Some(tag.clone());
                 let moment = dispatch::moment(&body);
                 let answer: Answer = Box::pin(dispatch::run(self, body)).await;
                 let reply = match answer {
@@ -265,7 +268,7 @@ impl Session {
         if !std::mem::take(&mut self.tls_follows) {
             return Ok(());
         }
-        match &self.server.deps.tls {
+        match &self.server.tls {
             Some(tls) => self.connection.start_tls(tls).await,
             None => Err(End::Closed),
         }

@@ -41,7 +41,7 @@ async fn read_response(session: &mut Session, challenge: &str) -> Result<String,
     session.connection.out.extend_from_slice(format!("+ {challenge}\r\n").as_bytes());
     session.connection.flush().await?;
     match session.event(Expect::Line).await? {
-        FrameEvent::Line(line) => match imap_proto::parse_authenticate_line(line) {
+        FrameEvent::Line(line) => match imap_proto::parse_authenticate_line(&line) {
             Ok(AuthenticateLine::Response(response)) => Ok(STANDARD.encode(response.expose())),
             Ok(AuthenticateLine::Cancel) => Err(Reply::bad("AUTHENTICATE cancelled").into()),
             Err(error) => Err(Reply::from(error).into()),

@@ -23,7 +23,7 @@ pub(crate) fn capabilities(session: &Session) -> String {
         return format!("{ALWAYS} {LOGGED_IN}");
     }
     let mut capabilities = ALWAYS.to_owned();
-    if session.server.deps.tls.is_some() && !session.connection.is_tls() {
+    if session.server.tls.is_some() && !session.connection.is_tls() {
         capabilities.push_str(" STARTTLS");
     }
     if may_log_in(session) {

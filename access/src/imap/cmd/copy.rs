@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use imap_proto::Transfer;
+use imap_proto::response::word;
 use store::{Copied, Mailbox, StoreError, Uid};
 
 use super::super::answer::{Answer, Stop};
 use super::super::reply::Reply;
 use super::super::server::WorkError;
 use super::super::session::Session;
-use super::super::words;
 use super::select::existing;
 
 /// What COPY and MOVE work on.
@@ -52,8 +52,8 @@ pub(super) fn no_target(error: WorkError) -> Reply {
 /// `COPYUID validity source target`
 pub(super) fn copy_uid(copied: &Copied) -> String {
     let mut code = format!("COPYUID {} ", copied.uid_validity.0).into_bytes();
-    words::uid_set(copied.uids.iter().map(|(source, _)| source.0), &mut code);
+    word::set(copied.uids.iter().map(|(source, _)| source.0), &mut code);
     code.push(b' ');
-    words::uid_set(copied.uids.iter().map(|(_, target)| target.0), &mut code);
+    word::set(copied.uids.iter().map(|(_, target)| target.0), &mut code);
     String::from_utf8_lossy(&code).into_owned()
 }

@@ -28,7 +28,8 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
     let mut indices = messages.indices();
     let mut gone = false;
     loop {
-        let wanted = next_batch(session, &mut indices, need, args.changed_since.map(std::num::NonZeroU64::get))?;
+        let wanted =
+            next_batch(session, &mut indices, need, args.changed_since.map(std::num::NonZeroU64::get))?;
         if wanted.is_empty() {
             break;
         }

@@ -1,5 +1,7 @@
 //! ID (RFC 2971). The client's answer goes to the log, cut short; the server names itself without its version.
 
+use imap_proto::response::data;
+
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
@@ -14,6 +16,6 @@ pub(crate) fn run(session: &mut Session, fields: &[(String, Option<String>)]) ->
         value.chars().filter(|character| !character.is_control()).take(LOGGED_MAX).collect::<String>()
     };
     tracing::debug!(name = %field("name"), version = %field("version"), "imap client named itself");
-    session.connection.out.extend_from_slice(b"* ID (\"name\" \"Sluice\")\r\n");
+    data::id(&[("name", "Sluice")], &mut session.connection.out);
     Ok(Reply::ok("ID completed"))
 }

@@ -1,12 +1,12 @@
 //! LIST (RFC 3501 §6.3.8), extended (RFC 5258), with STATUS (RFC 5819) and SPECIAL-USE (RFC 6154).
 
+use imap_proto::response::data::{self, ListLine};
 use imap_proto::{List, ListPattern, ListReturn};
 use store::{MailboxInfo, SpecialUse};
 
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::super::words;
 use super::status;
 
 /// What separates the levels of a name.
@@ -78,7 +78,9 @@ fn select(mailboxes: Vec<MailboxInfo>, args: &List, patterns: &Patterns) -> Vec<
     if args.selection.recursive_match {
         for info in mailboxes.iter().filter(|info| chosen(info) && !patterns.match_any(info.name.as_str())) {
             let name = info.name.as_str();
-            below.extend(name.match_indices(DELIMITER).filter_map(|(at, _)| name.get(..at)).map(str::to_owned));
+            below.extend(
+                name.match_indices(DELIMITER).filter_map(|(at, _)| name.get(..at)).map(str::to_owned),
+            );
         }
         below.sort_unstable();
         below.dedup();
@@ -104,18 +106,19 @@ fn encode(shown: &Shown, returns: &ListReturn, out: &mut Vec<u8>) {
     // RFC 3348: \HasNoChildren is told unasked; RFC 5258 §3: \NonExistent stands for \Noselect too, which older clients know.
     let children = if info.has_children { "\\HasChildren" } else { "\\HasNoChildren" };
     let attributes = [
-        (!info.exists).then_some("\\NonExistent \\Noselect"),
+        (!info.exists).then_some("\\NonExistent"),
+        (!info.exists).then_some("\\Noselect"),
         Some(children),
         special_use,
         (returns.subscribed && info.subscribed).then_some("\\Subscribed"),
     ];
-    out.extend_from_slice(b"* LIST (");
     let attributes: Vec<&str> = attributes.into_iter().flatten().collect();
-    out.extend_from_slice(attributes.join(" ").as_bytes());
-    out.extend_from_slice(b") \"/\" ");
-    words::mailbox(info.name.as_str(), out);
-    if shown.subscribed_below {
-        out.extend_from_slice(b" (\"CHILDINFO\" (\"SUBSCRIBED\"))");
-    }
-    out.extend_from_slice(b"\r\n");
+    let line = ListLine {
+        attributes: &attributes,
+        delimiter: Some(DELIMITER),
+        name: info.name.as_str(),
+        subscribed_below: shown.subscribed_below,
+        utf8: false,
+    };
+    data::list(&line, out);
 }

@@ -3,11 +3,11 @@
 use std::collections::BTreeSet;
 
 use imap_proto::List;
+use imap_proto::response::data::{self, ListLine};
 
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::super::words;
 use super::list::{DELIMITER, Patterns};
 
 pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
@@ -18,10 +18,14 @@ pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
         Ok(matching(&patterns, subscribed.map(|name| name.as_str().to_owned()).collect()))
     });
     for (name, is_subscribed) in names.await? {
-        let attributes: &[u8] = if is_subscribed { b"* LSUB () \"/\" " } else { b"* LSUB (\\Noselect) \"/\" " };
-        session.connection.out.extend_from_slice(attributes);
-        words::mailbox(&name, &mut session.connection.out);
-        session.connection.out.extend_from_slice(b"\r\n");
+        let line = ListLine {
+            attributes: if is_subscribed { &[] } else { &["\\Noselect"] },
+            delimiter: Some(DELIMITER),
+            name: &name,
+            subscribed_below: false,
+            utf8: false,
+        };
+        data::lsub(&line, &mut session.connection.out);
         session.connection.flush_if_full().await?;
     }
     Ok(Reply::ok("LSUB completed"))

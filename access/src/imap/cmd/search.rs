@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use envelope::Timestamp;
+use imap_proto::response::data::{self, Esearch};
+use imap_proto::response::word;
 use imap_proto::{Numbering, Search, SearchKey, SearchReturn};
 use store::{Entry, Mailbox, StoreError, Summary, Uid};
 
@@ -13,7 +15,6 @@ use super::super::reply::Reply;
 use super::super::search::{Facts, Picture, Texts, fold, matches};
 use super::super::selected::Selected;
 use super::super::session::Session;
-use super::super::words;
 
 /// Messages looked at in one go on the store's threads.
 const BATCH: usize = 512;
@@ -73,15 +74,19 @@ pub(crate) async fn run(session: &mut Session, args: Search) -> Answer {
     });
     let numbers: Vec<u32> = numbers.collect();
     match args.returns {
-        Some(returns) => {
-            let tag = session.tag.clone();
-            encode_extended(&tag, args.numbering, returns, &numbers, &mut session.connection.out);
+        Some(returns) if returns.min || returns.max || returns.all || returns.count => {
+            if let Some(tag) = &session.tag {
+                let found = extended(args.numbering, returns, &numbers);
+                data::esearch(tag, &found, &mut session.connection.out);
+            }
         }
+        // RFC 5182 §2.1: SAVE alone has no untagged answer.
+        Some(_) => {}
         None => {
             session.connection.out.extend_from_slice(b"* SEARCH");
             for number in numbers {
                 session.connection.out.push(b' ');
-                words::number(number.into(), &mut session.connection.out);
+                word::number(number.into(), &mut session.connection.out);
                 session.connection.flush_if_full().await?;
             }
             session.connection.out.extend_from_slice(b"\r\n");
@@ -173,34 +178,14 @@ fn save(selected: &mut Selected, found: &[(u32, Uid)], returns: SearchReturn) {
     selected.save(ends.into_iter());
 }
 
-/// ```abnf
-/// esearch-response = "ESEARCH" [search-correlator] [SP "UID"] *(SP search-return-data)
-/// ```
-fn encode_extended(tag: &str, numbering: Numbering, returns: SearchReturn, numbers: &[u32], out: &mut Vec<u8>) {
-    let only_save = returns.save && !(returns.min || returns.max || returns.all || returns.count);
-    if only_save {
-        // RFC 5182 §2.1: SAVE alone has no untagged answer.
-        return;
+/// The facts that were asked for.
+fn extended(numbering: Numbering, returns: SearchReturn, numbers: &[u32]) -> Esearch<'_> {
+    Esearch {
+        uid: numbering == Numbering::Uid,
+        min: numbers.first().copied().filter(|_| returns.min),
+        max: numbers.last().copied().filter(|_| returns.max),
+        all: returns.all.then_some(numbers),
+        count: returns.count.then(|| u32::try_from(numbers.len()).unwrap_or(u32::MAX)),
+        mod_seq: None,
     }
-    out.extend_from_slice(b"* ESEARCH (TAG ");
-    words::string(tag.as_bytes(), out);
-    out.push(b')');
-    if numbering == Numbering::Uid {
-        out.extend_from_slice(b" UID");
-    }
-    for (wanted, name, number) in [(returns.min, " MIN ", numbers.first()), (returns.max, " MAX ", numbers.last())] {
-        if let (true, Some(number)) = (wanted, number) {
-            out.extend_from_slice(name.as_bytes());
-            words::number((*number).into(), out);
-        }
-    }
-    if returns.count {
-        out.extend_from_slice(b" COUNT ");
-        words::number(numbers.len() as u64, out);
-    }
-    if returns.all && !numbers.is_empty() {
-        out.extend_from_slice(b" ALL ");
-        words::uid_set(numbers.iter().copied(), out);
-    }
-    out.extend_from_slice(b"\r\n");
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use imap_proto::response::word;
 use imap_proto::{Mailbox, Select};
 use store::{MailboxName, StoreError};
 
@@ -10,7 +11,6 @@ use super::super::flags;
 use super::super::reply::Reply;
 use super::super::selected::{Selected, keywords, untagged};
 use super::super::session::Session;
-use super::super::words;
 
 /// Keywords that a mailbox may have before no new ones are offered.
 const KEYWORDS_MAX: usize = 200;
@@ -71,9 +71,9 @@ fn code(name: &str, value: u64, text: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* OK [");
     out.extend_from_slice(name.as_bytes());
     out.push(b' ');
-    words::number(value, out);
+    word::number(value, out);
     out.extend_from_slice(b"] ");
-    words::number(value, out);
+    word::number(value, out);
     out.push(b' ');
     out.extend_from_slice(text.as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -11,7 +11,7 @@ pub(crate) fn run(session: &mut Session) -> Answer {
     if session.connection.is_tls() {
         return Err(Reply::bad("TLS is already in use").into());
     }
-    if session.server.deps.tls.is_none() {
+    if session.server.tls.is_none() {
         return Err(Reply::bad("TLS is not available").into());
     }
     session.tls_follows = true;

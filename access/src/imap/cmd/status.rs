@@ -1,12 +1,12 @@
 //! STATUS (RFC 3501 §6.3.10; SIZE by RFC 8438, DELETED by RFC 9051).
 
+use imap_proto::response::data;
 use imap_proto::{Mailbox, StatusItem};
 use store::{Account, MailboxName, MailboxStatus, StoreError};
 
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::super::words;
 use super::select::existing;
 
 pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox, items: &[StatusItem]) -> Answer {
@@ -25,24 +25,16 @@ pub(super) fn status(mail: &Account, name: &MailboxName) -> Result<MailboxStatus
 
 /// `* STATUS name (…)`
 pub(super) fn encode(name: &MailboxName, status: &MailboxStatus, items: &[StatusItem], out: &mut Vec<u8>) {
-    out.extend_from_slice(b"* STATUS ");
-    words::mailbox(name.as_str(), out);
-    let mut before = b" (".as_slice();
-    for item in items {
-        out.extend_from_slice(std::mem::replace(&mut before, b" "));
-        out.extend_from_slice(item.as_str().as_bytes());
-        out.push(b' ');
-        let value = match item {
-            StatusItem::Messages => status.messages.into(),
-            StatusItem::Recent => status.recent.into(),
-            StatusItem::UidNext => status.uid_next.0.into(),
-            StatusItem::UidValidity => status.uid_validity.0.into(),
-            StatusItem::Unseen => status.unseen.into(),
-            StatusItem::Deleted => status.deleted.into(),
-            StatusItem::Size => status.size,
-            StatusItem::HighestModSeq => status.highest_mod_seq.0,
-        };
-        words::number(value, out);
-    }
-    out.extend_from_slice(b")\r\n");
+    let value = |item: &StatusItem| match item {
+        StatusItem::Messages => status.messages.into(),
+        StatusItem::Recent => status.recent.into(),
+        StatusItem::UidNext => status.uid_next.0.into(),
+        StatusItem::UidValidity => status.uid_validity.0.into(),
+        StatusItem::Unseen => status.unseen.into(),
+        StatusItem::Deleted => status.deleted.into(),
+        StatusItem::Size => status.size,
+        StatusItem::HighestModSeq => status.highest_mod_seq.0,
+    };
+    let values: Vec<(StatusItem, u64)> = items.iter().map(|item| (*item, value(item))).collect();
+    data::status(name.as_str(), false, &values, out);
 }

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use imap_proto::response::word;
 use imap_proto::{Store, StoreChange};
 use store::{Entry, FlagChange, Flags, ModSeq, Uid};
 
@@ -11,7 +12,6 @@ use super::super::flags;
 use super::super::reply::Reply;
 use super::super::selected::{Messages, Selected};
 use super::super::session::Session;
-use super::super::words;
 
 pub(crate) async fn run(session: &mut Session, args: Store) -> Answer {
     let selected = session.state.writable()?;
@@ -67,7 +67,7 @@ fn answer(selected: &mut Selected, index: usize, entry: &Entry, out: &mut Vec<u8
 fn reply(messages: &Messages, modified: &[Uid], gone: bool) -> Reply {
     if !modified.is_empty() {
         let mut code = b"MODIFIED ".to_vec();
-        words::uid_set(modified.iter().map(|uid| uid.0), &mut code);
+        word::set(modified.iter().map(|uid| uid.0), &mut code);
         return Reply::ok("Conditional STORE failed for some messages")
             .with_code(String::from_utf8_lossy(&code).into_owned());
     }
@@ -90,7 +90,8 @@ fn changed(flags: &Flags, change: FlagChange, wanted: &Flags) -> Flags {
     let mut keywords = flags.keywords.clone();
     match change {
         FlagChange::Add => {
-            let held = |keyword: &String| flags.keywords.iter().any(|other| other.eq_ignore_ascii_case(keyword));
+            let held =
+                |keyword: &String| flags.keywords.iter().any(|other| other.eq_ignore_ascii_case(keyword));
             keywords.extend(wanted.keywords.iter().filter(|keyword| !held(keyword)).cloned());
         }
         FlagChange::Remove => keywords.retain(|keyword| !same(keyword)),

@@ -60,15 +60,16 @@ pub(super) fn text(part: &Part, body: &[u8]) -> String {
     let decoder = charset.and_then(|(_, charset)| charset_decoder(charset));
     match decoder {
         // What is UTF-8 needs no decoder, and what claims less may be more.
-        Some(decode) if std::str::from_utf8(&octets).is_err() || !is_utf8_like(charset) => decode(&octets).to_lowercase(),
+        Some(decode) if std::str::from_utf8(&octets).is_err() || !is_utf8_like(charset) => {
+            decode(&octets).to_lowercase()
+        }
         _ => String::from_utf8_lossy(&octets).to_lowercase(),
     }
 }
 
 fn is_utf8_like(charset: Option<&(Vec<u8>, Vec<u8>)>) -> bool {
-    charset.is_none_or(|(_, name)| {
-        name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"us-ascii")
-    })
+    charset
+        .is_none_or(|(_, name)| name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"us-ascii"))
 }
 
 fn transfer_decoded<'a>(encoding: &[u8], body: &'a [u8]) -> Cow<'a, [u8]> {

@@ -23,11 +23,6 @@ impl Messages {
         self.0.iter().map(ExactSizeIterator::len).sum()
     }
 
-    /// Whether there is none.
-    pub(crate) const fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     /// Every index in order.
     pub(crate) fn indices(&self) -> impl Iterator<Item = usize> + '_ {
         self.0.iter().flat_map(Clone::clone)
@@ -41,7 +36,7 @@ mod tests {
     #[test]
     fn overlapping_ranges_count_once() {
         let mut messages = Messages::default();
-        assert!(messages.is_empty());
+        assert_eq!(messages.len(), 0);
         for range in [0..2, 1..3, 3..4, 5..5, 7..9] {
             messages.push(range);
         }

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use imap_proto::response::word;
 use store::{Entry, Flags, View};
 
-use super::super::{flags, words};
+use super::super::flags;
 use super::Selected;
 
 /// What may be said now (RFC 3501 §5.5, §7.4.1).
@@ -74,9 +75,9 @@ impl Selected {
     /// `* n FETCH (UID u FLAGS (…))`
     pub(crate) fn encode_flags(&self, index: usize, entry: &Entry, out: &mut Vec<u8>) {
         out.extend_from_slice(b"* ");
-        words::number(index as u64 + 1, out);
+        word::number(index as u64 + 1, out);
         out.extend_from_slice(b" FETCH (UID ");
-        words::number(entry.uid.0.into(), out);
+        word::number(entry.uid.0.into(), out);
         out.extend_from_slice(b" FLAGS ");
         flags::encode(&entry.flags, self.is_recent(entry.uid), out);
         out.extend_from_slice(b")\r\n");
@@ -111,7 +112,7 @@ impl Selected {
 /// `* n WORD`
 pub(crate) fn untagged(number: usize, word: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"* ");
-    words::number(number as u64, out);
+    word::number(number as u64, out);
     out.push(b' ');
     out.extend_from_slice(word.as_bytes());
     out.extend_from_slice(b"\r\n");

@@ -48,7 +48,7 @@ pub(super) async fn run(session: &mut Session, body: CommandBody) -> Answer {
         CommandBody::Rename { from, to } => cmd::rename::run(session, &from, &to).await,
         CommandBody::Search(search) => cmd::search::run(session, search).await,
         CommandBody::Select(select) => cmd::select::run(session, &select, false).await,
-        CommandBody::StartTls => cmd::starttls::run(session).await,
+        CommandBody::StartTls => cmd::starttls::run(session),
         CommandBody::Status { mailbox, items } => cmd::status::run(session, &mailbox, &items).await,
         CommandBody::Store(store) => cmd::store::run(session, store).await,
         CommandBody::Subscribe(mailbox) => cmd::subscribe::run(session, &mailbox, true).await,

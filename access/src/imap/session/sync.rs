@@ -24,7 +24,9 @@ pub(super) async fn sync(session: &mut Session, moment: Moment, interval: Durati
     };
     let view = match view {
         Ok(view) => view,
-        Err(WorkError::Store(StoreError::NoSuchMailbox)) => return Err(End::Refused("The mailbox was deleted")),
+        Err(WorkError::Store(StoreError::NoSuchMailbox)) => {
+            return Err(End::Refused("The mailbox was deleted"));
+        }
         Err(error) => {
             // The client goes on with what it knows; the next command tries again.
             warn!(error = ?error, "a mailbox could not be looked at");

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use imap_proto::response::word;
 use imap_proto::{DateTime, FetchItem, Partial, Section, SectionText};
 use store::{Entry, Uid};
 
@@ -12,7 +13,7 @@ use super::super::super::answer::Stop;
 use super::super::super::connection::End;
 use super::super::super::section::{Place, cut, fields, locate};
 use super::super::super::session::Session;
-use super::super::super::{envelope, flags, structure, words};
+use super::super::super::{flags, structure};
 use super::load::{Data, Loaded};
 
 /// How much of a large message is read and sent at once.
@@ -41,7 +42,7 @@ pub(super) async fn write(
     }
     let out = &mut session.connection.out;
     out.extend_from_slice(b"* ");
-    words::number(message.index as u64 + 1, out);
+    word::number(message.index as u64 + 1, out);
     out.extend_from_slice(b" FETCH (");
     let mut between = "";
     for item in items {
@@ -66,7 +67,7 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
     match item {
         FetchItem::Uid => {
             out.extend_from_slice(b"UID ");
-            words::number(entry.uid.0.into(), out);
+            word::number(entry.uid.0.into(), out);
         }
         FetchItem::Flags => {
             out.extend_from_slice(b"FLAGS ");
@@ -79,7 +80,7 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
         }
         FetchItem::Rfc822Size => {
             out.extend_from_slice(b"RFC822.SIZE ");
-            words::number(entry.size, out);
+            word::number(entry.size, out);
         }
         FetchItem::ModSeq => {
             out.extend_from_slice(format!("MODSEQ ({})", entry.mod_seq.0).as_bytes());
@@ -87,7 +88,7 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
         FetchItem::Envelope => {
             out.extend_from_slice(b"ENVELOPE ");
             match summary {
-                Some(summary) => envelope::encode(summary, out),
+                Some(summary) => structure::encode_envelope(summary, out),
                 None => out.extend_from_slice(b"NIL"),
             }
         }
@@ -95,7 +96,7 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
             let extension = *item == FetchItem::BodyStructure;
             out.extend_from_slice(if extension { b"BODYSTRUCTURE ".as_slice() } else { b"BODY " });
             match summary {
-                Some(summary) => structure::encode(&summary.structure, extension, out),
+                Some(summary) => structure::encode_structure(&summary.structure, extension, out),
                 None => out.extend_from_slice(b"NIL"),
             }
         }
@@ -105,7 +106,8 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
 
 /// Items that are text of the message: the name in the response, and the section meant.
 fn text_of(item: &FetchItem) -> Option<(String, Cow<'_, Section>, Option<Partial>)> {
-    let plain = |label: &str, text| Some((label.to_owned(), Cow::Owned(Section { part: Vec::new(), text }), None));
+    let plain =
+        |label: &str, text| Some((label.to_owned(), Cow::Owned(Section { part: Vec::new(), text }), None));
     match item {
         FetchItem::BodySection { section, partial, .. } => {
             let origin = partial.map_or_else(String::new, |partial| format!("<{}>", partial.offset));
@@ -153,7 +155,7 @@ async fn write_text(
             let text = fields(&header, names, not);
             let range = cut(&(0..text.len() as u64), partial);
             let text = slice(&Bytes::from(text), &range);
-            words::literal_head(text.len() as u64, &mut session.connection.out);
+            word::literal_head(text.len() as u64, &mut session.connection.out);
             session.connection.out.extend_from_slice(&text);
             Ok(())
         }
@@ -164,11 +166,11 @@ async fn write_text(
 async fn write_octets(session: &mut Session, message: &Loaded, range: &Range<u64>) -> Result<(), Stop> {
     if let Data::Read(data) = &message.data {
         let text = slice(data, range);
-        words::literal_head(text.len() as u64, &mut session.connection.out);
+        word::literal_head(text.len() as u64, &mut session.connection.out);
         session.connection.out.extend_from_slice(&text);
         return Ok(());
     }
-    words::literal_head(range.end - range.start, &mut session.connection.out);
+    word::literal_head(range.end - range.start, &mut session.connection.out);
     let mut at = range.start;
     while at < range.end {
         let text = match piece(session, message.entry.uid, at, PIECE.min(range.end - at)).await? {

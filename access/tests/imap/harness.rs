@@ -1,0 +1,284 @@
+//! A node with accounts and a client to talk to it.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use access::{Config, Deps, ImapConfig};
+use async_trait::async_trait;
+use directory::{Authentication, Directory, Resolution, Unavailable};
+use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
+use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
+use store::{Delivery, Flags, MailboxName, Store, Uid};
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+/// No answer takes longer than this.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// Every account's password.
+pub(crate) const PASSWORD: &str = "open sesame";
+
+/// alice@, bob@ and carol@example.test; `down@` finds the directory away, `throttled@` is throttled.
+struct TestDirectory;
+
+#[async_trait]
+impl Directory for TestDirectory {
+    async fn resolve(&self, _: &Address) -> Result<Resolution, Unavailable> {
+        Ok(Resolution::Unknown)
+    }
+
+    async fn is_local(&self, _: &Domain) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+
+    async fn authenticate(
+        &self,
+        login: &str,
+        password: &Secret<String>,
+        _: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        match login {
+            "down@example.test" => Err(Unavailable("test".to_owned())),
+            "throttled@example.test" => Ok(Authentication::Throttled),
+            "alice@example.test" | "bob@example.test" | "carol@example.test" if password.expose() == PASSWORD => {
+                Ok(Authentication::Accepted(login.parse().unwrap()))
+            }
+            _ => Ok(Authentication::Refused),
+        }
+    }
+
+    async fn may_send_as(&self, _: &AccountId, _: &Address) -> Result<bool, Unavailable> {
+        Ok(true)
+    }
+}
+
+/// A running node.
+pub(crate) struct Node {
+    pub(crate) address: SocketAddr,
+    pub(crate) tls_address: SocketAddr,
+    pub(crate) drain: Drain,
+    pub(crate) store: Store,
+    pub(crate) registry: prometheus::Registry,
+    pub(crate) client_tls: ClientTls,
+    _directory: TempDir,
+}
+
+/// Settings that make tests quick.
+pub(crate) fn config() -> ImapConfig {
+    ImapConfig {
+        listen: Some("127.0.0.1:0".parse().unwrap()),
+        listen_tls: Some("127.0.0.1:0".parse().unwrap()),
+        failed_login_delay: units::Span::millis(1),
+        ..ImapConfig::default()
+    }
+}
+
+/// A node with the usual settings.
+pub(crate) async fn node() -> Node {
+    node_with(config()).await
+}
+
+pub(crate) async fn node_with(imap: ImapConfig) -> Node {
+    let directory = tempfile::tempdir().unwrap();
+    let store = open_store(directory.path());
+    let (tls, certificate) = ServerTls::self_signed(&["localhost"]).unwrap();
+    let deps = Deps {
+        directory: Arc::new(TestDirectory),
+        store: store.clone(),
+        blocking: BlockingPool::new(8, Duration::from_secs(10)),
+        tls: Some(tls),
+        registry: prometheus::Registry::new(),
+        submission: None,
+    };
+    let registry = deps.registry.clone();
+    let access = access::bind(Config { imap, ..Config::default() }, deps).await.unwrap();
+    let of = |wanted: &str| access.addresses().into_iter().find(|(name, _)| *name == wanted).unwrap().1;
+    let (address, tls_address) = (of("imap"), of("imaps"));
+    let drain = Drain::new();
+    tokio::spawn(access.run(drain.clone()));
+    Node {
+        address,
+        tls_address,
+        drain,
+        store,
+        registry,
+        client_tls: ClientTls::trusting(&certificate.certificate_pem).unwrap(),
+        _directory: directory,
+    }
+}
+
+fn open_store(root: &std::path::Path) -> Store {
+    let config = store::Config { root: root.join("mail"), ..store::Config::default() };
+    Store::open(config).unwrap()
+}
+
+impl Node {
+    /// A connection behind its greeting.
+    pub(crate) async fn connect(&self) -> Client {
+        let mut client = Client::new(Stream::Plain(TcpStream::connect(self.address).await.unwrap()));
+        assert!(client.line().await.starts_with("* OK [CAPABILITY IMAP4rev1 "));
+        client
+    }
+
+    /// Somebody logged in.
+    pub(crate) async fn log_in(&self, user: &str) -> Client {
+        let mut client = self.connect().await;
+        client.ok(&format!("LOGIN {user}@example.test \"{PASSWORD}\"")).await;
+        client
+    }
+
+    /// Alice with a mailbox selected.
+    pub(crate) async fn alice(&self, mailbox: &str) -> Client {
+        let mut client = self.log_in("alice").await;
+        client.ok(&format!("SELECT {mailbox}")).await;
+        client
+    }
+
+    /// Delivers a message as a worker does.
+    pub(crate) async fn deliver(&self, user: &str, mailbox: &str, content: &[u8]) -> Uid {
+        let account: AccountId = format!("{user}@example.test").parse().unwrap();
+        let (store, name, content) =
+            (self.store.clone(), MailboxName::parse(mailbox).unwrap(), content.to_vec());
+        let work = move || {
+            let mailbox = store.account(&account).unwrap().mailbox(&name).unwrap();
+            let now = Timestamp::from(std::time::SystemTime::now());
+            let mut random = [0; 10];
+            getrandom::fill(&mut random).unwrap();
+            let delivery = Delivery {
+                message_id: MessageId::new(now.unix_milliseconds(), random),
+                content: &content,
+                received_at: now,
+                flags: Flags::default(),
+            };
+            mailbox.deliver(&delivery).unwrap().uid.unwrap()
+        };
+        tokio::task::spawn_blocking(work).await.unwrap()
+    }
+
+    /// Delivers small messages numbered from 1.
+    pub(crate) async fn deliver_many(&self, user: &str, mailbox: &str, count: usize) {
+        for number in 1..=count {
+            self.deliver(user, mailbox, message(&format!("message {number}")).as_bytes()).await;
+        }
+    }
+}
+
+/// A small message.
+pub(crate) fn message(subject: &str) -> String {
+    format!(
+        "From: Bob <bob@example.test>\r\nTo: alice@example.test\r\nSubject: {subject}\r\n\
+         Date: Mon, 7 Feb 1994 21:52:25 -0800\r\nMessage-ID: <1@example.test>\r\n\r\nHello, this is {subject}.\r\n"
+    )
+}
+
+/// The client's end.
+pub(crate) struct Client {
+    stream: Stream,
+    unread: VecDeque<u8>,
+    tag: usize,
+}
+
+impl Client {
+    pub(crate) fn new(stream: Stream) -> Self {
+        Self { stream, unread: VecDeque::new(), tag: 0 }
+    }
+
+    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
+        timeout(DEADLINE, self.stream.write_all(octets.as_ref())).await.expect("sent in time").unwrap();
+        timeout(DEADLINE, self.stream.flush()).await.expect("sent in time").unwrap();
+    }
+
+    /// As [`Self::send`], to a server that may have closed.
+    pub(crate) async fn try_send(&mut self, octets: impl AsRef<[u8]>) -> bool {
+        timeout(DEADLINE, self.stream.write_all(octets.as_ref())).await.is_ok_and(|sent| sent.is_ok())
+    }
+
+    /// The next line without its end; `<closed>` at the end of the connection.
+    pub(crate) async fn line(&mut self) -> String {
+        loop {
+            if let Some(at) = self.unread.iter().position(|octet| *octet == b'\n') {
+                let line: Vec<u8> = self.unread.drain(..=at).collect();
+                return String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
+            }
+            let mut buffer = [0; 16 * 1024];
+            match timeout(DEADLINE, self.stream.read(&mut buffer)).await.expect("an answer in time") {
+                Ok(0) | Err(_) => return "<closed>".to_owned(),
+                Ok(count) => self.unread.extend(&buffer[..count]),
+            }
+        }
+    }
+
+    /// Sends a command; the lines of the answer, the tagged one last without its tag.
+    pub(crate) async fn command(&mut self, command: &str) -> Vec<String> {
+        self.tag += 1;
+        let tag = format!("t{}", self.tag);
+        self.send(format!("{tag} {command}\r\n")).await;
+        self.answer(&tag).await
+    }
+
+    /// Lines up to the tagged one, which loses its tag.
+    pub(crate) async fn answer(&mut self, tag: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line().await;
+            if let Some(last) = line.strip_prefix(&format!("{tag} ")) {
+                lines.push(last.to_owned());
+                return lines;
+            }
+            let closed = line == "<closed>";
+            lines.push(line);
+            if closed {
+                return lines;
+            }
+        }
+    }
+
+    /// Sends a command that must succeed; the untagged lines.
+    pub(crate) async fn ok(&mut self, command: &str) -> Vec<String> {
+        let mut lines = self.command(command).await;
+        let last = lines.pop().unwrap();
+        assert!(last.starts_with("OK"), "{command}: {lines:?} {last}");
+        lines
+    }
+
+    /// Sends a command; only how it ends: `OK`, `NO [CODE]`, `BAD`.
+    pub(crate) async fn end_of(&mut self, command: &str) -> String {
+        let last = self.command(command).await.pop().unwrap();
+        let words: Vec<&str> = last.split(' ').collect();
+        match words.as_slice() {
+            [condition, code, ..] if code.starts_with('[') => {
+                format!("{condition} {}]", code.trim_end_matches(']'))
+            }
+            [condition, ..] => (*condition).to_owned(),
+            [] => String::new(),
+        }
+    }
+
+    /// Sends a message.
+    pub(crate) async fn append(&mut self, mailbox: &str, message: &str) {
+        let (size, end) = (message.len(), "\r\n");
+        self.ok(&format!("APPEND {mailbox} {{{size}+}}{end}{message}")).await;
+    }
+
+    /// Waits for the end of the connection; what came before.
+    pub(crate) async fn until_closed(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            match self.line().await {
+                line if line == "<closed>" => return lines,
+                line => lines.push(line),
+            }
+        }
+    }
+
+    /// Does the handshake after STARTTLS.
+    pub(crate) async fn start_tls(self, tls: &ClientTls) -> Self {
+        let Stream::Plain(tcp) = self.stream else { panic!("TLS already") };
+        assert!(self.unread.is_empty(), "nothing may come before the handshake");
+        Self { stream: tls.connect(tcp, "localhost").await.unwrap(), ..self }
+    }
+}
