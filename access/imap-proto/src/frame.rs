@@ -257,15 +257,23 @@ impl Framer {
             }
             (Announcement::Literal { octets, waits }, error) => {
                 let error = error.or_else(|| self.literal_error(octets, waits, limits));
-                self.begin_literal(octets, waits, error)
+                self.begin_literal(octets, waits, error, limits)
             }
         }
     }
 
-    fn begin_literal(&mut self, octets: u64, waits: bool, error: Option<FrameError>) -> Option<FrameEvent> {
+    fn begin_literal(
+        &mut self,
+        octets: u64,
+        waits: bool,
+        error: Option<FrameError>,
+        limits: &FrameLimits,
+    ) -> Option<FrameEvent> {
         match error {
             // A client that waits sends nothing more of this command once it is refused.
             Some(error) if waits => return Some(self.refuse(error, false)),
+            // Too much to read on: no need to wait for more before saying so.
+            Some(error) if octets > limits.discard_max => return Some(self.refuse(error, true)),
             Some(error) => {
                 self.discard(error, octets);
                 return None;

@@ -44,7 +44,9 @@ impl Directory for TestDirectory {
         match login {
             "down@example.test" => Err(Unavailable("test".to_owned())),
             "throttled@example.test" => Ok(Authentication::Throttled),
-            "alice@example.test" | "bob@example.test" | "carol@example.test" if password.expose() == PASSWORD => {
+            "alice@example.test" | "bob@example.test" | "carol@example.test"
+                if password.expose() == PASSWORD =>
+            {
                 Ok(Authentication::Accepted(login.parse().unwrap()))
             }
             _ => Ok(Authentication::Refused),
@@ -84,17 +86,17 @@ pub(crate) async fn node() -> Node {
 
 pub(crate) async fn node_with(imap: ImapConfig) -> Node {
     let directory = tempfile::tempdir().unwrap();
-    let store = open_store(directory.path());
+    let registry = prometheus::Registry::new();
+    let store = open_store(directory.path(), &registry);
     let (tls, certificate) = ServerTls::self_signed(&["localhost"]).unwrap();
     let deps = Deps {
         directory: Arc::new(TestDirectory),
         store: store.clone(),
         blocking: BlockingPool::new(8, Duration::from_secs(10)),
         tls: Some(tls),
-        registry: prometheus::Registry::new(),
+        registry: registry.clone(),
         submission: None,
     };
-    let registry = deps.registry.clone();
     let access = access::bind(Config { imap, ..Config::default() }, deps).await.unwrap();
     let of = |wanted: &str| access.addresses().into_iter().find(|(name, _)| *name == wanted).unwrap().1;
     let (address, tls_address) = (of("imap"), of("imaps"));
@@ -111,9 +113,10 @@ pub(crate) async fn node_with(imap: ImapConfig) -> Node {
     }
 }
 
-fn open_store(root: &std::path::Path) -> Store {
+fn open_store(root: &std::path::Path, registry: &prometheus::Registry) -> Store {
     let config = store::Config { root: root.join("mail"), ..store::Config::default() };
-    Store::open(config).unwrap()
+    Store::init_volume(&config.root).unwrap();
+    Store::open(&config, Arc::new(store::RealFs), registry).unwrap()
 }
 
 impl Node {
@@ -204,7 +207,7 @@ impl Client {
                 let line: Vec<u8> = self.unread.drain(..=at).collect();
                 return String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
             }
-            let mut buffer = [0; 16 * 1024];
+            let mut buffer = vec![0; 16 * 1024];
             match timeout(DEADLINE, self.stream.read(&mut buffer)).await.expect("an answer in time") {
                 Ok(0) | Err(_) => return "<closed>".to_owned(),
                 Ok(count) => self.unread.extend(&buffer[..count]),

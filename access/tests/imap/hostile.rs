@@ -99,8 +99,22 @@ async fn mailbox_names() {
     let mut client = node.log_in("alice").await;
     let refused = |answer: &str| answer == "BAD" || answer == "NO [CANNOT]" || answer == "NO [ALREADYEXISTS]";
     for name in [
-        "../bob", "\"a/../../b\"", "..", ".", "\"a/./b\"", "\"a//b\"", "\"/etc\"", "\"\"", "\"a\x01b\"", "&AAA-",
-        "&AGE-", "&*", "\"a*\"", "\"a%\"", "inbox", "InBoX",
+        "../bob",
+        "\"a/../../b\"",
+        "..",
+        ".",
+        "\"a/./b\"",
+        "\"a//b\"",
+        "\"/etc\"",
+        "\"\"",
+        "\"a\x01b\"",
+        "&AAA-",
+        "&AGE-",
+        "&*",
+        "\"a*\"",
+        "\"a%\"",
+        "inbox",
+        "InBoX",
     ] {
         let answer = client.end_of(&format!("CREATE {name}")).await;
         assert!(refused(&answer), "CREATE {name}: {answer}");
@@ -114,7 +128,9 @@ async fn mailbox_names() {
         let answer = client.end_of(&format!("CREATE {name}")).await;
         assert!(refused(&answer), "{answer}");
     }
-    for name in ["~bob", "cur", "new", "tmp", "a.b", "\"a b\"", "Entw&APw-rfe", "&ZeVnLIqe-", "Maildir", "#user/bob"] {
+    for name in
+        ["~bob", "cur", "new", "tmp", "a.b", "\"a b\"", "Entw&APw-rfe", "&ZeVnLIqe-", "Maildir", "#user/bob"]
+    {
         let answer = client.end_of(&format!("CREATE {name}")).await;
         if answer == "OK" {
             client.ok(&format!("SELECT {name}")).await;
@@ -140,9 +156,14 @@ async fn anothers_mailboxes_are_absent() {
     bob.ok("CREATE secret").await;
     let mut alice = node.alice("INBOX").await;
     alice.append("INBOX", &message("x")).await;
-    for name in ["secret", "../bob@example.test/secret", "#user/bob/secret", "user/bob/secret", "~bob/secret"] {
+    for name in ["secret", "../bob@example.test/secret", "#user/bob/secret", "user/bob/secret", "~bob/secret"]
+    {
         for command in ["SELECT", "EXAMINE", "DELETE"] {
-            assert_eq!(alice.end_of(&format!("{command} {name}")).await, "NO [NONEXISTENT]", "{command} {name}");
+            assert_eq!(
+                alice.end_of(&format!("{command} {name}")).await,
+                "NO [NONEXISTENT]",
+                "{command} {name}"
+            );
         }
         assert_eq!(alice.end_of(&format!("STATUS {name} (MESSAGES)")).await, "NO [NONEXISTENT]");
         assert_eq!(alice.end_of(&format!("RENAME {name} mine")).await, "NO [NONEXISTENT]");
@@ -165,7 +186,9 @@ async fn appends_at_their_limit() {
     .await;
     let mut client = node.log_in("alice").await;
     let body = |size: usize| format!("Subject: x\r\n\r\n{}", "y".repeat(size - 14));
-    for (size, expected) in [(102_399, "OK [APPENDUID]"), (102_400, "OK [APPENDUID]"), (102_401, "NO [TOOBIG]")] {
+    for (size, expected) in
+        [(102_399, "OK [APPENDUID]"), (102_400, "OK [APPENDUID]"), (102_401, "NO [TOOBIG]")]
+    {
         let answer = client.end_of(&format!("APPEND INBOX {{{size}+}}\r\n{}", body(size))).await;
         assert_eq!(answer, expected, "{size}");
         client.ok("NOOP").await;
@@ -195,7 +218,8 @@ async fn a_client_that_never_reads_holds_up_only_itself() {
     other.ok("NOOP").await;
     let lines = other.ok("FETCH 1 BODY.PEEK[]<1000000.10>").await;
     assert_eq!(lines.first().unwrap(), "* 1 FETCH (BODY[]<1000000> {10}");
-    let sent = node.registry.gather().into_iter().find(|family| family.name().ends_with("imap_sent_bytes_total"));
+    let sent =
+        node.registry.gather().into_iter().find(|family| family.name().ends_with("imap_sent_bytes_total"));
     assert!(sent.is_some());
 }
 
@@ -208,8 +232,13 @@ async fn connections_cut_in_each_state() {
         client.send(cut).await;
     }
     for cut in [
-        "a APPEND INBOX {1000+}\r\nSubject", "a IDLE\r\n", "a IDLE\r\nDO", "a FETCH 1:* BODY[]\r\n", "a SEARCH TEXT {9+}\r\nx",
-        "a STORE 1:* +FLAGS (\\Deleted)\r\na EXP", "a LOGOUT\r\n",
+        "a APPEND INBOX {1000+}\r\nSubject",
+        "a IDLE\r\n",
+        "a IDLE\r\nDO",
+        "a FETCH 1:* BODY[]\r\n",
+        "a SEARCH TEXT {9+}\r\nx",
+        "a STORE 1:* +FLAGS (\\Deleted)\r\na EXP",
+        "a LOGOUT\r\n",
     ] {
         let mut client = node.alice("INBOX").await;
         client.send(cut).await;

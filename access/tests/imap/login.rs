@@ -24,7 +24,9 @@ async fn capabilities_follow_the_state() {
 async fn wrong_names_and_wrong_passwords_look_alike() {
     let node = node().await;
     let mut answers = Vec::new();
-    for login in ["alice@example.test wrong", "nobody@example.test wrong", "throttled@example.test x", "\"\" \"\""] {
+    for login in
+        ["alice@example.test wrong", "nobody@example.test wrong", "throttled@example.test x", "\"\" \"\""]
+    {
         let mut client = node.connect().await;
         answers.push(client.command(&format!("LOGIN {login}")).await);
     }
@@ -158,14 +160,37 @@ async fn connections_of_an_address_are_counted() {
 async fn each_command_in_each_state() {
     let node = node().await;
     let logged_in = [
-        "SELECT INBOX", "EXAMINE INBOX", "CREATE a", "DELETE a", "RENAME a b", "SUBSCRIBE a", "UNSUBSCRIBE a",
-        "LIST \"\" *", "LSUB \"\" *", "STATUS INBOX (MESSAGES)", "NAMESPACE", "ENABLE X", "IDLE",
+        "SELECT INBOX",
+        "EXAMINE INBOX",
+        "CREATE a",
+        "DELETE a",
+        "RENAME a b",
+        "SUBSCRIBE a",
+        "UNSUBSCRIBE a",
+        "LIST \"\" *",
+        "LSUB \"\" *",
+        "STATUS INBOX (MESSAGES)",
+        "NAMESPACE",
+        "ENABLE X",
+        "IDLE",
         "APPEND INBOX {1+}\r\nx",
     ];
     let selected = [
-        "CHECK", "CLOSE", "UNSELECT", "EXPUNGE", "UID EXPUNGE 1", "SEARCH ALL", "UID SEARCH ALL", "FETCH 1 UID",
-        "UID FETCH 1 UID", "STORE 1 +FLAGS (\\Seen)", "UID STORE 1 +FLAGS (\\Seen)", "COPY 1 INBOX",
-        "UID COPY 1 INBOX", "MOVE 1 INBOX", "UID MOVE 1 INBOX",
+        "CHECK",
+        "CLOSE",
+        "UNSELECT",
+        "EXPUNGE",
+        "UID EXPUNGE 1",
+        "SEARCH ALL",
+        "UID SEARCH ALL",
+        "FETCH 1 UID",
+        "UID FETCH 1 UID",
+        "STORE 1 +FLAGS (\\Seen)",
+        "UID STORE 1 +FLAGS (\\Seen)",
+        "COPY 1 INBOX",
+        "UID COPY 1 INBOX",
+        "MOVE 1 INBOX",
+        "UID MOVE 1 INBOX",
     ];
     for command in logged_in.iter().chain(&selected) {
         let mut client = node.connect().await;

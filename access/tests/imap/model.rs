@@ -83,7 +83,7 @@ impl Believer {
                     self.say(&format!("STORE {} {sign}FLAGS{silent} ({word})", index + 1), true).await;
                 }
                 if !silent.is_empty() {
-                    self.assume(index, sign, word);
+                    self.assume(known, sign, word);
                 }
             }
             Step::Expunge => self.say("EXPUNGE", false).await,
@@ -104,8 +104,8 @@ impl Believer {
 
     /// A silent STORE: the client takes its change for granted. It is corrected by a FETCH if others changed something, which is
     /// why what came with the answer is not overwritten: what is assumed is the same.
-    fn assume(&mut self, index: usize, sign: &str, word: &str) {
-        let Some(flags) = self.uids.get(index).and_then(|uid| self.flags.get_mut(uid)) else { return };
+    fn assume(&mut self, uid: u32, sign: &str, word: &str) {
+        let Some(flags) = self.flags.get_mut(&uid) else { return };
         let mut held: Vec<&str> = flags.split(' ').filter(|flag| !flag.is_empty() && *flag != word).collect();
         if sign == "+" {
             held.push(word);
@@ -141,7 +141,8 @@ fn steps() -> impl Strategy<Value = Vec<(bool, Step)>> {
 #[test]
 fn clients_believe_what_is_there() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut runner = TestRunner::new(RunnerConfig { cases: 24, failure_persistence: None, ..RunnerConfig::default() });
+    let mut runner =
+        TestRunner::new(RunnerConfig { cases: 24, failure_persistence: None, ..RunnerConfig::default() });
     runner
         .run(&steps(), |steps| {
             runtime.block_on(converse(&steps));

@@ -12,13 +12,17 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use crate::harness::{Client, Node, node};
+
+const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_transcripts() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts/imap");
-    let mut files: Vec<_> = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
     files.sort();
     assert!(!files.is_empty());
     for file in files {
@@ -57,7 +61,8 @@ async fn run(node: &Node, file: &Path) {
             "C" => client.send(format!("{text}\r\n")).await,
             "S" if text == "..." => skip = true,
             "S" => loop {
-                let got = client.line().await;
+                let got = tokio::time::timeout(PATIENCE, client.line()).await;
+                let got = got.unwrap_or_else(|_| panic!("{place}: nothing came, but {text} was expected"));
                 if matches(text, &got) {
                     skip = false;
                     break;

@@ -63,10 +63,10 @@ pub(crate) async fn run(session: &mut Session, args: Search) -> Answer {
             return Err(stop);
         }
     };
-    if let Some(returns) = args.returns {
-        if returns.save {
-            save(selected, &found, returns);
-        }
+    if let Some(returns) = args.returns
+        && returns.save
+    {
+        save(selected, &found, returns);
     }
     let numbers = found.iter().map(|(sequence, uid)| match args.numbering {
         Numbering::Sequence => *sequence,

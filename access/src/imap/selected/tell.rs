@@ -122,9 +122,7 @@ pub(crate) fn untagged(number: usize, word: &str, out: &mut Vec<u8>) {
 pub(crate) fn keywords(view: &View) -> BTreeMap<String, String> {
     let mut keywords = BTreeMap::new();
     for keyword in view.iter().flat_map(|entry| &entry.flags.keywords) {
-        if !keywords.contains_key(&keyword.to_ascii_lowercase()) {
-            keywords.insert(keyword.to_ascii_lowercase(), keyword.clone());
-        }
+        keywords.entry(keyword.to_ascii_lowercase()).or_insert_with(|| keyword.clone());
     }
     keywords
 }
