@@ -24,8 +24,15 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
         return Ok(Reply::ok("COPY completed, there was nothing to copy"));
     };
     let copied = session.server.work(move || source.copy(&uids, &target)).await?;
-    let reply = Reply::ok("COPY completed");
-    Ok(if copied.uids.is_empty() { reply } else { reply.with_code(copy_uid(&copied)) })
+    if copied.uids.is_empty() {
+        return Err(gone());
+    }
+    Ok(Reply::ok("COPY completed").with_code(copy_uid(&copied)))
+}
+
+/// Others expunged all that was named. Where some are left, the pairs of COPYUID say which.
+pub(super) fn gone() -> Stop {
+    Reply::no("The messages are gone").with_code("EXPUNGEISSUED").into()
 }
 
 /// Finds the messages and the target; nothing when no message is named.

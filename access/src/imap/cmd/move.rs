@@ -7,7 +7,7 @@ use imap_proto::Transfer;
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::copy::{Job, copy_uid, job};
+use super::copy::{Job, copy_uid, gone, job};
 
 pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     session.state.writable()?;
@@ -18,9 +18,10 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
         return Err(Reply::no("The messages are in that mailbox").with_code("CANNOT").into());
     }
     let moved = session.server.work(move || source.move_to(&uids, &target)).await?;
-    if !moved.uids.is_empty() {
-        let reply = Reply::ok("The messages' new UIDs").with_code(copy_uid(&moved));
-        reply.encode("*", &mut session.connection.out);
+    if moved.uids.is_empty() {
+        return Err(gone());
     }
+    let reply = Reply::ok("The messages' new UIDs").with_code(copy_uid(&moved));
+    reply.encode("*", &mut session.connection.out);
     Ok(Reply::ok("MOVE completed"))
 }
