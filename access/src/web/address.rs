@@ -108,7 +108,8 @@ pub(super) fn decode_words(raw: &[u8]) -> String {
         None
     };
     let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&flat).into_owned());
-    text.chars().filter(|c| !is_deceptive(*c)).collect::<String>().trim().to_owned()
+    let text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !is_deceptive(*c)).collect();
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
@@ -155,7 +156,7 @@ mod tests {
         check("plain", "plain");
         check("=?utf-8?Q?Gr=C3=BC=C3=9Fe?=", "Grüße");
         check("=?iso-8859-1?Q?caf=E9?= today", "café today");
-        check("folded\r\n line", "folded  line");
+        check("folded\r\n line", "folded line");
         check("=?utf-8?B?4oCuZ3BqLmV4ZQ==?=", "gpj.exe");
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn document(clean: &str) -> String {
          <meta name=\"viewport\" content=\"width=device-width\"><title>Message</title><style>\
          html{{background:#fff;color:#1c2430;color-scheme:light}}\
          body{{margin:0;padding:16px;font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,sans-serif;overflow-wrap:anywhere}}\
-         img{{max-width:100%;height:auto}}pre{{white-space:pre-wrap}}a{{color:#0b6b74}}\
+         img{{max-width:100%;height:auto}}table,td,th,div{{max-width:100%!important}}pre{{white-space:pre-wrap}}a{{color:#0b6b74}}\
          blockquote{{margin:0 0 0 4px;padding-left:12px;border-left:3px solid #d5dce3;color:#4b5563}}\
          </style></head><body>{clean}</body></html>"
     )

@@ -220,8 +220,7 @@ fn find(account: &Account, wanted: &MessageRef) -> Result<(Arc<Mailbox>, Arc<Vie
 }
 
 fn entry(view: &View, uid: Uid) -> Option<Entry> {
-    let index = view.entries.binary_search_by_key(&uid, |entry| entry.uid).ok()?;
-    view.entries.get(index).cloned()
+    view.by_uid(uid).map(|(_, entry)| entry.clone())
 }
 
 /// The message that a path names.

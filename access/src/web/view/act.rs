@@ -92,7 +92,7 @@ fn perform(account: &Account, action: &Action, groups: Groups) -> Result<Notice,
         uids.sort_unstable();
         uids.dedup();
         // What another client has removed since is no fault of the person here.
-        uids.retain(|uid| view.entries.binary_search_by_key(uid, |entry| entry.uid).is_ok());
+        uids.retain(|uid| view.position(*uid).is_some());
         count += uids.len();
         if uids.is_empty() {
             continue;

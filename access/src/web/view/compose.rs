@@ -221,7 +221,7 @@ pub(super) fn sheet_page(
 fn usual_sender(account: &Account, session: &Session) -> Person {
     let last = || {
         let sent = account.special(SpecialUse::Sent).ok()?;
-        let uid = sent.view().ok()?.entries.last()?.uid;
+        let uid = sent.view().ok()?.iter().next_back()?.uid;
         let summary = sent.summary(uid).ok()?;
         let (name, address) = super::super::address::readable(summary.from.first()?)?;
         Party { name, address }.person()

@@ -94,7 +94,7 @@ fn delete(account: &Account, name: &MailboxName) -> Result<(), StoreError> {
     if account.list()?.iter().any(|info| info.exists && info.name.as_str().starts_with(&children)) {
         return Err(StoreError::HasChildren);
     }
-    let uids: Vec<Uid> = mailbox.refresh()?.entries.iter().map(|entry| entry.uid).collect();
+    let uids: Vec<Uid> = mailbox.refresh()?.iter().map(|entry| entry.uid).collect();
     if !uids.is_empty() {
         let trash = account.special(SpecialUse::Trash)?;
         mailbox.move_to(&uids, &trash)?;
@@ -110,6 +110,6 @@ fn empty(account: &Account, name: &MailboxName) -> Result<usize, StoreError> {
         return Err(StoreError::NoSuchMailbox);
     }
     let mailbox = account.mailbox(name)?;
-    let uids: Vec<Uid> = mailbox.refresh()?.entries.iter().map(|entry| entry.uid).collect();
+    let uids: Vec<Uid> = mailbox.refresh()?.iter().map(|entry| entry.uid).collect();
     if uids.is_empty() { Ok(0) } else { mailbox.expunge(&uids).map(|removed| removed.len()) }
 }

@@ -109,14 +109,14 @@ pub(super) fn list(
     page_size: usize,
 ) -> Result<List, PageError> {
     let name = mailbox.name();
-    let total = view.entries.len();
+    let total = view.len();
     let pages = total.div_ceil(page_size).max(1);
     let of_current = || {
-        let index = view.entries.binary_search_by_key(&place.current?, |entry| entry.uid).ok()?;
+        let index = view.position(place.current?)?;
         Some((total - 1 - index) / page_size + 1)
     };
     let page = place.page.or_else(of_current).unwrap_or(1).clamp(1, pages);
-    let (start, entries) = slice(&view.entries, page, page_size);
+    let (start, entries) = slice(view.iter(), page, page_size);
     let uids: Vec<Uid> = entries.iter().map(|entry| entry.uid).collect();
     let summaries: HashMap<Uid, Arc<Summary>> = mailbox.summaries(&uids)?.into_iter().collect();
     let special = special(account, &name)?;
@@ -164,9 +164,13 @@ pub(super) fn list(
 }
 
 /// The page's messages, newest first, and how many are newer.
-fn slice(entries: &[Entry], page: usize, page_size: usize) -> (usize, Vec<Entry>) {
+fn slice<'a>(
+    entries: impl DoubleEndedIterator<Item = &'a Entry>,
+    page: usize,
+    page_size: usize,
+) -> (usize, Vec<Entry>) {
     let start = (page - 1) * page_size;
-    (start, entries.iter().rev().skip(start).take(page_size).cloned().collect())
+    (start, entries.rev().skip(start).take(page_size).cloned().collect())
 }
 
 /// What a mailbox is for.
@@ -256,12 +260,12 @@ mod tests {
             })
             .collect();
         let uids =
-            |page, size| slice(&entries, page, size).1.iter().map(|entry| entry.uid.0).collect::<Vec<_>>();
+            |page, size| slice(entries.iter(), page, size).1.iter().map(|entry| entry.uid.0).collect::<Vec<_>>();
         assert_eq!(
             (uids(1, 3), uids(2, 3), uids(3, 3), uids(4, 3)),
             (vec![7, 6, 5], vec![4, 3, 2], vec![1], vec![])
         );
         assert_eq!(uids(1, 7).len(), 7);
-        assert!(slice(&[], 1, 3).1.is_empty());
+        assert!(slice([].iter(), 1, 3).1.is_empty());
     }
 }

@@ -288,7 +288,10 @@ pub(super) fn size(bytes: usize) -> String {
     match bytes {
         ..1024 => format!("{bytes} B"),
         1024..1_048_576 => format!("{} KB", bytes.div_ceil(1024)),
-        _ => format!("{}.{} MB", bytes / 1_048_576, (bytes % 1_048_576) * 10 / 1_048_576),
+        _ => match (bytes / 1_048_576, (bytes % 1_048_576) * 10 / 1_048_576) {
+            (whole, 0) => format!("{whole} MB"),
+            (whole, tenth) => format!("{whole}.{tenth} MB"),
+        },
     }
 }
 

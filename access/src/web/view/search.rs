@@ -134,7 +134,7 @@ impl Hunt<'_> {
     fn mailbox(&mut self, account: &Account, name: &MailboxName, say_where: bool) -> Result<(), PageError> {
         let mailbox = account.mailbox(name)?;
         let view = mailbox.refresh()?;
-        let newest_first: Vec<&Entry> = view.entries.iter().rev().collect();
+        let newest_first: Vec<&Entry> = view.iter().rev().collect();
         let now = now();
         for batch in newest_first.chunks(BATCH) {
             let uids: Vec<Uid> = batch.iter().map(|entry| entry.uid).collect();
