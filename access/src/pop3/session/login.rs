@@ -110,7 +110,7 @@ impl Session {
         match picture.await {
             Ok((mailbox, view)) => {
                 let message = |entry: &store::Entry| Message { uid: entry.uid.0, size: entry.size };
-                let messages = view.entries.iter().map(message).collect();
+                let messages = view.iter().map(message).collect();
                 let (machine, reply) = Machine::opened(Maildrop::new(view.uid_validity.0, messages));
                 self.open = Some(Open { mailbox, _lock: lock });
                 self.server.metrics.login(Login::Accepted);
