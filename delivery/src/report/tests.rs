@@ -1,7 +1,7 @@
 use envelope::Recipient;
 use mail_parser::{MessageParser, MimeHeaders as _};
 
-use super::*;
+use super::{Entrance, Envelope, Failed, Report, ReversePath, Timestamp};
 use crate::outcome::Failure;
 use crate::worker::fakes::{address, envelope};
 

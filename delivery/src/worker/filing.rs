@@ -2,9 +2,9 @@
 
 use store::{Account, MailboxName};
 
+use super::Lane;
 use super::fakes::address;
 use super::tests::{BODY, Setup, config, recipients};
-use super::*;
 
 fn account(setup: &Setup, name: &str) -> Account {
     setup.worker.deps.store.account(&envelope::AccountId::new(&address(name))).unwrap()

@@ -9,7 +9,7 @@ use runtime::BlockingPool;
 use units::Span;
 
 use super::fakes::{Fake, envelope, id, store};
-use super::*;
+use super::{Arc, Config, Deps, Drain, Lane, Metrics, Worker, message, run};
 
 pub(super) const BODY: &[u8] = b"Message-ID: <m@client.test>\r\nSubject: x\r\n\r\nText\r\n";
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::*;
+use super::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, io, load_or_create};
 use crate::Stream;
 
 async fn pair() -> (TcpStream, TcpStream) {

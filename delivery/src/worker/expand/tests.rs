@@ -1,4 +1,4 @@
-use super::*;
+use super::{Config, Recipient, expand};
 use crate::worker::fakes::{Fake, envelope};
 
 /// What each recipient leads to: `=account`, `=account+tag`, `!code address`, `?address` deferred, `~address` merged.
