@@ -18,7 +18,7 @@ use envelope::Secret;
 /// ```
 ///
 /// Keywords are read without regard to case. Numbers too large to be a message's saturate: they are well-formed, and no
-/// message has them.
+/// message has them (quirk `number-overflow`).
 #[derive(Clone, PartialEq, Eq)]
 pub enum Command {
     /// `APOP`: known, never offered, since it needs passwords in clear on the server.
@@ -30,7 +30,7 @@ pub enum Command {
         /// The initial response in base64, or `=`.
         initial: Option<Secret<Vec<u8>>>,
     },
-    /// `AUTH` alone: which mechanisms are there. Older than RFC 5034, and still asked by clients.
+    /// `AUTH` alone: which mechanisms are there. Older than RFC 5034, and still asked by clients (quirk `auth-list`).
     AuthList,
     /// What the server can do.
     Capa,
@@ -142,7 +142,7 @@ fn split(text: &[u8]) -> (&[u8], Option<&[u8]>) {
     (parts.next().unwrap_or_default(), parts.next())
 }
 
-/// Spaces at the end of a line are harmless where no argument can hold one: clients send them (docs/quirks.md).
+/// Spaces at the end of a line are harmless where no argument can hold one: clients send them (quirk `trailing-space`).
 fn trimmed(rest: Option<&[u8]>) -> Option<&[u8]> {
     rest.map(<[u8]>::trim_ascii_end).filter(|rest| !rest.is_empty())
 }

@@ -7,8 +7,8 @@ use crate::Limits;
 #[error("the line is too long")]
 pub struct LineTooLong;
 
-/// Collects bytes and gives lines without their line end. CRLF ends a line; a bare LF does too, for people who type
-/// into a terminal (docs/quirks.md).
+/// Collects bytes and gives lines without their line end. CRLF ends a line; a bare LF does too (quirk `bare-lf`), for people who type
+/// into a terminal.
 ///
 /// It never holds more than one limit and one chunk, when the caller takes all lines before it gives more bytes.
 #[derive(Debug, Default)]

@@ -108,7 +108,8 @@ pub(super) fn decode_words(raw: &[u8]) -> String {
         None
     };
     let text = decoded.unwrap_or_else(|| String::from_utf8_lossy(&flat).into_owned());
-    let text: String = text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !is_deceptive(*c)).collect();
+    let text: String =
+        text.chars().map(|c| if c == '\t' { ' ' } else { c }).filter(|c| !is_deceptive(*c)).collect();
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

@@ -24,7 +24,7 @@ impl Mechanism {
     /// Every mechanism, in the order in which to announce them.
     pub const ALL: [Self; 2] = [Self::Plain, Self::Login];
 
-    /// Reads a mechanism's name; case does not matter (RFC 4422 §3.1 gives upper case, clients vary).
+    /// Reads a mechanism's name; case does not matter (quirk `mechanism-case`: RFC 4422 §3.1 gives upper case).
     pub fn parse(name: &[u8]) -> Option<Self> {
         Self::ALL.into_iter().find(|mechanism| name.eq_ignore_ascii_case(mechanism.name().as_bytes()))
     }

@@ -1,4 +1,5 @@
 //! LIST, UIDL, RETR and TOP: long answers, in pieces, as fast as the client reads them.
+//! Flags stay as they are (quirk `flags-untouched`).
 
 use std::sync::Arc;
 

@@ -259,8 +259,9 @@ mod tests {
                 message_id: None,
             })
             .collect();
-        let uids =
-            |page, size| slice(entries.iter(), page, size).1.iter().map(|entry| entry.uid.0).collect::<Vec<_>>();
+        let uids = |page, size| {
+            slice(entries.iter(), page, size).1.iter().map(|entry| entry.uid.0).collect::<Vec<_>>()
+        };
         assert_eq!(
             (uids(1, 3), uids(2, 3), uids(3, 3), uids(4, 3)),
             (vec![7, 6, 5], vec![4, 3, 2], vec![1], vec![])

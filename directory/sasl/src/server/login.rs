@@ -4,7 +4,7 @@ use crate::credentials::{name, secret};
 use crate::server::{Exchange, Step};
 use crate::{Credentials, Limits, SaslError};
 
-/// Where the exchange is. An initial response is taken as the name: several clients send it so.
+/// Where the exchange is. An initial response is taken as the name (quirk `login-initial`): several clients send it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Login {
     /// Waits for the name.
