@@ -61,8 +61,6 @@ pub struct Config {
     pub search_keys_max: usize,
     /// The most octets of one message that SEARCH BODY and SEARCH TEXT look into.
     pub search_message_max: ByteSize,
-    /// The most mailboxes that an account may have.
-    pub mailboxes_max: usize,
 }
 
 impl Default for Config {
@@ -92,7 +90,6 @@ impl Default for Config {
             sequence_ranges_max: 10_000,
             search_keys_max: 1000,
             search_message_max: ByteSize::mib(16),
-            mailboxes_max: 10_000,
         }
     }
 }
@@ -108,7 +105,6 @@ impl Config {
             ("connections_per_account_max", self.connections_per_account_max),
             ("sequence_ranges_max", self.sequence_ranges_max),
             ("search_keys_max", self.search_keys_max),
-            ("mailboxes_max", self.mailboxes_max),
         ] {
             if value == 0 {
                 fault(key, "must be at least 1");

@@ -13,14 +13,7 @@ pub(crate) async fn run(session: &mut Session, args: Create) -> Answer {
         return Err(Reply::no("A special use can't be given to a mailbox").with_code("USEATTR").into());
     }
     let name = name_to_make(args.mailbox.as_str())?;
-    let mailboxes_max = session.server.config.mailboxes_max;
-    let made = session.server.work(move || {
-        if mail.list()?.len() >= mailboxes_max {
-            return Err(StoreError::Limit("the number of mailboxes"));
-        }
-        mail.create(&name)
-    });
-    made.await?;
+    session.server.work(move || mail.create(&name)).await?;
     Ok(Reply::ok("CREATE completed"))
 }
 
