@@ -207,6 +207,9 @@ impl Client {
                 let line: Vec<u8> = self.unread.drain(..=at).collect();
                 return String::from_utf8_lossy(&line).trim_end_matches(['\r', '\n']).to_owned();
             }
+            if self.unread.is_empty() {
+                self.unread = VecDeque::new();
+            }
             let mut buffer = vec![0; 16 * 1024];
             match timeout(DEADLINE, self.stream.read(&mut buffer)).await.expect("an answer in time") {
                 Ok(0) | Err(_) => return "<closed>".to_owned(),
