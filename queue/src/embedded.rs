@@ -1,4 +1,53 @@
 //! The queue of the product: logs in a directory on a local disk, no other service.
+//!
+//! ```text
+//!  <dir>/log/<writer>/lock            held by the process that publishes under this name
+//!                    /<seq>.seg       what it published: records, one write and one sync a batch
+//!       /spool/<writer>/<id>-<n>.body bodies too large for the log
+//!                      /<n>.tmp       bodies on their way
+//!       /consumer/lock                held by the one process that works the queue
+//!                /<seq>.log           what it decided; begins with all that still matters
+//! ```
+//!
+//! **Invariant:** every process writes only its own files, so that the crash of one spoils nothing of
+//! another's. The consumer alone removes segments and body files; writers only what has no name yet.
+//! Messages are known by id, never by position.
+//!
+//! # Publishing
+//!
+//! ```text
+//!  publishers ──→ bounded channel ──→ committer thread: write, fdatasync ──→ all are answered
+//!      └ encode, checksum, sync and name the body file            │
+//!                                                                 ├─ commit marker (not synced)
+//!                                                                 └─ hands the batch to the consumer here
+//! ```
+//! A reader in another process believes a living log up to the last commit marker, so that it never
+//! leases what its publisher may still be told was refused. It believes a segment to its end when there
+//! is a later one, or when nobody holds the writer's lock (then it syncs the file first). After a failed
+//! write the header of the next segment says how much of the failed one counts (a *cut*).
+//!
+//! # Consuming
+//!
+//! The first `lease` makes this process wait for the consumer's lock; whoever gets it replays the
+//! decisions, begins a log with a snapshot of them, and leases while it is still reading the segments.
+//! Decisions are made durable as publications are: in batches, by one thread.
+//!
+//! A segment is removed when it is read to its end and all its messages have left; what is remembered of
+//! them is dropped only after the removal is durable. One message that stays (a dead letter) keeps its
+//! segment.
+//!
+//! # After a crash
+//!
+//! ```text
+//!  torn record at the end of a log      ends the segment: nobody was answered for it
+//!  damaged record                       skipped: the next one is found by the segment's random number
+//!  damaged segment header               there is a second copy, and the records carry the number too
+//!  damaged decision                     its messages are leased again
+//!  record without its body file         a dead letter
+//!  body file without a record           removed when its writer opens again, or with its directory
+//!  segment draft, body on its way       removed when its writer opens again
+//!  writer that never comes back         its files go when its messages have left
+//! ```
 
 use std::collections::HashSet;
 use std::io;

@@ -4,7 +4,35 @@
 //! 250), is leased by one worker at a time ([`Queue::lease`]) and leaves when the worker says what
 //! became of it ([`Lease::ack`], [`Lease::retry`], [`Lease::dead`]). A lease that is dropped goes back.
 //!
-//! What it is not: it knows no SMTP and no Maildir, and looks into no body.
+//! Two backends pass one suite of tests: [`embedded`] is the product, [`memory`] is for tests.
+//!
+//! What it is not: it knows no SMTP and no Maildir, looks into no body, and decides no retry: the worker
+//! says how long a message waits.
+//!
+//! # States
+//!
+//! ```text
+//!  publish ──→ ready ──lease──→ leased ──ack──→ gone
+//!                ↑ due            │ │ └──dead──→ ready in the lane `dead`, for an operator
+//!             deferred ←──retry───┘ └──drop, crash──→ ready, at its old turn
+//! ```
+//! The message that has been due for the longest is leased first. The same id published again is the
+//! same message for as long as the queue remembers it: until all its copies have gone from the disk.
+//!
+//! # Failure behaviour
+//!
+//! - A publish that returned `Ok` survives everything but the loss of the disk. One that returned an error
+//!   is not leased; only a crash before the next segment of the log is begun can bring it back, as can a
+//!   crash before any answer: whoever sends it again makes another message of it.
+//! - A decision that returned `Ok` holds. One that returned an error may hold after a restart; until then
+//!   the message goes back.
+//! - A failed write or sync is never tried again on the same file.
+//! - What cannot be read is counted (`sluice_queue_damaged_total`, `sluice_queue_unreadable_total`), logged,
+//!   and costs the message it belongs to, not those behind it. A message whose copy goes bad while it
+//!   waits becomes a dead letter.
+//! - Full is said, not suffered: [`PublishError::Full`] when the disk or the directory is at its bound;
+//!   publishers beyond `publishers_max` wait; messages that wait keep no body in memory beyond
+//!   `tail_cache_max`.
 
 mod body;
 mod config;
