@@ -1,7 +1,7 @@
-use envelope::Secret;
+use envelope::{Address, Domain, Secret};
 
-use super::*;
-use crate::PasswordCost;
+use super::{AccountChange, Admin, DomainChange};
+use crate::{AdminError, Config, PasswordCost};
 
 struct Rig {
     _folder: tempfile::TempDir,

@@ -4,10 +4,11 @@ mod outages;
 
 use std::time::Duration;
 
+use envelope::{Address, Domain, Secret};
 use units::Span;
 
-use super::*;
-use crate::{AccountChange, Admin, DomainChange, PasswordCost};
+use super::SqliteDirectory;
+use crate::{AccountChange, Admin, Config, Directory, DomainChange, PasswordCost, Resolution};
 
 /// A directory in a temporary folder, and the means to change it as another process would.
 struct Rig {

@@ -1,4 +1,5 @@
-use super::*;
+use super::{Action, Offer, Session};
+use crate::{Maildrop, Message};
 
 const OPEN: Offer = Offer { starttls: true, login: true };
 const CLOSED: Offer = Offer { starttls: true, login: false };

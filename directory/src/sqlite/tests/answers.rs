@@ -1,4 +1,9 @@
-use super::*;
+use envelope::AccountId;
+use units::Span;
+
+use super::{address, addresses, domain, resolved, rig, rig_with, until_resolved};
+use crate::sqlite::SqliteDirectory;
+use crate::{AccountChange, Directory, DomainChange};
 
 #[tokio::test]
 async fn the_order_of_meanings() {

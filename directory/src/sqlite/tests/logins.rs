@@ -1,4 +1,9 @@
-use super::*;
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::{Rig, address, rig, rig_with, secret};
+use crate::{AccountChange, Authentication, Directory};
 
 const PEER: &str = "192.0.2.1";
 

@@ -1,4 +1,9 @@
-use super::*;
+use rusqlite::Connection;
+use units::Span;
+
+use super::{Rig, address, domain, resolved, rig, rig_with, secret, until_resolved};
+use crate::sqlite::SqliteDirectory;
+use crate::{AccountChange, Admin, Authentication, Config, Directory, DomainChange, OpenError};
 
 /// What is known before the outage: alice by address and by login, an unknown name, our domain and another one.
 async fn warm(rig: &Rig) {
