@@ -111,6 +111,30 @@ async fn a_deleted_mailbox_ends_its_sessions() {
 }
 
 #[tokio::test]
+async fn a_session_may_rename_and_delete_what_it_has_selected() {
+    let node = node_with(ImapConfig { poll_interval: Span::millis(1), ..config() }).await;
+    let mut client = node.log_in("alice").await;
+    client.ok("CREATE a/b").await;
+    client.append("a/b", &message("x")).await;
+    client.ok("SELECT a/b").await;
+    client.ok("RENAME a c").await;
+    assert_eq!(client.ok("FETCH 1 UID").await, ["* 1 FETCH (UID 1)"]);
+    client.ok("RENAME c/b d").await;
+    client.ok("STORE 1 +FLAGS.SILENT (\\Flagged)").await;
+    client.append("d", &message("y")).await;
+    assert!(client.ok("NOOP").await.is_empty(), "APPEND has told it");
+    assert_eq!(client.ok("FETCH 2 UID").await, ["* 2 FETCH (UID 2)"]);
+    client.ok("DELETE d").await;
+    assert_eq!(client.end_of("FETCH 1 UID").await, "BAD");
+    client.ok("SELECT INBOX").await;
+    client.append("INBOX", &message("z")).await;
+    client.ok("RENAME INBOX old").await;
+    client.ok("NOOP").await;
+    assert_eq!(client.ok("STATUS old (MESSAGES)").await, ["* STATUS old (MESSAGES 1)"]);
+    assert_eq!(client.ok("SEARCH ALL").await, ["* SEARCH"]);
+}
+
+#[tokio::test]
 async fn a_failed_select_leaves_nothing_selected() {
     let node = node().await;
     let mut client = node.alice("INBOX").await;
