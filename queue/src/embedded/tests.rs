@@ -35,3 +35,37 @@ mod behaviour {
 
     suite::behaviour!(fresh());
 }
+
+#[tokio::test]
+async fn operators_see_what_happens() {
+    let directory = tempfile::tempdir().unwrap();
+    let registry = prometheus::Registry::new();
+    let queue = EmbeddedQueue::open(&config(directory.path()), "up", &registry).unwrap();
+    for number in 1..=3 {
+        suite::publish(&queue, number, 100).await.unwrap();
+    }
+    suite::soon(queue.lease(crate::Lane::Local)).await.unwrap().ack().await.unwrap();
+    let value = |name: &str| {
+        let families = registry.gather();
+        let family = families.iter().find(|family| family.get_name() == name)?;
+        let metrics = family.get_metric();
+        Some(
+            metrics
+                .iter()
+                .map(|metric| metric.get_counter().get_value() + metric.get_gauge().get_value())
+                .sum::<f64>(),
+        )
+    };
+    assert_eq!(value("sluice_queue_published_total"), Some(3.0));
+    assert_eq!(value("sluice_queue_settled_total"), Some(1.0));
+    assert!(value("sluice_queue_used_bytes") > Some(0.0));
+    assert_eq!(value("sluice_queue_limit_bytes"), Some((16u64 << 30) as f64));
+    suite::soon(async {
+        while value("sluice_queue_messages") != Some(2.0) {
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    })
+    .await;
+    assert!(value("sluice_queue_oldest_seconds") > Some(0.0));
+    queue.close().await;
+}

@@ -58,6 +58,8 @@ pub(crate) enum Plan {
     FailFrom(u64, u64),
     /// The n-th is done by half, and nothing after it.
     DieAt(u64),
+    /// Every sync of a file says that all is well and does nothing.
+    NeverSync,
 }
 
 #[derive(Debug)]
@@ -216,7 +218,7 @@ impl SimFiles {
     pub(crate) fn has_struck(&self) -> bool {
         let process = self.process.lock().unwrap();
         match process.plan {
-            Plan::Nothing => false,
+            Plan::Nothing | Plan::NeverSync => false,
             Plan::FailAt(at) | Plan::FailFrom(at, _) | Plan::DieAt(at) => process.count >= at,
         }
     }
@@ -233,7 +235,7 @@ impl SimFiles {
         process.count += 1;
         let (count, plan) = (process.count, process.plan);
         let fails = match plan {
-            Plan::Nothing => false,
+            Plan::Nothing | Plan::NeverSync => false,
             Plan::FailAt(at) => count == at,
             Plan::FailFrom(at, many) => count >= at && count < at + many,
             Plan::DieAt(at) => {
@@ -422,6 +424,9 @@ impl FileHandle for SimHandle {
 
     fn sync(&self) -> io::Result<()> {
         let fate = self.files.fate()?;
+        if self.files.process.lock().unwrap().plan == Plan::NeverSync {
+            return Ok(());
+        }
         let mut disk = self.files.disk.lock();
         let inode = &mut disk.inodes[self.inode];
         match fate {

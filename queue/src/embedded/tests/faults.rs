@@ -193,3 +193,25 @@ async fn a_power_cut_loses_nothing() {
         at_every_operation(seed, true, Plan::DieAt).await;
     }
 }
+
+/// The negative control: without syncs the same harness must find losses.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_syncs_a_power_cut_loses_messages_and_is_found_out() {
+    let mut lost = 0;
+    for seed in 20..25 {
+        let disk = Disk::new(seed);
+        let files = disk.process(Plan::NeverSync);
+        let mut ledger = Ledger::default();
+        let queue = open(&files, "up").unwrap();
+        publish_all(&queue, &mut ledger, 1..12).await;
+        files.kill();
+        disk.cut_power();
+        let files: Arc<dyn crate::files::Files> = Arc::new(disk.process(Plan::Nothing));
+        let found = match super::super::inspect::inspect_in(&files, Path::new(DIRECTORY)) {
+            Ok(snapshot) => snapshot.list(&crate::ListFilter::default(), usize::MAX).len(),
+            Err(_) => 0,
+        };
+        lost += ledger.accepted.len().saturating_sub(found);
+    }
+    assert!(lost > 0, "the simulated disk keeps what was never synced");
+}
