@@ -47,7 +47,7 @@ async fn operators_see_what_happens() {
     suite::soon(queue.lease(crate::Lane::Local)).await.unwrap().ack().await.unwrap();
     let value = |name: &str| {
         let families = registry.gather();
-        let family = families.iter().find(|family| family.get_name() == name)?;
+        let family = families.iter().find(|family| family.name() == name)?;
         let metrics = family.get_metric();
         Some(
             metrics
