@@ -225,3 +225,27 @@ async fn a_drain_ends_every_session() {
     }
     assert_eq!(node.drain.finish(std::time::Duration::from_secs(10)).await, 0);
 }
+
+#[tokio::test]
+async fn metrics_follow() {
+    let node = node().await;
+    let mut client = node.log_in("alice").await;
+    assert_eq!(client.end_of("LOGIN a b").await, "BAD");
+    let value = |name: &str, label: &str| {
+        let family = node.registry.gather().into_iter().find(|family| family.name() == name).unwrap();
+        let labelled = |metric: &&prometheus::proto::Metric| {
+            label.is_empty() || metric.get_label().iter().any(|pair| pair.value() == label)
+        };
+        let metric = family.get_metric().iter().find(labelled).unwrap().clone();
+        metric.get_counter().get_value() + metric.get_gauge().get_value()
+    };
+    assert_eq!(value("sluice_access_imap_connections", ""), 1.0);
+    assert_eq!(value("sluice_access_imap_logins_total", "accepted"), 1.0);
+    assert_eq!(value("sluice_access_imap_commands_total", "bad"), 1.0);
+    client.ok("LOGOUT").await;
+    client.until_closed().await;
+    node.drain.begin();
+    assert_eq!(node.drain.finish(std::time::Duration::from_secs(10)).await, 0);
+    assert_eq!(value("sluice_access_imap_connections", ""), 0.0);
+    assert_eq!(value("sluice_access_imap_sessions_ended_total", "logout"), 1.0);
+}
