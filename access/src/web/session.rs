@@ -169,7 +169,7 @@ impl Sessions {
         });
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         // Sweeping costs a look at every session: now and then, and when the table is full.
-        if self.made.fetch_add(1, Ordering::Relaxed) % 64 == 0 || table.len() >= self.limits.total {
+        if self.made.fetch_add(1, Ordering::Relaxed).is_multiple_of(64) || table.len() >= self.limits.total {
             retain(&mut table, |session| !session.is_over(&self.limits, now));
         }
         while table.values().filter(|other| other.account == session.account).count()

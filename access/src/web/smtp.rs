@@ -59,7 +59,12 @@ impl Smtp {
             if let Some(recipient) = asked.take()
                 && !reply.is_positive()
             {
-                return Err(SubmitError::Recipient { recipient, reason: words(&reply) });
+                let reason = words(&reply);
+                return Err(if reply.is_permanent() {
+                    SubmitError::Recipient { recipient, reason }
+                } else {
+                    SubmitError::Later(format!("{recipient}: {reason}"))
+                });
             }
             let mut action = client.reply(reply);
             if matches!(action, Action::StartTls) {
@@ -189,3 +194,6 @@ fn recipient(octets: &[u8]) -> Option<String> {
 fn words(reply: &Reply) -> String {
     reply.lines.join(" ").chars().filter(|c| !c.is_control()).take(300).collect()
 }
+
+#[cfg(test)]
+mod tests;

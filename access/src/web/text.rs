@@ -159,17 +159,8 @@ fn wrap(line: &str, out: &mut String) {
 pub(super) fn quote(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 16);
     for line in text.trim_end().lines() {
-        let _ = writeln!(
-            out,
-            "{}{line}",
-            if line.starts_with('>') {
-                ">"
-            } else if line.is_empty() {
-                ">"
-            } else {
-                "> "
-            }
-        );
+        let mark = if line.is_empty() || line.starts_with('>') { ">" } else { "> " };
+        let _ = writeln!(out, "{mark}{line}");
     }
     out
 }
