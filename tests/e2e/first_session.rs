@@ -1,0 +1,98 @@
+//! The README's first session, and what operators look at.
+
+use std::process::Command;
+
+use crate::node::{Node, PASSWORD, http_get, must, queued_id};
+
+#[test]
+fn a_message_goes_all_the_way() {
+    let mut node = Node::fresh();
+    node.up();
+    node.sluice(&["domain", "add", "corp.test"], "");
+    node.sluice(&["account", "add", "ann@corp.test", "--name", "Ann"], &format!("{PASSWORD}\n"));
+    node.sluice(&["account", "add", "ben@corp.test"], &format!("{PASSWORD}\n"));
+    let id = node.swaks("someone@elsewhere.test", "ann@corp.test", &["--header", "Subject: first light", "--body", "hello"]);
+    let messages = node.inbox("ann@corp.test", 1);
+    assert!(messages[0].contains("Subject: first light") && messages[0].contains("hello"), "{}", messages[0]);
+    assert!(messages[0].starts_with("Return-Path: <someone@elsewhere.test>\r\n"), "{}", messages[0]);
+    assert!(messages[0].contains(&format!("id {id}")), "the Received field names the id: {}", messages[0]);
+
+    let trace = node.sluice(&["trace", &id], "");
+    for word in ["accepted", "delivered", "ann@corp.test"] {
+        assert!(trace.contains(word), "{word} in {trace}");
+    }
+    let json = node.sluice(&["account", "list", "--json"], "");
+    assert!(json.contains("ann@corp.test") && !json.contains("argon2"), "{json}");
+}
+
+#[test]
+fn curl_reads_over_imap_and_pop3_and_sends_over_submission() {
+    let node = Node::start();
+    node.swaks("someone@elsewhere.test", "alice@example.test", &["--body", "for curl"]);
+    node.inbox("alice@example.test", 1);
+    let credentials = format!("alice@example.test:{PASSWORD}");
+    let imap = must(Command::new("curl").args(["-sS", "--max-time", "30", "-u", &credentials]).arg(format!("imap://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imap"))), "");
+    assert!(imap.contains("for curl"), "{imap}");
+    let imaps = must(Command::new("curl").args(["-sSk", "--max-time", "30", "-u", &credentials]).arg(format!("imaps://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imaps"))), "");
+    assert_eq!(imap, imaps);
+    let pop3 = must(Command::new("curl").args(["-sSk", "--max-time", "30", "--ssl-reqd", "-u", &credentials]).arg(format!("pop3://127.0.0.1:{}/1", node.port("pop3"))), "");
+    assert!(pop3.contains("for curl"), "{pop3}");
+
+    let message = "From: alice@example.test\r\nTo: bob@example.test\r\nSubject: by curl\r\n\r\nhi bob\r\n";
+    must(
+        Command::new("curl")
+            .args(["-sSk", "--max-time", "30", "--ssl-reqd", "-u", &credentials])
+            .args(["--mail-from", "alice@example.test", "--mail-rcpt", "bob@example.test", "-T", "-"])
+            .arg(format!("smtp://127.0.0.1:{}/client.example", node.port("submission"))),
+        message,
+    );
+    let received = node.inbox("bob@example.test", 1);
+    assert!(received[0].contains("Subject: by curl"), "{}", received[0]);
+}
+
+#[test]
+fn operators_see_metrics_and_health() {
+    let node = Node::start();
+    node.swaks("someone@elsewhere.test", "alice@example.test", &[]);
+    node.inbox("alice@example.test", 1);
+    assert!(http_get(node.address("health"), "/livez").starts_with("HTTP/1.1 200"));
+    assert!(http_get(node.address("health"), "/readyz").starts_with("HTTP/1.1 200"));
+    let metrics = http_get(node.address("health"), "/metrics");
+    for name in ["sluice_gateway_", "sluice_queue_", "sluice_delivery_", "sluice_store_", "sluice_access_", "sluice_directory_"] {
+        assert!(metrics.contains(name), "{name} in {metrics}");
+    }
+    assert!(!metrics.contains("alice"), "no address in the metrics");
+    assert!(!node.log().contains(PASSWORD), "no password in the log");
+}
+
+#[test]
+fn addresses_of_every_kind_lead_to_their_mailbox() {
+    let node = Node::start();
+    node.sluice(&["alias", "add", "team@example.test", "alice@example.test", "bob@example.test"], "");
+    node.swaks("s@elsewhere.test", "team@example.test", &["--header", "Subject: to the team"]);
+    node.swaks("s@elsewhere.test", "alice+lists@example.test", &["--header", "Subject: tagged"]);
+    node.swaks("s@elsewhere.test", "ALICE@Example.Test", &["--header", "Subject: loud"]);
+    let alice = node.inbox("alice@example.test", 3).concat();
+    for subject in ["to the team", "tagged", "loud"] {
+        assert!(alice.contains(&format!("Subject: {subject}")), "{subject}");
+    }
+    assert!(node.inbox("bob@example.test", 1)[0].contains("to the team"));
+    node.sluice(&["domain", "set", "example.test", "--catch-all", "bob@example.test"], "");
+    let id = node.swaks("s@elsewhere.test", "whoever@example.test", &["--header", "Subject: caught"]);
+    assert!(queued_id(&format!("queued as {id}")).is_some());
+    assert!(node.inbox("bob@example.test", 2).concat().contains("caught"));
+}
+
+#[test]
+fn the_reference_and_the_check_agree() {
+    let node = Node::fresh();
+    std::fs::create_dir_all(node.data()).unwrap();
+    let file = node.folder.path().join("sluice.toml");
+    std::fs::write(&file, "hostnam = 'x'\n[gateway]\nrecipients_max = 'many'\n").unwrap();
+    let output = node.try_sluice(&["config", "check", "--config", file.to_str().unwrap()], "");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("hostnam") && text.contains("recipients_max"), "both faults at once: {text}");
+    let reference = node.sluice(&["config", "reference"], "");
+    assert!(reference.contains("hostname") && reference.contains("recipients_max"), "{reference}");
+}

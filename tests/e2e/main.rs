@@ -1,0 +1,19 @@
+//! End to end: the real binary, driven by clients that others wrote.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test that can't go on must say so and stop"
+)]
+
+mod browser;
+mod clients;
+mod first_session;
+mod hostile;
+mod kills;
+mod node;
+mod processes;
+mod wire;

@@ -1,0 +1,68 @@
+//! Roles as processes of their own, ends and new starts.
+
+use crate::node::{Node, PASSWORD, Process, wait_for};
+use crate::wire::{send_message, smtp};
+
+#[test]
+fn sigterm_drains_and_the_next_start_goes_on() {
+    let mut node = Node::start();
+    node.swaks("s@elsewhere.test", "alice@example.test", &["--header", "Subject: before"]);
+    node.inbox("alice@example.test", 1);
+    let mut idle = smtp(node.address("mx"));
+    assert!(node.terminate(), "SIGTERM ends with status 0");
+    let farewell = idle.reply();
+    assert!(farewell.starts_with("421 4.3.2"), "an idle session hears 421: {farewell:?}");
+    node.up();
+    node.swaks("s@elsewhere.test", "alice@example.test", &["--header", "Subject: after"]);
+    let messages = node.inbox("alice@example.test", 2).concat();
+    assert!(messages.contains("before") && messages.contains("after"));
+}
+
+#[test]
+fn a_second_process_over_the_same_data_is_refused() {
+    let node = Node::start();
+    let data = node.data();
+    let output = crate::node::run(
+        std::process::Command::new(env!("CARGO_BIN_EXE_sluice")).args(["up", "--data", data.to_str().unwrap(), "--port-base", "0"]),
+        "",
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("another process"), "{text}");
+}
+
+#[test]
+fn three_processes_share_the_files() {
+    let mut node = Node::start();
+    assert!(node.terminate());
+    let data = node.data();
+    let config = node.folder.path().join("sluice.toml");
+    let text = node.sluice(&["config", "show", "--port-base", "0"], "");
+    std::fs::write(&config, text).unwrap();
+    let start = |role: &str| Process::start(&[role, "--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()], &data, role);
+    let gateway = start("gateway");
+    let access = start("access");
+    let mut wire = smtp(gateway.addresses["mx"]);
+    let answer = send_message(&mut wire, "s@elsewhere.test", &["alice@example.test"], b"Subject: waits\r\n\r\nfor a worker");
+    assert!(answer.starts_with("250 2.0.0 queued as "), "{answer}");
+    let inbox = || crate::wire::imap_fetch_all(access.addresses["imap"], "alice@example.test", PASSWORD, "INBOX");
+    assert!(inbox().is_empty(), "no worker yet");
+    // A client that idles hears of the delivery by another process.
+    let mut idler = crate::wire::imap(access.addresses["imap"], "alice@example.test", PASSWORD);
+    idler.imap("SELECT INBOX");
+    idler.send("x IDLE\r\n");
+    assert!(idler.line().starts_with('+'));
+    let worker = start("worker");
+    let news = idler.line();
+    assert!(news.contains("EXISTS") || news.contains("RECENT"), "{news}");
+    wait_for("the message is delivered", || (inbox().len() == 1).then_some(()));
+    // A worker that is killed loses nothing; the next one goes on.
+    worker.kill();
+    let answer = send_message(&mut wire, "s@elsewhere.test", &["alice@example.test", "bob@example.test"], b"Subject: second\r\n\r\nx");
+    assert!(answer.starts_with("250"), "{answer}");
+    let worker = start("worker");
+    wait_for("the second message is delivered", || (inbox().len() == 2).then_some(()));
+    for process in [gateway, worker, access] {
+        assert!(process.terminate());
+    }
+}
