@@ -1,0 +1,63 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{account, alias, config_command, domain, load_test, queue_command, trace};
+
+/// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
+#[derive(Parser)]
+#[command(name = "sluice", version, about, max_term_width = 110)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run only the access node: IMAP, POP3 and webmail.
+    Access(Node),
+    /// People with a mailbox.
+    Account(account::Arguments),
+    /// Addresses that lead to others.
+    Alias(alias::Arguments),
+    /// Check, show or explain the configuration.
+    Config(config_command::Arguments),
+    /// Domains that receive mail here.
+    Domain(domain::Arguments),
+    /// Run only the gateway: SMTP and submission.
+    Gateway(Node),
+    /// Load over the wire, as any client makes it.
+    Loadtest(load_test::Arguments),
+    /// What waits in the queue.
+    Queue(queue_command::Arguments),
+    /// Where is my mail? The whole way of a message.
+    Trace(trace::Arguments),
+    /// Run every role in one process. The first start makes the data folder and the domain example.test.
+    Up(Node),
+    /// Run only the delivery worker.
+    Worker(Node),
+}
+
+/// Which files a command works on.
+#[derive(Args, Clone)]
+pub(crate) struct Place {
+    /// Folder with the queue, the mail, the directory, the certificate and the trail.
+    #[arg(long, value_name = "DIR", default_value = "./sluice-data", env = "SLUICE_DATA")]
+    pub(crate) data: PathBuf,
+    /// Configuration file; without one, the defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+}
+
+/// What a process that runs roles is told.
+#[derive(Args, Clone)]
+pub(crate) struct Node {
+    #[command(flatten)]
+    pub(crate) place: Place,
+    /// Listen on 127.0.0.1, each service on N plus its standard port (10000: SMTP 10025, IMAP 10143, web 10080); 0 takes
+    /// any free ports. Default without --config: 10000.
+    #[arg(long, value_name = "N")]
+    pub(crate) port_base: Option<u16>,
+}

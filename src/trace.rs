@@ -1,0 +1,39 @@
+//! `sluice trace`: the whole way of a message.
+
+use anyhow::{Context as _, bail};
+
+use crate::arguments::Place;
+use crate::data::DataFolder;
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// The id of the 250 reply, a Message-ID, or an address.
+    query: String,
+    /// As JSON, one array.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
+    let data = DataFolder::open(&arguments.place.data)?;
+    let records = runtime::trail::find(&data.trail(), &arguments.query).context("failed to read the trail")?;
+    let settings = crate::settings::Settings::load(&arguments.place)?;
+    let queued = crate::queue_command::waiting(&settings.settings, &data, &arguments.query)?;
+    if arguments.json {
+        let json = serde_json::json!({ "trail": records, "queued": queued });
+        println!("{}", serde_json::to_string_pretty(&json).context("failed to write JSON")?);
+    } else {
+        for record in &records {
+            println!("{record}");
+        }
+        for message in &queued {
+            println!("{}", crate::queue_command::sentence(message));
+        }
+    }
+    if records.is_empty() && queued.is_empty() {
+        bail!("nothing is known of `{}`: give the id of the 250 reply, a Message-ID or an address", arguments.query);
+    }
+    Ok(())
+}
