@@ -1,1 +1,14 @@
-//! Placeholder.
+//! Load over the wire, as any client makes it, and what it measured.
+//!
+//! What it is not: it names no role and reads no file of the system under test, so that it drives any server.
+//!
+//! Closed loop: a session sends its next message when the last one is answered. Figures are counts, a rate and latency
+//! percentiles from the first octet of MAIL to the answer to the end of DATA.
+
+mod idle;
+mod report;
+mod smtp;
+
+pub use idle::{IdleLoad, run as idle};
+pub use report::Report;
+pub use smtp::{SmtpLoad, run as smtp};
