@@ -61,3 +61,10 @@ pub(crate) struct Node {
     #[arg(long, value_name = "N")]
     pub(crate) port_base: Option<u16>,
 }
+
+impl Node {
+    /// The port base that holds: the one given, or 10000 when neither it nor a configuration file was.
+    pub(crate) fn effective_port_base(&self) -> Option<u16> {
+        self.port_base.or_else(|| self.place.config.is_none().then_some(10_000))
+    }
+}

@@ -78,3 +78,53 @@ impl Default for Settings {
         }
     }
 }
+
+impl config::Validate for Settings {
+    fn faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        if self.hostname.parse::<envelope::Domain>().is_err() {
+            faults.push(("hostname".to_owned(), "must be a host name, such as mx1.example.test".to_owned()));
+        }
+        if self.blocking.slots == 0 {
+            faults.push(("blocking.slots".to_owned(), "must be at least 1".to_owned()));
+        }
+        for (section, found) in [
+            ("log", self.log.faults()),
+            ("health", self.health.faults()),
+            ("tls", self.tls.faults()),
+            ("queue", self.queue.faults()),
+            ("store", self.store.faults()),
+            ("directory", self.directory.faults()),
+            ("gateway", self.gateway.faults()),
+            ("delivery", self.delivery.faults()),
+            ("access", self.access.faults()),
+        ] {
+            faults.extend(config::within(section, found));
+        }
+        faults
+    }
+}
+
+impl Settings {
+    /// Reads the file that `place` names (none: the defaults), the environment over it, and puts relative paths into the data folder.
+    pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
+        let mut settings: Self = config::load(place.config.as_deref(), variables())
+            .map_err(|faults| anyhow::anyhow!("the configuration is not usable\n{faults}"))?;
+        let data = std::path::absolute(&place.data).context("failed to find the data folder")?;
+        for path in [&mut settings.queue.dir, &mut settings.store.root, &mut settings.directory.path] {
+            *path = data.join(&*path);
+        }
+        for path in [&mut settings.tls.certificate_file, &mut settings.tls.key_file] {
+            // An empty path means "none" and stays empty.
+            if *path != PathBuf::new() {
+                *path = data.join(&*path);
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// The environment, but for what is not UTF-8.
+pub(crate) fn variables() -> Vec<(String, String)> {
+    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+}

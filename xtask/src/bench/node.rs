@@ -201,7 +201,7 @@ fn launch(folder: &Path) -> anyhow::Result<(Child, BTreeMap<String, SocketAddr>)
     loop {
         if let Ok(text) = std::fs::read_to_string(&announced) {
             let json: serde_json::Value = serde_json::from_str(&text)?;
-            return Ok((child, serde_json::from_value(json["addresses"].clone())?));
+            return Ok((child, serde_json::from_value(json.get("addresses").cloned().unwrap_or_default())?));
         }
         if let Some(status) = child.try_wait()? {
             bail!("sluice ended at once with {status}: {}", std::fs::read_to_string(folder.join("log"))?);
