@@ -128,3 +128,24 @@ impl Settings {
 pub(crate) fn variables() -> Vec<(String, String)> {
     std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
 }
+
+impl Settings {
+    /// Lets every service listen on 127.0.0.1 on `base` plus its standard port; 0 takes free ports. `None` changes nothing.
+    pub(crate) fn listen_from(&mut self, base: Option<u16>) {
+        let Some(base) = base else { return };
+        let at = |port: u16| {
+            let port = if base == 0 { 0 } else { base.saturating_add(port) };
+            SocketAddr::from(([127, 0, 0, 1], port))
+        };
+        self.gateway.mx = vec![at(25)];
+        self.gateway.submission = vec![at(587)];
+        self.gateway.submissions = vec![at(465)];
+        self.access.imap.listen = Some(at(143));
+        self.access.imap.listen_tls = Some(at(993));
+        self.access.pop3.listen = Some(at(110));
+        self.access.pop3.listen_tls = Some(at(995));
+        self.access.web.listen = Some(at(80));
+        self.access.web.listen_tls = None;
+        self.health.listen = at(9090);
+    }
+}

@@ -1,0 +1,159 @@
+//! One process: settings → parts → roles → ready → signal → drain.
+
+mod parts;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use runtime::Drain;
+use runtime::health::Health;
+use runtime::signals::Terminate;
+use tracing::{info, warn};
+
+use crate::announce::Announcement;
+use crate::arguments::Node;
+use crate::data::DataFolder;
+use crate::roles::Role;
+use crate::settings::Settings;
+use parts::Parts;
+
+/// How often the store is given time for upkeep.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// The domain of a first start.
+const FIRST_DOMAIN: &str = "example.test";
+
+/// Runs `roles` until SIGTERM or SIGINT.
+pub(crate) fn run(node: &Node, roles: &[Role]) -> anyhow::Result<()> {
+    let mut settings = Settings::load(&node.place)?;
+    settings.listen_from(node.effective_port_base());
+    let executor = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        // Work on files is bounded by the pool; directory and queue have bounds of their own.
+        .max_blocking_threads(settings.blocking.slots.saturating_mul(2).saturating_add(64))
+        .build()
+        .context("failed to start")?;
+    executor.block_on(serve(node, settings, roles))
+}
+
+async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
+    let process = process_name(roles);
+    let (data, new) = DataFolder::create(&node.place.data)?;
+    let _locks = roles.iter().map(|role| data.lock(role.name())).collect::<anyhow::Result<Vec<_>>>()?;
+    let registry = prometheus::Registry::new();
+    let _telemetry = runtime::telemetry::init(&settings.log, process, &data.trail(), &registry)?;
+    runtime::process::observe(&registry)?;
+    let mut terminate = Terminate::new().context("failed to listen for signals")?;
+    let first = new && roles.len() > 1;
+    if first {
+        add_first_domain(&settings)?;
+    }
+    let parts = Parts::open(&settings, &data, &registry, roles, process, new).await?;
+
+    let drain = Drain::new();
+    let health = Health::new();
+    let latch = health.component(process);
+    let mut addresses: BTreeMap<String, SocketAddr> = BTreeMap::new();
+    let listener = tokio::net::TcpListener::bind(settings.health.listen)
+        .await
+        .with_context(|| format!("failed to listen on {} for metrics and health", settings.health.listen))?;
+    addresses.insert("health".to_owned(), listener.local_addr()?);
+    let running = parts.bind_roles(&settings, roles, &mut addresses).await?;
+    // Health answers until the very end, so that a drain can be watched.
+    let end = Drain::new();
+    let health_server = tokio::spawn(runtime::health::serve(listener, registry.clone(), health.clone(), drain.clone(), end.clone()));
+    let serving = running.spawn(&drain);
+    let upkeep = parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));
+    latch.ready();
+    let announcement = Announcement { pid: std::process::id(), addresses };
+    let announced = announcement.publish(&data.run(), process)?;
+    info!(process, addresses = ?announcement.addresses, "ready");
+    welcome(node, roles, &announcement, first);
+
+    let signal = terminate.next().await;
+    info!(signal, "draining");
+    latch.not_ready("draining");
+    drop(announced);
+    drain.begin();
+    let open = tokio::select! {
+        open = finish(serving, &drain, settings.drain_grace.as_duration()) => open,
+        signal = terminate.next() => bail!("told to end a second time ({signal}): not waiting for sessions"),
+    };
+    if let Some(task) = upkeep {
+        let _ = task.await;
+    }
+    parts.close().await;
+    end.begin();
+    let _ = health_server.await;
+    if open > 0 {
+        warn!(open, "the grace passed with sessions open");
+    }
+    info!("ended");
+    Ok(())
+}
+
+const fn process_name(roles: &[Role]) -> &'static str {
+    match roles {
+        [role] => role.name(),
+        _ => "up",
+    }
+}
+
+/// Waits for the roles and their sessions, at most `grace`. Gives how many tasks were still open then.
+async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duration) -> usize {
+    let ended = tokio::time::timeout(grace, serving.join_all()).await;
+    if ended.is_err() {
+        return drain.open().max(1);
+    }
+    drain.finish(grace).await
+}
+
+/// Gives the store time for what it put off, until the drain begins.
+async fn upkeep(store: store::Store, blocking: runtime::BlockingPool, drain: Drain) {
+    let mut interval = tokio::time::interval(UPKEEP_INTERVAL);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = drain.requested() => return,
+            _ = interval.tick() => {}
+        }
+        let store = store.clone();
+        if let Err(error) = blocking.run(move || store.tick()).await {
+            warn!(%error, "the store's upkeep waits");
+        }
+    }
+}
+
+fn add_first_domain(settings: &Settings) -> anyhow::Result<()> {
+    let mut admin = directory::Admin::open(&settings.directory)?;
+    if admin.domains()?.is_empty() {
+        admin.add_domain(&FIRST_DOMAIN.parse()?, &directory::DomainChange::default())?;
+    }
+    Ok(())
+}
+
+/// What a person at a terminal wants to know.
+fn welcome(node: &Node, roles: &[Role], announcement: &Announcement, first: bool) {
+    let data = node.place.data.display();
+    println!("sluice {} runs over `{data}`", process_name(roles));
+    for (name, address) in &announcement.addresses {
+        println!("  {name:<12} {address}");
+    }
+    if first {
+        println!("\nThe domain {FIRST_DOMAIN} is ready and empty. Add somebody:");
+        println!("  {} account add you@{FIRST_DOMAIN} --data {data}", program());
+    }
+    if let Some(web) = announcement.addresses.get("web") {
+        println!("\nWebmail: http://{web}/");
+    }
+}
+
+/// The command as the person typed it.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "sluice".to_owned())
+}
+
+/// What [`Parts`] shares between roles.
+pub(crate) type SharedDirectory = Arc<dyn directory::Directory>;

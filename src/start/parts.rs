@@ -1,0 +1,185 @@
+//! What the roles stand on, and the roles themselves.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use queue::Queue;
+use runtime::{BlockingPool, ClientTls, Drain, ServerTls};
+use store::Store;
+use tokio::task::JoinSet;
+
+use super::SharedDirectory;
+use crate::announce::Announcement;
+use crate::data::DataFolder;
+use crate::roles::Role;
+use crate::settings::Settings;
+
+/// Everything that is opened once in a process. A part that no role of the process needs is not opened.
+pub(crate) struct Parts {
+    pub(crate) blocking: BlockingPool,
+    pub(crate) store: Option<Store>,
+    queue: Option<Arc<dyn Queue>>,
+    directory: SharedDirectory,
+    tls: ServerTls,
+    client_tls: Option<ClientTls>,
+    registry: prometheus::Registry,
+    announced_gateway: Option<SocketAddr>,
+}
+
+/// Roles whose listeners are bound.
+#[derive(Default)]
+pub(crate) struct Bound {
+    access: Option<access::Access>,
+    gateway: Option<gateway::Gateway>,
+    worker: Option<delivery::Delivery>,
+}
+
+impl Parts {
+    /// Opens what `roles` need. `new` data folders get their mail volume.
+    pub(crate) async fn open(
+        settings: &Settings,
+        data: &DataFolder,
+        registry: &prometheus::Registry,
+        roles: &[Role],
+        process: &str,
+        new: bool,
+    ) -> anyhow::Result<Self> {
+        let tls = settings.tls.server(&data.tls(), &[&settings.hostname, "localhost"])?;
+        let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
+        let store = if roles.iter().any(|role| role.needs_store()) {
+            if new || !settings.store.root.exists() {
+                Store::init_volume(&settings.store.root)?;
+            }
+            Some(Store::open(&settings.store, Arc::new(store::RealFs), registry)?)
+        } else {
+            None
+        };
+        let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
+            let opened = queue::embedded::EmbeddedQueue::open(&settings.queue, process, registry).await;
+            Some(Arc::new(opened.context("failed to open the queue")?))
+        } else {
+            None
+        };
+        let announced = Announcement::read(&data.run(), Role::Gateway.name());
+        Ok(Self {
+            blocking: BlockingPool::new(settings.blocking.slots, settings.blocking.wait_max.as_duration()),
+            store,
+            queue,
+            directory: Arc::new(directory),
+            client_tls: client_tls(settings, data)?,
+            tls,
+            registry: registry.clone(),
+            announced_gateway: announced.and_then(|file| file.addresses.get("submission").copied()),
+        })
+    }
+
+    /// Binds the listeners of `roles` and adds them to `addresses`.
+    pub(crate) async fn bind_roles(
+        &self,
+        settings: &Settings,
+        roles: &[Role],
+        addresses: &mut BTreeMap<String, SocketAddr>,
+    ) -> anyhow::Result<Bound> {
+        let mut bound = Bound::default();
+        for role in roles {
+            let new = match role {
+                Role::Gateway => bound.gateway.insert(self.gateway(settings).await?).addresses(),
+                Role::Worker => {
+                    bound.worker = Some(self.worker(settings)?);
+                    Vec::new()
+                }
+                Role::Access => {
+                    let submission = addresses.get("submission").copied();
+                    bound.access.insert(self.access(settings, submission).await?).addresses()
+                }
+            };
+            addresses.extend(new.into_iter().map(|(name, address)| (name.to_owned(), address)));
+        }
+        Ok(bound)
+    }
+
+    /// Syncs what is owed.
+    pub(crate) async fn close(&self) {
+        if let Some(queue) = &self.queue {
+            queue.close().await;
+        }
+        if let Some(store) = self.store.clone() {
+            // Not through the pool: this is the last work, and it must not be refused.
+            let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        }
+    }
+
+    fn queue(&self) -> anyhow::Result<Arc<dyn Queue>> {
+        self.queue.clone().context("this process has no queue")
+    }
+
+    fn store(&self) -> anyhow::Result<Store> {
+        self.store.clone().context("this process has no store")
+    }
+
+    async fn gateway(&self, settings: &Settings) -> anyhow::Result<gateway::Gateway> {
+        let deps = gateway::Deps {
+            queue: self.queue()?,
+            directory: Arc::clone(&self.directory),
+            tls: Some(self.tls.clone()),
+            registry: self.registry.clone(),
+        };
+        Ok(gateway::bind(settings.gateway.clone(), deps).await?)
+    }
+
+    fn worker(&self, settings: &Settings) -> anyhow::Result<delivery::Delivery> {
+        let deps = delivery::Deps {
+            queue: self.queue()?,
+            directory: Arc::clone(&self.directory),
+            store: self.store()?,
+            blocking: self.blocking.clone(),
+            registry: self.registry.clone(),
+        };
+        Ok(delivery::bind(settings.delivery.clone(), deps)?)
+    }
+
+    async fn access(&self, settings: &Settings, own: Option<SocketAddr>) -> anyhow::Result<access::Access> {
+        let address = own.or(settings.submission).or(self.announced_gateway);
+        let submission = address.map(|address| access::Submission {
+            address,
+            tls: self.client_tls.clone(),
+            server_name: settings.hostname.clone(),
+        });
+        let deps = access::Deps {
+            directory: Arc::clone(&self.directory),
+            store: self.store()?,
+            blocking: self.blocking.clone(),
+            tls: Some(self.tls.clone()),
+            registry: self.registry.clone(),
+            submission,
+        };
+        Ok(access::bind(settings.access.clone(), deps).await?)
+    }
+}
+
+/// How the webmail checks the gateway's certificate: it must be ours.
+fn client_tls(settings: &Settings, data: &DataFolder) -> anyhow::Result<Option<ClientTls>> {
+    let configured = &settings.tls.certificate_file;
+    let path = if configured.as_os_str().is_empty() { runtime::certificate_path(&data.tls()) } else { configured.clone() };
+    let pem = std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    Ok(Some(ClientTls::trusting(&pem)?))
+}
+
+impl Bound {
+    /// Runs each role as a task.
+    pub(crate) fn spawn(self, drain: &Drain) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        if let Some(gateway) = self.gateway {
+            tasks.spawn(gateway.run(drain.clone()));
+        }
+        if let Some(worker) = self.worker {
+            tasks.spawn(worker.run(drain.clone()));
+        }
+        if let Some(access) = self.access {
+            tasks.spawn(access.run(drain.clone()));
+        }
+        tasks
+    }
+}
