@@ -61,9 +61,9 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
         .with_context(|| format!("failed to listen on {} for metrics and health", settings.health.listen))?;
     addresses.insert("health".to_owned(), listener.local_addr()?);
     let running = parts.bind_roles(&settings, roles, &mut addresses).await?;
-    // Health answers until the very end, so that a drain can be watched.
-    let end = Drain::new();
-    let health_server = tokio::spawn(runtime::health::serve(listener, registry.clone(), health.clone(), drain.clone(), end.clone()));
+    // Outside the drain's tasks: health answers until they have all ended, so that a drain can be watched.
+    let health_server =
+        tokio::spawn(runtime::health::serve(listener, registry.clone(), health.clone(), drain.clone()));
     let serving = running.spawn(&drain);
     let upkeep = parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));
     latch.ready();
@@ -85,8 +85,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
         let _ = task.await;
     }
     parts.close().await;
-    end.begin();
-    let _ = health_server.await;
+    health_server.abort();
     if open > 0 {
         warn!(open, "the grace passed with sessions open");
     }

@@ -42,6 +42,14 @@ impl TlsConfig {
         faults
     }
 
+    /// Where the certificate that [`TlsConfig::server`] shows is: for peers on this machine that check it.
+    pub fn certificate_path(&self, directory: &Path) -> PathBuf {
+        if self.certificate_file.as_os_str().is_empty() {
+            return directory.join(super::files::CERTIFICATE);
+        }
+        self.certificate_file.clone()
+    }
+
     /// The server's side of TLS: the files named here, or a self-signed certificate for `names` kept in `directory`.
     pub fn server(&self, directory: &Path, names: &[&str]) -> Result<ServerTls, TlsError> {
         let handshake_max = self.handshake_max.as_duration();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::{SelfSigned, ServerTls, TlsError};
 
 /// The certificate's file in its directory.
-const CERTIFICATE: &str = "certificate.pem";
+pub(super) const CERTIFICATE: &str = "certificate.pem";
 /// The key's file in its directory.
 const KEY: &str = "key.pem";
 
