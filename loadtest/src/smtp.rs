@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use bytes::{Buf as _, BytesMut};
 use envelope::Address;
 use hdrhistogram::Histogram;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use smtp_proto::ReplyDecoder;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::Report;
 
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(300);
-/// Longest line of an answer (RFC 5321 §4.5.3.1.5 has 512; servers exceed it).
-const LINE_MAX: usize = 4096;
 
 /// What to send.
 #[derive(Debug, Clone)]
@@ -107,7 +107,9 @@ fn content(load: &SmtpLoad, to: &Address, number: u64) -> Vec<u8> {
 }
 
 struct Wire {
-    stream: BufReader<TcpStream>,
+    tcp: TcpStream,
+    input: BytesMut,
+    decoder: ReplyDecoder,
 }
 
 impl Wire {
@@ -115,7 +117,7 @@ impl Wire {
         let tcp =
             TcpStream::connect(server).await.with_context(|| format!("failed to connect to {server}"))?;
         tcp.set_nodelay(true)?;
-        let mut wire = Self { stream: BufReader::new(tcp) };
+        let mut wire = Self { tcp, input: BytesMut::new(), decoder: ReplyDecoder::default() };
         if wire.reply().await? != 220 || wire.command("EHLO load.example\r\n").await? != 250 {
             bail!("{server} does not want to talk");
         }
@@ -123,7 +125,7 @@ impl Wire {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.stream.get_mut().write_all(bytes).await.context("the server hung up")
+        self.tcp.write_all(bytes).await.context("the server hung up")
     }
 
     async fn command(&mut self, line: &str) -> anyhow::Result<u16> {
@@ -131,23 +133,21 @@ impl Wire {
         self.reply().await
     }
 
-    /// One reply's code; further lines of it are skipped.
+    /// One reply's code.
     async fn reply(&mut self) -> anyhow::Result<u16> {
-        let mut line = String::new();
         loop {
-            line.clear();
-            let read = tokio::time::timeout(ANSWER_MAX, self.stream.read_line(&mut line)).await;
-            if read.context("no answer in time")?.context("the connection broke")? == 0 {
-                bail!("the server hung up");
-            }
-            if line.len() > LINE_MAX {
-                bail!("the server sent a line of {} octets", line.len());
-            }
-            if line.as_bytes().get(3) != Some(&b'-') {
-                return line
-                    .get(..3)
-                    .and_then(|code| code.parse().ok())
-                    .with_context(|| format!("no reply code in {line:?}"));
+            match self.decoder.decode(&self.input).context("the server's reply makes no sense")? {
+                (consumed, Some(reply)) => {
+                    self.input.advance(consumed);
+                    return Ok(reply.code);
+                }
+                (0, None) => {
+                    let read = tokio::time::timeout(ANSWER_MAX, self.tcp.read_buf(&mut self.input)).await;
+                    if read.context("no answer in time")?.context("the connection broke")? == 0 {
+                        bail!("the server hung up");
+                    }
+                }
+                (consumed, None) => self.input.advance(consumed),
             }
         }
     }
