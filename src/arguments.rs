@@ -44,7 +44,7 @@ pub(crate) enum Command {
 #[derive(Args, Clone)]
 pub(crate) struct Place {
     /// Folder with the queue, the mail, the directory, the certificate and the trail.
-    #[arg(long, value_name = "DIR", default_value = "./sluice-data", env = "SLUICE_DATA")]
+    #[arg(long, value_name = "DIR", default_value = "./sluice-data")]
     pub(crate) data: PathBuf,
     /// Configuration file; without one, the defaults hold.
     #[arg(long, value_name = "FILE")]

@@ -110,6 +110,7 @@ impl Settings {
     pub(crate) fn load(place: &Place) -> anyhow::Result<Self> {
         let mut settings: Self = config::load(place.config.as_deref(), variables())
             .map_err(|faults| anyhow::anyhow!("the configuration is not usable\n{faults}"))?;
+        settings.gateway.hostname.clone_from(&settings.hostname);
         let data = std::path::absolute(&place.data).context("failed to find the data folder")?;
         for path in [&mut settings.queue.dir, &mut settings.store.root, &mut settings.directory.path] {
             *path = data.join(&*path);
@@ -147,5 +148,27 @@ impl Settings {
         self.access.web.listen = Some(at(80));
         self.access.web.listen_tls = None;
         self.health.listen = at(9090);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documented_reference_is_the_code_s() {
+        let written = include_str!("../docs/configuration.md");
+        let now = config::reference::<Settings>();
+        assert!(written == now, "run `cargo run -- config reference > docs/configuration.md`");
+    }
+
+    #[test]
+    fn what_is_shown_loads_again() {
+        let mut settings = Settings::default();
+        settings.listen_from(Some(20_000));
+        let text = config::show(&settings).unwrap();
+        let again: Settings = config::load_text("sluice.toml", &text, []).unwrap();
+        assert_eq!(again, settings);
+        assert_eq!(again.gateway.mx, ["127.0.0.1:20025".parse().unwrap()]);
     }
 }

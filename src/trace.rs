@@ -20,7 +20,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = DataFolder::open(&arguments.place.data)?;
     let records = runtime::trail::find(&data.trail(), &arguments.query).context("failed to read the trail")?;
     let settings = crate::settings::Settings::load(&arguments.place)?;
-    let queued = crate::queue_command::waiting(&settings.settings, &data, &arguments.query)?;
+    let queued = crate::queue_command::waiting(&settings, &arguments.query)?;
     if arguments.json {
         let json = serde_json::json!({ "trail": records, "queued": queued });
         println!("{}", serde_json::to_string_pretty(&json).context("failed to write JSON")?);

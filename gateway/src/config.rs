@@ -17,7 +17,8 @@ pub use timeouts::Timeouts;
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The name this server gives itself: in its greeting, its EHLO answer and every Received field. It should be the
-    /// name that the MX record points to.
+    /// name that the MX record points to. The process sets it: every room of a node has one name.
+    #[serde(skip)]
     pub hostname: String,
     /// Addresses on which other mail systems deliver (port 25). An empty list serves none.
     pub mx: Vec<SocketAddr>,

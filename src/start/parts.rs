@@ -57,7 +57,7 @@ impl Parts {
             None
         };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
-            let opened = queue::embedded::EmbeddedQueue::open(&settings.queue, process, registry).await;
+            let opened = queue::embedded::EmbeddedQueue::open(&settings.queue, process, registry);
             Some(Arc::new(opened.context("failed to open the queue")?))
         } else {
             None
@@ -87,7 +87,7 @@ impl Parts {
             let new = match role {
                 Role::Gateway => bound.gateway.insert(self.gateway(settings).await?).addresses(),
                 Role::Worker => {
-                    bound.worker = Some(self.worker(settings)?);
+                    bound.worker = Some(self.worker(settings).await?);
                     Vec::new()
                 }
                 Role::Access => {
@@ -129,15 +129,16 @@ impl Parts {
         Ok(gateway::bind(settings.gateway.clone(), deps).await?)
     }
 
-    fn worker(&self, settings: &Settings) -> anyhow::Result<delivery::Delivery> {
+    async fn worker(&self, settings: &Settings) -> anyhow::Result<delivery::Delivery> {
         let deps = delivery::Deps {
             queue: self.queue()?,
             directory: Arc::clone(&self.directory),
             store: self.store()?,
             blocking: self.blocking.clone(),
             registry: self.registry.clone(),
+            hostname: settings.hostname.clone(),
         };
-        Ok(delivery::bind(settings.delivery.clone(), deps)?)
+        Ok(delivery::bind(settings.delivery.clone(), deps).await?)
     }
 
     async fn access(&self, settings: &Settings, own: Option<SocketAddr>) -> anyhow::Result<access::Access> {
