@@ -10,7 +10,7 @@ use units::{ByteSize, Span};
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The directory of the queue, on a local disk; gateways and workers of one machine share it.
+    /// The directory of the queue, on a local disk; gateways and workers of one machine share it. A relative path starts in the data folder.
     pub dir: PathBuf,
     /// A message body up to this size is kept in memory and in the log; a larger one gets a file of its own.
     pub inline_max: ByteSize,
@@ -39,7 +39,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            dir: PathBuf::from("sluice-data/queue"),
+            dir: PathBuf::from("queue"),
             inline_max: ByteSize::kib(256),
             segment_size: ByteSize::mib(64),
             batch_max: ByteSize::mib(8),

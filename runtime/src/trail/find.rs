@@ -126,7 +126,9 @@ fn parse(line: &str, process: &str) -> Option<TrailRecord> {
 /// Whether a field is `query`, which is in lower case, with or without angle brackets.
 fn names(record: &TrailRecord, query: &str) -> bool {
     let is = |text: &str| text.trim_matches(['<', '>']).to_lowercase() == query;
-    is(&record.id) || record.fields.values().filter_map(Value::as_str).any(is)
+    // Several recipients stand in one field, separated by commas.
+    let holds = |text: &str| is(text) || text.split(',').any(is);
+    is(&record.id) || record.fields.values().filter_map(Value::as_str).any(holds)
 }
 
 #[cfg(test)]
