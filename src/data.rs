@@ -54,11 +54,6 @@ impl DataFolder {
         Ok(Self { root: std::path::absolute(root).context("failed to find the data folder")? })
     }
 
-    /// `path` as the configuration means it: relative ones start here.
-    pub(crate) fn resolve(&self, path: &Path) -> PathBuf {
-        self.root.join(path)
-    }
-
     /// Where running processes say what they listen on.
     pub(crate) fn run(&self) -> PathBuf {
         self.root.join("run")
@@ -84,7 +79,9 @@ impl DataFolder {
                 "another process runs `sluice {process}` over `{}`: stop it first, or give another --data",
                 self.root.display()
             ),
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| format!("failed to lock `{}`", path.display())),
+            Err(TryLockError::Error(error)) => {
+                Err(error).with_context(|| format!("failed to lock `{}`", path.display()))
+            }
         }
     }
 }

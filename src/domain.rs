@@ -71,7 +71,8 @@ struct Change {
 
 impl From<&Change> for DomainChange {
     fn from(change: &Change) -> Self {
-        let asked = |set: &Option<Address>, unset: bool| if unset { Some(None) } else { set.clone().map(Some) };
+        let asked =
+            |set: &Option<Address>, unset: bool| if unset { Some(None) } else { set.clone().map(Some) };
         Self {
             catch_all: asked(&change.catch_all, change.no_catch_all),
             postmaster: asked(&change.postmaster, change.no_postmaster),
@@ -87,16 +88,23 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Action::List { json, place } => {
             let domains = admin(place)?.domains()?;
-            let shown = |address: &Option<Address>| address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string);
-            listing::print(*json, &domains, &["domain", "accounts", "aliases", "catch-all", "postmaster"], |info| {
-                vec![
-                    info.domain.to_string(),
-                    info.accounts.to_string(),
-                    info.aliases.to_string(),
-                    shown(&info.catch_all),
-                    shown(&info.postmaster),
-                ]
-            })?;
+            let shown = |address: &Option<Address>| {
+                address.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)
+            };
+            listing::print(
+                *json,
+                &domains,
+                &["domain", "accounts", "aliases", "catch-all", "postmaster"],
+                |info| {
+                    vec![
+                        info.domain.to_string(),
+                        info.accounts.to_string(),
+                        info.aliases.to_string(),
+                        shown(&info.catch_all),
+                        shown(&info.postmaster),
+                    ]
+                },
+            )?;
         }
         Action::Remove { domain, with_addresses, place } => {
             admin(place)?.remove_domain(domain, *with_addresses)?;

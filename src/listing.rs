@@ -6,7 +6,12 @@ use anyhow::Context as _;
 use serde::Serialize;
 
 /// Prints `rows` under `headings`, or `values` as JSON. A reader that went away (`| head`) is no fault.
-pub(crate) fn print<T: Serialize>(json: bool, values: &[T], headings: &[&str], row: impl Fn(&T) -> Vec<String>) -> anyhow::Result<()> {
+pub(crate) fn print<T: Serialize>(
+    json: bool,
+    values: &[T],
+    headings: &[&str],
+    row: impl Fn(&T) -> Vec<String>,
+) -> anyhow::Result<()> {
     let text = if json {
         serde_json::to_string_pretty(values).context("failed to write JSON")? + "\n"
     } else {
@@ -24,7 +29,9 @@ fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![headings.iter().map(|heading| heading.to_uppercase()).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()));
     let columns = headings.len();
-    let width = |column: usize| lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max();
+    let width = |column: usize| {
+        lines.iter().filter_map(|line| line.get(column)).map(|cell| cell.chars().count()).max()
+    };
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
     let mut text = String::new();
     for line in &lines {
@@ -42,7 +49,8 @@ mod tests {
 
     #[test]
     fn columns_align_and_escapes_do_not_pass() {
-        let rows = vec![vec!["a".to_owned(), "\u{1b}[31mred".to_owned()], vec!["longer".to_owned(), "b".to_owned()]];
+        let rows =
+            vec![vec!["a".to_owned(), "\u{1b}[31mred".to_owned()], vec!["longer".to_owned(), "b".to_owned()]];
         assert_eq!(table(&["one", "two"], &rows), "ONE     TWO\na       ?[31mred\nlonger  b\n");
     }
 }

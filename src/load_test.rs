@@ -73,7 +73,8 @@ struct Smtp {
 }
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
-    let executor = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
+    let executor =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
     match arguments.load {
         Load::Idle(idle) => executor.block_on(hold(idle)),
         Load::Smtp(smtp) => executor.block_on(send(smtp)),

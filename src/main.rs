@@ -1,5 +1,9 @@
 //! `sluice`: one binary for every role and for the people who run them.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command-line tool speaks through its standard streams")]
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a command-line tool speaks through its standard streams"
+)]
 
 mod account;
 mod alias;

@@ -98,7 +98,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             };
             println!("{}", serde_json::to_string_pretty(&message).context("failed to write JSON")?);
             if *body {
-                let content = snapshot.body(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
+                let content =
+                    snapshot.body(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
                 use std::io::Write as _;
                 std::io::stdout().lock().write_all(&content).context("failed to write")?;
             }
@@ -148,7 +149,12 @@ pub(crate) fn sentence(message: &Listed) -> String {
     let state = match message.state {
         QueuedState::Ready | QueuedState::Leased => "is due or with a worker".to_owned(),
         QueuedState::Deferred => {
-            format!("waits for try {} in {}: {}", message.attempts + 1, until(message.next_attempt), message.last_error)
+            format!(
+                "waits for try {} in {}: {}",
+                message.attempts + 1,
+                until(message.next_attempt),
+                message.last_error
+            )
         }
     };
     format!("now  {id}  queued     lane={} recipients={recipients} {state}", message.lane)

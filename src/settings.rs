@@ -127,7 +127,9 @@ impl Settings {
 
 /// The environment, but for what is not UTF-8.
 pub(crate) fn variables() -> Vec<(String, String)> {
-    std::env::vars_os().filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
 }
 
 impl Settings {

@@ -65,7 +65,8 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     let health_server =
         tokio::spawn(runtime::health::serve(listener, registry.clone(), health.clone(), drain.clone()));
     let serving = running.spawn(&drain);
-    let upkeep = parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));
+    let upkeep =
+        parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));
     latch.ready();
     let announcement = Announcement { pid: std::process::id(), addresses };
     let announced = announcement.publish(&data.run(), process)?;

@@ -18,7 +18,8 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let data = DataFolder::open(&arguments.place.data)?;
-    let records = runtime::trail::find(&data.trail(), &arguments.query).context("failed to read the trail")?;
+    let records =
+        runtime::trail::find(&data.trail(), &arguments.query).context("failed to read the trail")?;
     let settings = crate::settings::Settings::load(&arguments.place)?;
     let queued = crate::queue_command::waiting(&settings, &arguments.query)?;
     if arguments.json {
@@ -33,7 +34,10 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     if records.is_empty() && queued.is_empty() {
-        bail!("nothing is known of `{}`: give the id of the 250 reply, a Message-ID or an address", arguments.query);
+        bail!(
+            "nothing is known of `{}`: give the id of the 250 reply, a Message-ID or an address",
+            arguments.query
+        );
     }
     Ok(())
 }

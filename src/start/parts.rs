@@ -163,7 +163,8 @@ impl Parts {
 /// How the webmail checks the gateway's certificate: it must be ours.
 fn client_tls(settings: &Settings, data: &DataFolder) -> anyhow::Result<Option<ClientTls>> {
     let path = settings.tls.certificate_path(&data.tls());
-    let pem = std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
+    let pem =
+        std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
     Ok(Some(ClientTls::trusting(&pem)?))
 }
 

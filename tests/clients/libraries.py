@@ -61,7 +61,7 @@ try:
     expect(False, "a wrong password is refused")
 except imaplib.IMAP4.error:
     pass
-imap.login("bob@example.test", f'"{PASSWORD}"' if " " in PASSWORD else PASSWORD)
+imap.login("bob@example.test", PASSWORD)
 deadline = time.monotonic() + 60
 while True:
     _, data = imap.select("INBOX")
@@ -99,7 +99,7 @@ expect(imap.delete("Projects/later")[0] == "OK", "DELETE")
 expect(imap.create("../escape")[0] == "NO", "../ is refused")
 imap.logout()
 imap = imaplib.IMAP4_SSL(HOST, port("IMAPS"), ssl_context=TLS)
-imap.login("bob@example.test", f'"{PASSWORD}"' if " " in PASSWORD else PASSWORD)
+imap.login("bob@example.test", PASSWORD)
 expect(int(imap.select("Trash")[1][0]) == 1, "Trash over TLS")
 imap.logout()
 

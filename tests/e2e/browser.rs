@@ -14,9 +14,11 @@ fn a_person_signs_in_reads_answers_and_signs_out() {
         &["--header", "Subject: Lunch on Thursday?", "--body", "Shall we meet at noon?"],
     );
     node.inbox("alice@example.test", 1);
-    let screenshots = std::env::var_os("SLUICE_SCREENSHOTS").map_or_else(|| node.folder.path().join("screenshots"), Into::into);
+    let screenshots = std::env::var_os("SLUICE_SCREENSHOTS")
+        .map_or_else(|| node.folder.path().join("screenshots"), Into::into);
     std::fs::create_dir_all(&screenshots).unwrap();
-    let modules = std::env::var("SLUICE_BROWSER_MODULES").expect("./test sets SLUICE_BROWSER_MODULES; run this through ./test");
+    let modules = std::env::var("SLUICE_BROWSER_MODULES")
+        .expect("./test sets SLUICE_BROWSER_MODULES; run this through ./test");
     let output = must(
         Command::new("node")
             .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/webmail.mjs"))

@@ -36,7 +36,11 @@ fn python_sends_reads_flags_moves_and_deletes() {
 fn mbsync_keeps_a_copy_in_both_directions() {
     let node = Node::start();
     for number in 1..=3 {
-        node.swaks("s@elsewhere.test", "alice@example.test", &["--header", &format!("Subject: number {number}")]);
+        node.swaks(
+            "s@elsewhere.test",
+            "alice@example.test",
+            &["--header", &format!("Subject: number {number}")],
+        );
     }
     node.inbox("alice@example.test", 3);
     let folder = node.folder.path().join("mbsync");
@@ -55,7 +59,9 @@ fn mbsync_keeps_a_copy_in_both_directions() {
     let local = |folder_name: &str| -> Vec<PathBuf> {
         ["new", "cur"]
             .iter()
-            .flat_map(|part| std::fs::read_dir(folder.join("mail").join(folder_name).join(part)).into_iter().flatten())
+            .flat_map(|part| {
+                std::fs::read_dir(folder.join("mail").join(folder_name).join(part)).into_iter().flatten()
+            })
             .map(|entry| entry.unwrap().path())
             .collect()
     };
@@ -71,7 +77,8 @@ fn mbsync_keeps_a_copy_in_both_directions() {
     let doomed = files.remove(0);
     let name = doomed.file_name().unwrap().to_str().unwrap().split(":2,").next().unwrap().to_owned();
     std::fs::rename(&doomed, folder.join("mail/INBOX/cur").join(format!("{name}:2,ST"))).unwrap();
-    std::fs::write(folder.join("mail/Sent/new/1700000000.local.host"), "Subject: made here\n\nbody\n").unwrap();
+    std::fs::write(folder.join("mail/Sent/new/1700000000.local.host"), "Subject: made here\n\nbody\n")
+        .unwrap();
     sync();
     let mut wire = crate::wire::imap(node.address("imap"), "alice@example.test", PASSWORD);
     wire.imap("SELECT INBOX");
@@ -91,7 +98,11 @@ fn mbsync_keeps_a_copy_in_both_directions() {
 fn fetchmail_collects_over_pop3_and_deletes() {
     let node = Node::start();
     for number in 1..=3 {
-        node.swaks("s@elsewhere.test", "bob@example.test", &["--header", &format!("Subject: number {number}"), "--body", "dots\n.\n..\nend"]);
+        node.swaks(
+            "s@elsewhere.test",
+            "bob@example.test",
+            &["--header", &format!("Subject: number {number}"), "--body", "dots\n.\n..\nend"],
+        );
     }
     node.inbox("bob@example.test", 3);
     let folder = node.folder.path().join("fetchmail");
@@ -106,17 +117,34 @@ fn fetchmail_collects_over_pop3_and_deletes() {
             collected.display()
         ),
     );
-    must(Command::new("fetchmail").args(["-f", rc.to_str().unwrap(), "--nodetach", "--pidfile"]).arg(folder.join("pid")).arg("--idfile").arg(folder.join("ids")).env("FETCHMAILHOME", &folder).env("HOME", &folder), "");
+    must(
+        Command::new("fetchmail")
+            .args(["-f", rc.to_str().unwrap(), "--nodetach", "--pidfile"])
+            .arg(folder.join("pid"))
+            .arg("--idfile")
+            .arg(folder.join("ids"))
+            .env("FETCHMAILHOME", &folder)
+            .env("HOME", &folder),
+        "",
+    );
     let text = std::fs::read_to_string(&collected).unwrap();
     assert_eq!(text.matches("Subject: number").count(), 3, "{text}");
     assert!(text.contains("\n.\n..\nend"), "dots arrive as they were sent: {text}");
-    wait_for("the mailbox is empty", || crate::wire::imap_fetch_all(node.address("imap"), "bob@example.test", PASSWORD, "INBOX").is_empty().then_some(()));
+    wait_for("the mailbox is empty", || {
+        crate::wire::imap_fetch_all(node.address("imap"), "bob@example.test", PASSWORD, "INBOX")
+            .is_empty()
+            .then_some(())
+    });
 }
 
 #[test]
 fn mutt_reads_over_imap() {
     let node = Node::start();
-    node.swaks("s@elsewhere.test", "alice@example.test", &["--header", "Subject: for mutt", "--body", "read me"]);
+    node.swaks(
+        "s@elsewhere.test",
+        "alice@example.test",
+        &["--header", "Subject: for mutt", "--body", "read me"],
+    );
     node.inbox("alice@example.test", 1);
     let folder = node.folder.path().join("mutt");
     std::fs::create_dir_all(&folder).unwrap();
@@ -135,7 +163,14 @@ fn mutt_reads_over_imap() {
     let output = must(
         Command::new("python3")
             .arg(script("terminal.py"))
-            .args(["mutt", "-n", "-F", rc.to_str().unwrap(), "-f", &format!("imap://127.0.0.1:{}/INBOX", node.port("imap"))])
+            .args([
+                "mutt",
+                "-n",
+                "-F",
+                rc.to_str().unwrap(),
+                "-f",
+                &format!("imap://127.0.0.1:{}/INBOX", node.port("imap")),
+            ])
             .env("HOME", &folder)
             .env("TERM", "xterm"),
         "",

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::node::{Node, PASSWORD, http_get, must, queued_id};
+use crate::node::{Node, PASSWORD, http_get, must, queued_id, wait_for};
 
 #[test]
 fn a_message_goes_all_the_way() {
@@ -11,15 +11,26 @@ fn a_message_goes_all_the_way() {
     node.sluice(&["domain", "add", "corp.test"], "");
     node.sluice(&["account", "add", "ann@corp.test", "--name", "Ann"], &format!("{PASSWORD}\n"));
     node.sluice(&["account", "add", "ben@corp.test"], &format!("{PASSWORD}\n"));
-    let id = node.swaks("someone@elsewhere.test", "ann@corp.test", &["--header", "Subject: first light", "--body", "hello"]);
+    let id = node.swaks(
+        "someone@elsewhere.test",
+        "ann@corp.test",
+        &["--header", "Subject: first light", "--body", "hello"],
+    );
     let messages = node.inbox("ann@corp.test", 1);
     assert!(messages[0].contains("Subject: first light") && messages[0].contains("hello"), "{}", messages[0]);
     assert!(messages[0].starts_with("Return-Path: <someone@elsewhere.test>\r\n"), "{}", messages[0]);
     assert!(messages[0].contains(&format!("id {id}")), "the Received field names the id: {}", messages[0]);
 
-    let trace = node.sluice(&["trace", &id], "");
-    for word in ["accepted", "delivered", "ann@corp.test"] {
-        assert!(trace.contains(word), "{word} in {trace}");
+    // The trail is written a moment after the fact.
+    for query in [id.as_str(), "ann@corp.test"] {
+        wait_for(&format!("`sluice trace {query}` knows the whole way"), || {
+            let trace = node.try_sluice(&["trace", query], "").stdout;
+            let trace = String::from_utf8_lossy(&trace).into_owned();
+            ["accepted", "delivered", "ann@corp.test", &id]
+                .iter()
+                .all(|word| trace.contains(word))
+                .then_some(())
+        });
     }
     let json = node.sluice(&["account", "list", "--json"], "");
     assert!(json.contains("ann@corp.test") && !json.contains("argon2"), "{json}");
@@ -31,11 +42,26 @@ fn curl_reads_over_imap_and_pop3_and_sends_over_submission() {
     node.swaks("someone@elsewhere.test", "alice@example.test", &["--body", "for curl"]);
     node.inbox("alice@example.test", 1);
     let credentials = format!("alice@example.test:{PASSWORD}");
-    let imap = must(Command::new("curl").args(["-sS", "--max-time", "30", "-u", &credentials]).arg(format!("imap://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imap"))), "");
+    let imap = must(
+        Command::new("curl")
+            .args(["-sS", "--max-time", "30", "-u", &credentials])
+            .arg(format!("imap://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imap"))),
+        "",
+    );
     assert!(imap.contains("for curl"), "{imap}");
-    let imaps = must(Command::new("curl").args(["-sSk", "--max-time", "30", "-u", &credentials]).arg(format!("imaps://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imaps"))), "");
+    let imaps = must(
+        Command::new("curl")
+            .args(["-sSk", "--max-time", "30", "-u", &credentials])
+            .arg(format!("imaps://127.0.0.1:{}/INBOX;MAILINDEX=1", node.port("imaps"))),
+        "",
+    );
     assert_eq!(imap, imaps);
-    let pop3 = must(Command::new("curl").args(["-sSk", "--max-time", "30", "--ssl-reqd", "-u", &credentials]).arg(format!("pop3://127.0.0.1:{}/1", node.port("pop3"))), "");
+    let pop3 = must(
+        Command::new("curl")
+            .args(["-sSk", "--max-time", "30", "--ssl-reqd", "-u", &credentials])
+            .arg(format!("pop3://127.0.0.1:{}/1", node.port("pop3"))),
+        "",
+    );
     assert!(pop3.contains("for curl"), "{pop3}");
 
     let message = "From: alice@example.test\r\nTo: bob@example.test\r\nSubject: by curl\r\n\r\nhi bob\r\n";
@@ -58,7 +84,14 @@ fn operators_see_metrics_and_health() {
     assert!(http_get(node.address("health"), "/livez").starts_with("HTTP/1.1 200"));
     assert!(http_get(node.address("health"), "/readyz").starts_with("HTTP/1.1 200"));
     let metrics = http_get(node.address("health"), "/metrics");
-    for name in ["sluice_gateway_", "sluice_queue_", "sluice_delivery_", "sluice_store_", "sluice_access_", "sluice_directory_"] {
+    for name in [
+        "sluice_gateway_",
+        "sluice_queue_",
+        "sluice_delivery_",
+        "sluice_store_",
+        "sluice_access_",
+        "sluice_directory_",
+    ] {
         assert!(metrics.contains(name), "{name} in {metrics}");
     }
     assert!(!metrics.contains("alice"), "no address in the metrics");
@@ -90,7 +123,8 @@ fn the_reference_and_the_check_agree() {
     let file = node.folder.path().join("sluice.toml");
     std::fs::write(&file, "hostnam = 'x'\n[gateway]\nrecipients_max = 'many'\n").unwrap();
     let output = node.try_sluice(&["config", "check", "--config", file.to_str().unwrap()], "");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1), "{text}");
     assert!(text.contains("hostnam") && text.contains("recipients_max"), "both faults at once: {text}");
     let reference = node.sluice(&["config", "reference"], "");

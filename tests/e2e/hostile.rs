@@ -24,8 +24,19 @@ fn still_serves(node: &Node) {
 fn smuggling_never_makes_a_second_message() {
     let node = Node::start();
     let ends: &[&[u8]] = &[
-        b"\n.\n", b"\n.\r\n", b"\r.\n", b"\r.\r", b"\r.\r\n", b"\r\n.\n", b"\r\n.\r", b"\r\n\x00.\r\n", b"\r\n.\r\r\n", b"\r\r\n.\r\r\n",
-        b"\r\n\x0b.\r\n", b"\r\n .\r\n", b"\r\n\xe2\x80\xa8.\r\n",
+        b"\n.\n",
+        b"\n.\r\n",
+        b"\r.\n",
+        b"\r.\r",
+        b"\r.\r\n",
+        b"\r\n.\n",
+        b"\r\n.\r",
+        b"\r\n\x00.\r\n",
+        b"\r\n.\r\r\n",
+        b"\r\r\n.\r\r\n",
+        b"\r\n\x0b.\r\n",
+        b"\r\n .\r\n",
+        b"\r\n\xe2\x80\xa8.\r\n",
     ];
     let mut accepted = 0;
     for end in ends {
@@ -80,7 +91,13 @@ fn limits_and_wrong_words_get_clear_answers() {
 #[test]
 fn a_connection_cut_in_any_state_queues_nothing() {
     let node = Node::start();
-    let dialogue = ["EHLO c.example\r\n", "MAIL FROM:<s@elsewhere.test>\r\n", "RCPT TO:<alice@example.test>\r\n", "DATA\r\n", "Subject: half\r\n\r\nhalf a mess"];
+    let dialogue = [
+        "EHLO c.example\r\n",
+        "MAIL FROM:<s@elsewhere.test>\r\n",
+        "RCPT TO:<alice@example.test>\r\n",
+        "DATA\r\n",
+        "Subject: half\r\n\r\nhalf a mess",
+    ];
     for length in 0..=dialogue.len() {
         let mut wire = Wire::connect(node.address("mx"));
         assert!(wire.reply().starts_with("220"));
@@ -101,7 +118,8 @@ fn a_thousand_levels_of_mime_are_delivered_and_shown() {
     let node = Node::start();
     let mut content = String::from("Subject: deep\r\nMIME-Version: 1.0\r\n");
     for level in 0..1000 {
-        write!(content, "Content-Type: multipart/mixed; boundary=\"b{level}\"\r\n\r\n--b{level}\r\n").unwrap();
+        write!(content, "Content-Type: multipart/mixed; boundary=\"b{level}\"\r\n\r\n--b{level}\r\n")
+            .unwrap();
     }
     content.push_str("Content-Type: text/plain\r\n\r\ninnermost\r\n");
     let mut wire = smtp(node.address("mx"));
@@ -111,7 +129,11 @@ fn a_thousand_levels_of_mime_are_delivered_and_shown() {
     let mut wire = imap(node.address("imap"), "alice@example.test", PASSWORD);
     wire.imap("SELECT INBOX");
     let structure = wire.imap("FETCH 1 (ENVELOPE BODYSTRUCTURE)");
-    assert!(structure.contains("x OK") && structure.contains("deep"), "{}", structure.chars().take(300).collect::<String>());
+    assert!(
+        structure.contains("x OK") && structure.contains("deep"),
+        "{}",
+        structure.chars().take(300).collect::<String>()
+    );
     still_serves(&node);
 }
 
@@ -136,7 +158,10 @@ fn mailbox_names_do_not_leave_the_mailbox() {
         wire.line();
         wire.send(format!("x LOGIN {bomb}\r\n"));
         let answer = wire.line();
-        assert!(answer.contains("BAD") || answer.contains("BYE") || answer.contains("NO"), "{bomb}: {answer}");
+        assert!(
+            answer.contains("BAD") || answer.contains("BYE") || answer.contains("NO"),
+            "{bomb}: {answer}"
+        );
     }
     still_serves(&node);
 }
@@ -152,7 +177,10 @@ fn wrong_passwords_look_alike_and_are_slowed() {
     assert_eq!(refusal("alice@example.test"), refusal("nobody@example.test"));
     assert!(refusal("alice@example.test").contains("[AUTHENTICATIONFAILED]"));
     let metrics = http_get(node.address("health"), "/metrics");
-    assert!(metrics.lines().any(|line| line.starts_with("sluice_directory_") && line.contains("refused")), "{metrics}");
+    assert!(
+        metrics.lines().any(|line| line.starts_with("sluice_directory_") && line.contains("refused")),
+        "{metrics}"
+    );
 }
 
 /// Every file below `folder` whose name satisfies `wanted`.
@@ -173,14 +201,24 @@ fn files(folder: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
 fn lost_and_damaged_indexes_are_rebuilt_alike() {
     let mut node = Node::start();
     for number in 1..=5 {
-        node.swaks("s@elsewhere.test", "alice@example.test", &["--header", &format!("Subject: number {number}")]);
+        node.swaks(
+            "s@elsewhere.test",
+            "alice@example.test",
+            &["--header", &format!("Subject: number {number}")],
+        );
         node.inbox("alice@example.test", number);
     }
     let picture = |node: &Node| {
         let mut wire = imap(node.address("imap"), "alice@example.test", PASSWORD);
         let selected = wire.imap("EXAMINE INBOX");
         let validity = selected.lines().find(|line| line.contains("UIDVALIDITY")).unwrap().to_owned();
-        (validity, wire.imap("FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])").replace("\\Recent", "").replace("( ", "(").replace(" )", ")"))
+        (
+            validity,
+            wire.imap("FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])")
+                .replace("\\Recent", "")
+                .replace("( ", "(")
+                .replace(" )", ")"),
+        )
     };
     {
         let mut wire = imap(node.address("imap"), "alice@example.test", PASSWORD);
@@ -205,7 +243,9 @@ fn lost_and_damaged_indexes_are_rebuilt_alike() {
     node.up();
     assert_eq!(picture(&node), before, "after a damaged journal");
     assert!(node.terminate());
-    for file in files(&node.data(), &|name| matches!(name, "sluice.journal" | "sluice.index" | "sluice.cache")) {
+    for file in
+        files(&node.data(), &|name| matches!(name, "sluice.journal" | "sluice.index" | "sluice.cache"))
+    {
         std::fs::remove_file(file).unwrap();
     }
     node.up();
@@ -219,7 +259,11 @@ struct SmallDisk(PathBuf);
 impl SmallDisk {
     fn mount(path: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir_all(path).unwrap();
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"]).arg(path).status().ok()?;
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={size}"), "tmpfs"])
+            .arg(path)
+            .status()
+            .ok()?;
         mounted.success().then(|| Self(path.to_path_buf()))
     }
 }
@@ -236,7 +280,9 @@ fn a_full_disk_defers_and_nothing_accepted_is_lost() {
     let Some(_disk) = SmallDisk::mount(&node.data(), "160m") else {
         panic!("this test needs the right to mount a tmpfs: run ./test as root");
     };
-    node.up();
+    let config = node.folder.path().join("sluice.toml");
+    std::fs::write(&config, "[queue]\nfree_space_min = '24 MiB'\nsegment_size = '8 MiB'\n").unwrap();
+    node.up_with(&["--config", config.to_str().unwrap()]);
     node.add_account("alice@example.test");
     let filler = "0123456789abcdef0123456789abcdef0123456789abcdef\r\n".repeat(20_000);
     let mut accepted = 0;

@@ -25,7 +25,13 @@ impl Ledger {
 }
 
 /// Sends numbered messages until told to stop; a broken connection ends it too. A number is never used twice.
-fn send_until(stop: &AtomicBool, address: std::net::SocketAddr, ledger: &Ledger, round: usize, sender: usize) {
+fn send_until(
+    stop: &AtomicBool,
+    address: std::net::SocketAddr,
+    ledger: &Ledger,
+    round: usize,
+    sender: usize,
+) {
     let mut wire = Wire::connect(address);
     if !wire.reply().starts_with("220") || !wire.smtp("EHLO load.example").starts_with("250") {
         return;
@@ -38,7 +44,12 @@ fn send_until(stop: &AtomicBool, address: std::net::SocketAddr, ledger: &Ledger,
         // Every fifth body is too large for the log and goes beside it.
         let filler = "0123456789abcdef\r\n".repeat(if number % 5 == 4 { 20_000 } else { 100 });
         let content = format!("Subject: {name}\r\nX-Ledger: {name}\r\n\r\n{filler}");
-        let answer = crate::wire::send_message(&mut wire, "load@elsewhere.test", &["alice@example.test", "bob@example.test"], content.as_bytes());
+        let answer = crate::wire::send_message(
+            &mut wire,
+            "load@elsewhere.test",
+            &["alice@example.test", "bob@example.test"],
+            content.as_bytes(),
+        );
         if answer.starts_with("250") {
             let id = queued_id(&answer).unwrap();
             ledger.accepted.lock().unwrap().insert(name, id);
@@ -52,7 +63,8 @@ fn send_until(stop: &AtomicBool, address: std::net::SocketAddr, ledger: &Ledger,
 fn found(node: &Node, account: &str) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for message in imap_fetch_all(node.address("imap"), account, PASSWORD, "INBOX") {
-        let name = message.lines().find_map(|line| line.strip_prefix("X-Ledger: ")).unwrap().trim().to_owned();
+        let name =
+            message.lines().find_map(|line| line.strip_prefix("X-Ledger: ")).unwrap().trim().to_owned();
         let id = message.split("\tid ").nth(1).or_else(|| message.split(" id ").nth(1)).unwrap();
         found.entry(name).or_default().push(id.chars().take_while(char::is_ascii_alphanumeric).collect());
     }

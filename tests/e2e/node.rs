@@ -55,19 +55,21 @@ impl Process {
             .unwrap();
         let addresses = wait_for(&format!("`sluice {}` announces itself", arguments.join(" ")), || {
             if let Some(status) = child.try_wait().unwrap() {
-                let log = std::fs::read_to_string(data.with_extension(format!("{role}.log"))).unwrap_or_default();
+                let log =
+                    std::fs::read_to_string(data.with_extension(format!("{role}.log"))).unwrap_or_default();
                 panic!("`sluice {}` ended at once with {status}:\n{log}", arguments.join(" "));
             }
             let text = std::fs::read_to_string(&announced).ok()?;
             let json: serde_json::Value = serde_json::from_str(&text).ok()?;
             let listed = json.get("addresses")?.as_object()?;
-            Some(listed.iter().map(|(name, address)| (name.clone(), address.as_str().unwrap().parse().unwrap())).collect())
+            Some(
+                listed
+                    .iter()
+                    .map(|(name, address)| (name.clone(), address.as_str().unwrap().parse().unwrap()))
+                    .collect(),
+            )
         });
         Self { child: Some(child), addresses }
-    }
-
-    pub(crate) fn id(&self) -> u32 {
-        self.child.as_ref().unwrap().id()
     }
 
     /// As a power cut ends it, but for what the kernel still holds.
@@ -135,7 +137,11 @@ impl Node {
     }
 
     pub(crate) fn address(&self, name: &str) -> SocketAddr {
-        *self.process().addresses.get(name).unwrap_or_else(|| panic!("nothing called {name} in {:?}", self.process().addresses))
+        *self
+            .process()
+            .addresses
+            .get(name)
+            .unwrap_or_else(|| panic!("nothing called {name} in {:?}", self.process().addresses))
     }
 
     pub(crate) fn port(&self, name: &str) -> String {
@@ -177,7 +183,9 @@ impl Node {
     /// Sends with swaks to the MX port; gives the id of the 250.
     pub(crate) fn swaks(&self, from: &str, to: &str, more: &[&str]) -> String {
         let mut command = Command::new("swaks");
-        command.args(["--server", "127.0.0.1", "--port", &self.port("mx"), "--from", from, "--to", to]).args(more);
+        command
+            .args(["--server", "127.0.0.1", "--port", &self.port("mx"), "--from", from, "--to", to])
+            .args(more);
         let output = run(&mut command, "");
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "swaks: {text}{}", String::from_utf8_lossy(&output.stderr));
@@ -201,7 +209,8 @@ pub(crate) fn queued_id(text: &str) -> Option<String> {
 
 /// Runs a command with `input` on its standard input, bounded in time.
 pub(crate) fn run(command: &mut Command, input: &str) -> Output {
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     let _ = stdin.write_all(input.as_bytes());
     drop(stdin);

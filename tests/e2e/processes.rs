@@ -23,7 +23,13 @@ fn a_second_process_over_the_same_data_is_refused() {
     let node = Node::start();
     let data = node.data();
     let output = crate::node::run(
-        std::process::Command::new(env!("CARGO_BIN_EXE_sluice")).args(["up", "--data", data.to_str().unwrap(), "--port-base", "0"]),
+        std::process::Command::new(env!("CARGO_BIN_EXE_sluice")).args([
+            "up",
+            "--data",
+            data.to_str().unwrap(),
+            "--port-base",
+            "0",
+        ]),
         "",
     );
     assert_eq!(output.status.code(), Some(1));
@@ -39,13 +45,25 @@ fn three_processes_share_the_files() {
     let config = node.folder.path().join("sluice.toml");
     let text = node.sluice(&["config", "show", "--port-base", "0"], "");
     std::fs::write(&config, text).unwrap();
-    let start = |role: &str| Process::start(&[role, "--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()], &data, role);
+    let start = |role: &str| {
+        Process::start(
+            &[role, "--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()],
+            &data,
+            role,
+        )
+    };
     let gateway = start("gateway");
     let access = start("access");
     let mut wire = smtp(gateway.addresses["mx"]);
-    let answer = send_message(&mut wire, "s@elsewhere.test", &["alice@example.test"], b"Subject: waits\r\n\r\nfor a worker");
+    let answer = send_message(
+        &mut wire,
+        "s@elsewhere.test",
+        &["alice@example.test"],
+        b"Subject: waits\r\n\r\nfor a worker",
+    );
     assert!(answer.starts_with("250 2.0.0 queued as "), "{answer}");
-    let inbox = || crate::wire::imap_fetch_all(access.addresses["imap"], "alice@example.test", PASSWORD, "INBOX");
+    let inbox =
+        || crate::wire::imap_fetch_all(access.addresses["imap"], "alice@example.test", PASSWORD, "INBOX");
     assert!(inbox().is_empty(), "no worker yet");
     // A client that idles hears of the delivery by another process.
     let mut idler = crate::wire::imap(access.addresses["imap"], "alice@example.test", PASSWORD);
@@ -58,7 +76,12 @@ fn three_processes_share_the_files() {
     wait_for("the message is delivered", || (inbox().len() == 1).then_some(()));
     // A worker that is killed loses nothing; the next one goes on.
     worker.kill();
-    let answer = send_message(&mut wire, "s@elsewhere.test", &["alice@example.test", "bob@example.test"], b"Subject: second\r\n\r\nx");
+    let answer = send_message(
+        &mut wire,
+        "s@elsewhere.test",
+        &["alice@example.test", "bob@example.test"],
+        b"Subject: second\r\n\r\nx",
+    );
     assert!(answer.starts_with("250"), "{answer}");
     let worker = start("worker");
     wait_for("the second message is delivered", || (inbox().len() == 2).then_some(()));

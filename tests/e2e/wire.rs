@@ -62,7 +62,11 @@ impl Wire {
             }
             all.push_str(&line);
             all.push('\n');
-            if let Some(octets) = line.strip_suffix('}').and_then(|l| l.rsplit_once('{')).and_then(|(_, n)| n.parse::<usize>().ok()) {
+            if let Some(octets) = line
+                .strip_suffix('}')
+                .and_then(|l| l.rsplit_once('{'))
+                .and_then(|(_, n)| n.parse::<usize>().ok())
+            {
                 let mut literal = vec![0; octets];
                 self.reader.read_exact(&mut literal).unwrap();
                 all.push_str(&String::from_utf8_lossy(&literal));
@@ -133,7 +137,9 @@ pub(crate) fn imap_fetch_all(address: SocketAddr, login: &str, password: &str, m
     let mut messages = Vec::new();
     loop {
         let line = wire.line();
-        if let Some(octets) = line.strip_suffix('}').and_then(|l| l.rsplit_once('{')).and_then(|(_, n)| n.parse::<usize>().ok()) {
+        if let Some(octets) =
+            line.strip_suffix('}').and_then(|l| l.rsplit_once('{')).and_then(|(_, n)| n.parse::<usize>().ok())
+        {
             let mut literal = vec![0; octets];
             wire.reader.read_exact(&mut literal).unwrap();
             messages.push(String::from_utf8_lossy(&literal).into_owned());

@@ -13,7 +13,9 @@ use anyhow::{Context, bail};
 
 /// Runs every check from the workspace's root.
 pub(crate) fn run() -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has no parent folder")?;
+    // Asked at run time: several checkouts may share one target folder, and with it this program.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").context("run this as `cargo xtask tidy`")?;
+    let root = Path::new(&here).parent().context("xtask has no parent folder")?;
     let metadata = metadata::read(root)?;
     let files = tracked_files(root)?;
     let mut findings = layers::check(&metadata);

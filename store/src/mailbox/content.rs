@@ -94,7 +94,7 @@ impl Mailbox {
     fn look_again(&self) -> Result<(), StoreError> {
         let mark = {
             let mut writer = self.writer()?;
-            writer.synchronise(false)?;
+            writer.synchronise(writer.core.state.uid_next)?;
             writer.mark()
         };
         self.commit(mark)

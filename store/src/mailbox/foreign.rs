@@ -39,11 +39,16 @@ impl Writer<'_> {
         let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
         let interval = self.mailbox.shared.config.foreign_check_interval.as_duration();
         let due = self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
-        if due || self.core.state.directories != Some(now) { self.synchronise(false) } else { Ok(()) }
+        if due || self.core.state.directories != Some(now) {
+            self.synchronise(self.core.state.uid_next)
+        } else {
+            Ok(())
+        }
     }
 
-    /// Compares with a listing. With `adopt` the index is empty and every believable `U=` is kept.
-    pub(super) fn synchronise(&mut self, adopt: bool) -> Result<(), StoreError> {
+    /// Compares with a listing. A file that the index does not know keeps the `U=` of its name when that is at least
+    /// `known_below` and was reserved: below it, the index would know the message if the number were its own.
+    pub(super) fn synchronise(&mut self, known_below: u32) -> Result<(), StoreError> {
         let mailbox = self.mailbox;
         let mut times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
         let mut listing = mailbox.listing()?;
@@ -59,7 +64,7 @@ impl Writer<'_> {
             operations.list.push(Op::Removed { uids: missing });
         }
         self.record_unless_empty(&operations.list)?;
-        let renamed = self.take_newcomers(newcomers, adopt)?;
+        let renamed = self.take_newcomers(newcomers, known_below)?;
         if renamed {
             times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
         }
@@ -146,7 +151,7 @@ impl Writer<'_> {
     }
 
     /// Gives newcomers their UIDs and names; whether any file was renamed or removed.
-    fn take_newcomers(&mut self, newcomers: Vec<Newcomer>, adopt: bool) -> Result<bool, StoreError> {
+    fn take_newcomers(&mut self, newcomers: Vec<Newcomer>, known_below: u32) -> Result<bool, StoreError> {
         let mut newcomers = newcomers;
         newcomers.sort_by_cached_key(|newcomer| {
             let parsed = newcomer.parsed.as_ref();
@@ -154,8 +159,7 @@ impl Writer<'_> {
             (parsed.and_then(|parsed| parsed.uid).unwrap_or(u32::MAX), newcomer.name.clone())
         });
         let end = self.core.reservation.map_or(1, |reservation| reservation.uid_end);
-        let (mut renamed, mut last) =
-            (false, if adopt { 0 } else { self.core.state.uid_next.saturating_sub(1) });
+        let (mut renamed, mut last) = (false, known_below.saturating_sub(1));
         let mut strangers = Vec::new();
         let mut kept = Vec::new();
         for newcomer in newcomers {

@@ -81,7 +81,7 @@ impl Writer<'_> {
         self.record(&operations)?;
         if lost {
             // Another program renamed or removed some: a listing tells which.
-            self.synchronise(false)?;
+            self.synchronise(self.core.state.uid_next)?;
         }
         self.note_pending();
         Ok(())

@@ -47,7 +47,7 @@ impl Mailbox {
                 }
                 _ => {}
             }
-            writer.synchronise(true)?;
+            writer.synchronise(1)?;
             writer.write_snapshot()?;
             writer.core.damage = None;
             log_repair(self, "asked");

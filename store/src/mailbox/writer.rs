@@ -80,6 +80,8 @@ impl Writer<'_> {
             None => self.renew_reservation()?,
         };
         self.core.state.uid_validity = reservation.uid_validity;
+        // Beyond what the snapshot and the good part of the journal tell of, the files' names say which message is which.
+        let known_below = if self.core.state.items.len() == 0 { 1 } else { self.core.state.uid_next };
         if reason != "unfinished" {
             // Numbers up to the end of the reserved block may have been given.
             self.core.state.raise(reservation.uid_end, reservation.mod_seq_end);
@@ -90,8 +92,7 @@ impl Writer<'_> {
         self.core.changed = true;
         // A journal that is not to be trusted gets no more appends; the snapshot below starts a new one.
         self.core.damage = Some(reason);
-        let adopt = self.core.state.items.len() == 0;
-        self.synchronise(adopt)?;
+        self.synchronise(known_below)?;
         self.write_snapshot()?;
         self.core.damage = None;
         if !fresh && reason != "unfinished" {

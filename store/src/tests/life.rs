@@ -167,6 +167,30 @@ fn a_damaged_journal_is_cut_and_made_good_from_the_files() {
 }
 
 #[test]
+fn a_damaged_journal_behind_a_snapshot_keeps_the_numbers_in_the_names() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    for number in 1..=3 {
+        deliver(&inbox, number).unwrap();
+    }
+    inbox.rebuild().unwrap();
+    for number in 4..=6 {
+        deliver(&inbox, number).unwrap();
+    }
+    inbox.expunge(&[Uid(5)]).unwrap();
+    rig.store.close();
+    let path = rig.path().join("sluice.journal");
+    let good = std::fs::read(&path).unwrap();
+    for at in (0..good.len()).step_by(5) {
+        let mut bad = good.clone();
+        bad[at] ^= 0x10;
+        std::fs::write(&path, &bad).unwrap();
+        let again = super::inbox(&rig.reopened());
+        assert_eq!(uids(&again.refresh().unwrap()), [1, 2, 3, 4, 6], "at {at}");
+    }
+}
+
+#[test]
 fn folders_are_made_listed_renamed_and_removed() {
     let rig = Rig::new();
     let account = rig.account();
