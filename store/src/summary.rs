@@ -75,6 +75,7 @@ pub struct Part {
     /// Content-MD5.
     pub md5: Option<Vec<u8>>,
     /// Content-Disposition and its parameters.
+    #[allow(clippy::type_complexity, reason = "a word and its parameters, as RFC 3501 names them")]
     pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
     /// Content-Language.
     pub language: Vec<Vec<u8>>,

@@ -54,7 +54,7 @@ impl Writer<'_> {
         let mut listing = mailbox.listing()?;
         let mut newcomers = Vec::new();
         let mut operations = self.compare(&mut listing, &mut newcomers);
-        let missing = self.missing(&operations.seen, &mut operations.list)?;
+        let missing = self.missing(&operations.seen, &operations.list)?;
         if !missing.is_empty() {
             info!(mailbox = %mailbox.path.display(), count = missing.len(), "files removed by another program");
             let metrics = &mailbox.shared.metrics.foreign_changes;
@@ -119,7 +119,7 @@ impl Writer<'_> {
     }
 
     /// Those that are in no listing, and not found under any name they could have.
-    fn missing(&mut self, seen: &BTreeSet<u32>, operations: &mut Vec<Op>) -> Result<Vec<u32>, StoreError> {
+    fn missing(&mut self, seen: &BTreeSet<u32>, operations: &[Op]) -> Result<Vec<u32>, StoreError> {
         if operations.iter().any(|operation| matches!(operation, Op::Flags { .. })) {
             self.next_mod_seq()?;
         }

@@ -23,10 +23,10 @@ pub(super) fn seconds(date: &[u8]) -> Option<i64> {
 
 /// At most 200 characters of the first plain text, else of the first HTML.
 pub(super) fn of(content: &[u8], structure: &Part) -> String {
-    let plain = find(structure, b"plain", 0);
+    let plain = find(structure, b"plain");
     let (part, html) = match plain {
         Some(part) => (part, false),
-        None => match find(structure, b"html", 0) {
+        None => match find(structure, b"html") {
             Some(part) => (part, true),
             None => return String::new(),
         },
@@ -54,7 +54,7 @@ fn index(position: u64) -> usize {
 }
 
 /// The first text part of that subtype that is not an attachment; not inside attached messages.
-fn find<'a>(part: &'a Part, subtype: &[u8], depth: usize) -> Option<&'a Part> {
+fn find<'a>(part: &'a Part, subtype: &[u8]) -> Option<&'a Part> {
     match &part.kind {
         PartKind::Leaf => {
             let attached =
@@ -63,7 +63,7 @@ fn find<'a>(part: &'a Part, subtype: &[u8], depth: usize) -> Option<&'a Part> {
                 && part.media_subtype.eq_ignore_ascii_case(subtype);
             (wanted && !attached).then_some(part)
         }
-        PartKind::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype, depth + 1)),
+        PartKind::Multipart(parts) => parts.iter().find_map(|inner| find(inner, subtype)),
         PartKind::Message(_) => None,
     }
 }

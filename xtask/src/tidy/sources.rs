@@ -47,7 +47,12 @@ fn contents(file: &str, text: &str) -> Vec<String> {
     let mut findings = Vec::new();
     // Test modules in files of their own, and what they share.
     let is_test = file.contains("/tests/") || file.starts_with("tests/") || file.ends_with("/tests.rs");
-    let code = text.find("#[cfg(test)]\nmod tests {").and_then(|end| text.get(..end)).unwrap_or(text);
+    let code = (text.match_indices("#[cfg(test)]\n").map(|(at, _)| at))
+        .find(|at| {
+            text.get(*at..).is_some_and(|rest| rest.lines().nth(1).is_some_and(|line| line.ends_with('{')))
+        })
+        .and_then(|end| text.get(..end))
+        .unwrap_or(text);
     let lines = code.lines().count();
     if !is_test && lines > LINES_MAX && !LONG.iter().any(|(long, _)| *long == file) {
         findings.push(format!("sources: {file}: {lines} lines of code, {LINES_MAX} allowed"));
