@@ -21,7 +21,7 @@ fn a_person_signs_in_reads_answers_and_signs_out() {
         .expect("./test sets SLUICE_BROWSER_MODULES; run this through ./test");
     let output = must(
         Command::new("node")
-            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/webmail.mjs"))
+            .arg(Path::new(&modules).with_file_name("webmail.mjs"))
             .env("PLAYWRIGHT_MODULES", modules)
             .env("BASE_URL", format!("http://{}", node.address("web")))
             .env("USER", "alice@example.test")

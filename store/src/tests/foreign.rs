@@ -110,7 +110,7 @@ fn without_the_lock_delivery_is_plain_maildir() {
     assert!(matches!(inbox.expunge(&[Uid(1)]), Err(StoreError::LockTimeout)));
     assert_eq!(uids(&inbox.refresh().unwrap()), [1], "the latest picture, without waiting for ever");
     lock.unlock().unwrap();
-    assert_eq!(deliver(&inbox, 2).unwrap().duplicate, false);
+    assert!(!deliver(&inbox, 2).unwrap().duplicate);
     let view = inbox.refresh().unwrap();
     assert_eq!(view.len(), 2, "the second copy of a delivery goes");
     assert_eq!(view.get(1).unwrap().message_id, Some(id(2)));
