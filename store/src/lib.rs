@@ -67,7 +67,7 @@ pub use mailbox_name::{MailboxName, MailboxNameError};
 pub use snapshot::fuzz_snapshot;
 pub use special_use::SpecialUse;
 pub use store::Store;
-pub use summary::{MailAddress, Part, PartKind, Summary, fuzz_summary, parse as parse_summary};
+pub use summary::{MailAddress, Parameters, Part, PartKind, Summary, fuzz_summary, parse as parse_summary};
 pub use view::View;
 pub use words::{Copied, Delivered, Delivery, FlagChange, MailboxStatus, ModSeq, Stored, Uid, UidValidity};
 

@@ -57,6 +57,9 @@ pub struct Summary {
     pub structure: Part,
 }
 
+/// Names and values, as written.
+pub type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// A MIME part; the root is the message itself. Offsets are octets from the message's start (CRLF form).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
@@ -65,7 +68,7 @@ pub struct Part {
     /// After the slash.
     pub media_subtype: Vec<u8>,
     /// Of Content-Type, as written (RFC 2231 is not decoded).
-    pub parameters: Vec<(Vec<u8>, Vec<u8>)>,
+    pub parameters: Parameters,
     /// Content-ID.
     pub id: Option<Vec<u8>>,
     /// Content-Description.
@@ -75,8 +78,7 @@ pub struct Part {
     /// Content-MD5.
     pub md5: Option<Vec<u8>>,
     /// Content-Disposition and its parameters.
-    #[allow(clippy::type_complexity, reason = "a word and its parameters, as RFC 3501 names them")]
-    pub disposition: Option<(Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>)>,
+    pub disposition: Option<(Vec<u8>, Parameters)>,
     /// Content-Language.
     pub language: Vec<Vec<u8>>,
     /// Content-Location.

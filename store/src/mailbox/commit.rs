@@ -58,10 +58,10 @@ impl Mailbox {
             } else {
                 Some(core)
             };
-            let result = file
-                .sync()
-                .at("sync", &self.path.join(journal::FILE))
-                .and_then(|()| self.sync_directories(directories));
+            // Names first: a record on disk whose file is not looks like a removal by another program.
+            let result = self
+                .sync_directories(directories)
+                .and_then(|()| file.sync().at("sync", &self.path.join(journal::FILE)));
             let mut core = held.unwrap_or_else(|| locked(&self.core));
             if let Err(failure) = result {
                 synced.failed = target;

@@ -60,7 +60,12 @@ impl Writer<'_> {
             let metrics = &mailbox.shared.metrics.foreign_changes;
             metrics.with_label_values(&["vanished"]).inc_by(missing.len() as u64);
             let mod_seq = self.next_mod_seq()?;
+            let ids =
+                missing.iter().filter_map(|uid| self.core.state.items.by_uid(*uid)?.1.base.message_id());
+            // A power cut may have taken the name and left the record; then the message will be delivered again.
+            let forgotten: Vec<Op> = ids.map(|id| Op::Forgotten { id: id.to_bytes() }).collect();
             operations.list.push(Op::Expunged { mod_seq, at: now(), uids: missing.clone() });
+            operations.list.extend(forgotten);
             operations.list.push(Op::Removed { uids: missing });
         }
         self.record_unless_empty(&operations.list)?;
