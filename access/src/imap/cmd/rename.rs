@@ -20,7 +20,9 @@ pub(crate) async fn run(session: &mut Session, from: &Mailbox, to: &Mailbox) -> 
     };
     let work = move || {
         mail.rename(&from, &to)?;
-        follow.map(|name| mail.mailbox(&name)).transpose()
+        let followed = follow.map(|name| mail.mailbox(&name)).transpose()?;
+        // Read here, so that the session's next look needs no I/O of its own.
+        followed.map(|mailbox| mailbox.refresh().map(|_| mailbox)).transpose()
     };
     if let Some(mailbox) = session.server.work(work).await? {
         session.state.selected()?.mailbox = mailbox;
