@@ -72,7 +72,12 @@ impl LockFile {
         let mut pause = FIRST_PAUSE;
         loop {
             let file = self.file()?;
-            if file.try_lock().at("lock", &self.path)? {
+            let taken = file.try_lock().at("lock", &self.path);
+            if taken.is_err() {
+                // It may have been taken all the same: the end of the file gives it back.
+                self.close();
+            }
+            if taken? {
                 let locked = Locked(file);
                 if self.is_current(&*locked.0)? {
                     return Ok(locked);

@@ -21,6 +21,7 @@ pub(crate) use self::stage::fresh_id;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,8 @@ pub struct Mailbox {
     view: Mutex<Option<Arc<View>>>,
     changes: watch::Sender<u64>,
     synced: Mutex<Synced>,
+    /// Whether a name that moved from `new/` to `cur/` may not be on disk in `cur/` yet.
+    cur_behind: AtomicBool,
 }
 
 impl fmt::Debug for Mailbox {
@@ -76,6 +79,7 @@ impl Mailbox {
             view: Mutex::new(None),
             changes: watch::Sender::new(0),
             synced: Mutex::new(Synced::default()),
+            cur_behind: AtomicBool::new(true),
         }
     }
 

@@ -1,5 +1,6 @@
 //! Whole operations on real directories.
 
+mod faults;
 mod foreign;
 mod life;
 

@@ -1,1 +1,396 @@
-//! A file system in memory that fails, dies and forgets at the call it is told, for tests.
+//! A disk in memory that fails, or loses power, at the n-th call.
+//!
+//! Power cuts lose what was not synced: contents go back to the last sync of the file (nothing, for a new one), names
+//! to the last sync of the directory. [`Loss`] says which of the two a disk loses.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Component, Path};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
+
+use super::{DirectoryItem, FileKind, FileMeta, Fs, FsFile};
+
+/// What happens at the n-th call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// The call fails and does nothing.
+    FailBefore,
+    /// The call works and says that it failed.
+    FailAfter,
+    /// Power goes before the call; every later call fails until [`SimulatedFs::power_on`].
+    Cut,
+}
+
+/// What a power cut loses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Loss {
+    Nothing,
+    Contents,
+    Names,
+    Both,
+}
+
+#[derive(Debug, Default)]
+struct Node {
+    directory: bool,
+    data: Vec<u8>,
+    synced_data: Vec<u8>,
+    entries: BTreeMap<OsString, u64>,
+    synced_entries: BTreeMap<OsString, u64>,
+    modified: i128,
+    synced_modified: i128,
+    /// After a failed sync later ones say yes and do nothing.
+    condemned: bool,
+    locked_by: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Disk {
+    nodes: HashMap<u64, Node>,
+    next: u64,
+    clock: i128,
+    calls: u64,
+    plan: Option<(u64, Fault)>,
+    off: bool,
+    /// Handles of before a power cut are dead.
+    epoch: u64,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct SimulatedFs(Arc<Mutex<Disk>>);
+
+#[derive(Debug)]
+struct Handle {
+    disk: SimulatedFs,
+    node: u64,
+    id: u64,
+    epoch: u64,
+}
+
+const ROOT: u64 = 1;
+
+fn broken() -> io::Error {
+    io::Error::other("injected fault")
+}
+
+impl SimulatedFs {
+    pub(crate) fn new() -> Self {
+        let root = Node { directory: true, ..Node::default() };
+        let nodes = [(ROOT, root)].into();
+        Self(Arc::new(Mutex::new(Disk {
+            nodes,
+            next: 2,
+            clock: 1,
+            calls: 0,
+            plan: None,
+            off: false,
+            epoch: 0,
+        })))
+    }
+
+    /// From now on, the n-th call (from 1) is the fault.
+    pub(crate) fn plan(&self, call: u64, fault: Fault) {
+        let mut disk = self.disk();
+        disk.plan = Some((disk.calls + call, fault));
+    }
+
+    /// Whether the planned fault came.
+    pub(crate) fn clear_plan(&self) -> bool {
+        let mut disk = self.disk();
+        let calls = disk.calls;
+        disk.plan.take().is_some_and(|(at, _)| calls >= at)
+    }
+
+    pub(crate) fn calls(&self) -> u64 {
+        self.disk().calls
+    }
+
+    /// Power is back; what was not synced may be gone.
+    pub(crate) fn power_on(&self, loss: Loss) {
+        let mut disk = self.disk();
+        disk.off = false;
+        disk.epoch += 1;
+        for node in disk.nodes.values_mut() {
+            node.locked_by = None;
+            if matches!(loss, Loss::Contents | Loss::Both) {
+                node.data = node.synced_data.clone();
+            }
+            if matches!(loss, Loss::Names | Loss::Both) {
+                node.entries = node.synced_entries.clone();
+                node.modified = node.synced_modified;
+            }
+        }
+    }
+
+    fn disk(&self) -> MutexGuard<'_, Disk> {
+        self.0.lock().unwrap()
+    }
+
+    fn call<T>(&self, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        self.call_or(|_| {}, work)
+    }
+
+    fn call_or<T>(
+        &self,
+        failed: impl FnOnce(&mut Disk),
+        work: impl FnOnce(&mut Disk) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let mut disk = self.disk();
+        if disk.off {
+            return Err(broken());
+        }
+        disk.calls += 1;
+        match disk.plan {
+            Some((at, fault)) if at == disk.calls => match fault {
+                Fault::FailBefore => {
+                    failed(&mut disk);
+                    Err(broken())
+                }
+                Fault::FailAfter => {
+                    let done = work(&mut disk);
+                    // What it gave may be a file, whose end takes the disk again.
+                    drop(disk);
+                    done.and_then(|_| Err(broken()))
+                }
+                Fault::Cut => {
+                    disk.off = true;
+                    Err(broken())
+                }
+            },
+            _ => work(&mut disk),
+        }
+    }
+}
+
+impl Disk {
+    fn walk(&self, path: &Path) -> io::Result<u64> {
+        let mut node = ROOT;
+        for component in path.components() {
+            if let Component::Normal(name) = component {
+                let entries = &self.nodes[&node].entries;
+                node = *entries.get(name).ok_or(io::ErrorKind::NotFound)?;
+            }
+        }
+        Ok(node)
+    }
+
+    fn parent(&self, path: &Path) -> io::Result<(u64, OsString)> {
+        let parent = self.walk(path.parent().unwrap())?;
+        Ok((parent, path.file_name().unwrap().to_owned()))
+    }
+
+    fn now(&mut self) -> i128 {
+        self.clock += 1_000_000;
+        self.clock
+    }
+
+    fn node(&mut self, node: u64) -> &mut Node {
+        self.nodes.get_mut(&node).unwrap()
+    }
+
+    fn put(&mut self, path: &Path, node: u64) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        let now = self.now();
+        let parent = self.node(parent);
+        parent.entries.insert(name, node);
+        parent.modified = now;
+        Ok(())
+    }
+
+    fn take(&mut self, path: &Path) -> io::Result<u64> {
+        let (parent, name) = self.parent(path)?;
+        let now = self.now();
+        let parent = self.node(parent);
+        let node = parent.entries.remove(&name).ok_or(io::ErrorKind::NotFound)?;
+        parent.modified = now;
+        Ok(node)
+    }
+
+    fn make(&mut self, path: &Path, directory: bool) -> io::Result<u64> {
+        if self.walk(path).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let node = self.next;
+        self.next += 1;
+        let modified = self.now();
+        self.nodes.insert(node, Node { directory, modified, synced_modified: modified, ..Node::default() });
+        self.put(path, node)?;
+        Ok(node)
+    }
+
+    fn meta(&self, node: u64) -> FileMeta {
+        let found = &self.nodes[&node];
+        let kind = if found.directory { FileKind::Directory } else { FileKind::File };
+        FileMeta { kind, identity: (1, node), size: found.data.len() as u64, modified: found.modified }
+    }
+}
+
+impl SimulatedFs {
+    fn handle(&self, disk: &mut Disk, node: u64) -> Box<dyn FsFile> {
+        disk.next += 1;
+        Box::new(Handle { disk: self.clone(), node, id: disk.next, epoch: disk.epoch })
+    }
+}
+
+impl Fs for SimulatedFs {
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.call(|disk| {
+            let node = disk.make(path, false)?;
+            Ok(self.handle(disk, node))
+        })
+    }
+
+    fn open_read(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.call(|disk| {
+            let node = disk.walk(path)?;
+            Ok(self.handle(disk, node))
+        })
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
+        self.call(|disk| {
+            let node = disk.walk(path).or_else(|_| disk.make(path, false))?;
+            Ok(self.handle(disk, node))
+        })
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(|disk| {
+            disk.parent(to)?;
+            let node = disk.take(from)?;
+            disk.put(to, node)
+        })
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.call(|disk| {
+            let node = disk.walk(from)?;
+            if disk.walk(to).is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            disk.put(to, node)
+        })
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        self.call(|disk| disk.take(path).map(drop))
+    }
+
+    fn create_dir(&self, path: &Path) -> io::Result<()> {
+        self.call(|disk| disk.make(path, true).map(drop))
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.call(|disk| {
+            let node = disk.walk(path)?;
+            if !disk.node(node).entries.is_empty() {
+                return Err(io::ErrorKind::DirectoryNotEmpty.into());
+            }
+            disk.take(path).map(drop)
+        })
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<DirectoryItem>> {
+        self.call(|disk| {
+            let node = disk.walk(path)?;
+            let entries = disk.node(node).entries.clone().into_iter();
+            Ok(entries.map(|(name, node)| DirectoryItem { name, kind: disk.meta(node).kind }).collect())
+        })
+    }
+
+    fn meta(&self, path: &Path) -> io::Result<FileMeta> {
+        self.call(|disk| disk.walk(path).map(|node| disk.meta(node)))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        self.call(|disk| {
+            let node = disk.walk(path)?;
+            let node = disk.node(node);
+            node.synced_entries = node.entries.clone();
+            node.synced_modified = node.modified;
+            Ok(())
+        })
+    }
+}
+
+impl Handle {
+    fn call<T>(&self, work: impl FnOnce(&mut Disk) -> io::Result<T>) -> io::Result<T> {
+        self.disk.call(|disk| if disk.epoch == self.epoch { work(disk) } else { Err(broken()) })
+    }
+}
+
+impl FsFile for Handle {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.call(|disk| {
+            let data = &disk.node(self.node).data;
+            let rest = data.get(offset as usize..).unwrap_or_default();
+            let count = rest.len().min(buffer.len());
+            buffer[..count].copy_from_slice(&rest[..count]);
+            Ok(count)
+        })
+    }
+
+    fn write_all_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.call(|disk| {
+            let data = &mut disk.node(self.node).data;
+            let end = offset as usize + bytes.len();
+            data.resize(data.len().max(end), 0);
+            data[offset as usize..end].copy_from_slice(bytes);
+            Ok(())
+        })
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.call(|disk| {
+            disk.node(self.node).data.resize(length as usize, 0);
+            Ok(())
+        })
+    }
+
+    fn set_modified(&self, _: SystemTime) -> io::Result<()> {
+        self.call(|_| Ok(()))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.disk.call_or(
+            |disk| disk.node(self.node).condemned = true,
+            |disk| {
+                if disk.epoch != self.epoch {
+                    return Err(broken());
+                }
+                let node = disk.node(self.node);
+                if !node.condemned {
+                    node.synced_data = node.data.clone();
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn meta(&self) -> io::Result<FileMeta> {
+        self.call(|disk| Ok(disk.meta(self.node)))
+    }
+
+    fn try_lock(&self) -> io::Result<bool> {
+        self.call(|disk| {
+            let owner = &mut disk.node(self.node).locked_by;
+            Ok(*owner.get_or_insert(self.id) == self.id)
+        })
+    }
+
+    fn unlock(&self) -> io::Result<()> {
+        let mut disk = self.disk.disk();
+        if disk.epoch == self.epoch && disk.node(self.node).locked_by == Some(self.id) {
+            disk.node(self.node).locked_by = None;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        let _ = self.unlock();
+    }
+}

@@ -4,6 +4,7 @@
 //! with an unsynced tail of the journal was never told to anybody.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tracing::error;
 
@@ -81,11 +82,22 @@ impl Mailbox {
     }
 
     pub(super) fn sync_directories(&self, (new, cur): (bool, bool)) -> Result<(), StoreError> {
-        for (place, wanted) in [(Place::New, new), (Place::Cur, cur)] {
-            if wanted {
-                let path = self.path.join(place.directory());
-                self.shared.fs.sync_dir(&path).at("sync", &path).map_err(|error| self.explain(error))?;
+        // A file that went from `new/` to `cur/` must not be lost from one before it is safe in the other. What an earlier
+        // process left unsynced is not known: the first sync takes both.
+        let cur = cur || (new && self.cur_behind.load(Ordering::Acquire));
+        for (place, wanted) in [(Place::Cur, cur), (Place::New, new)] {
+            if !wanted {
+                continue;
             }
+            if place == Place::Cur {
+                self.cur_behind.store(false, Ordering::Release);
+            }
+            let path = self.path.join(place.directory());
+            let result = self.shared.fs.sync_dir(&path).at("sync", &path);
+            if result.is_err() && place == Place::Cur {
+                self.cur_behind.store(true, Ordering::Release);
+            }
+            result.map_err(|error| self.explain(error))?;
         }
         Ok(())
     }

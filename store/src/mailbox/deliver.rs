@@ -1,7 +1,7 @@
 //! Delivery: exactly one message for one id, durable before it is answered.
 //!
 //! ```text
-//! tmp: create write utimens fsync fstat close │ flock lstat stat×2 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fdatasync journal, fsync new/
+//! tmp: create write utimens fsync fstat close │ flock lstat stat×2 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/, fdatasync journal
 //! ```
 
 use std::time::Instant;
@@ -60,7 +60,7 @@ impl Mailbox {
                 Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
                 other => other?,
             };
-            if let Some(known) = writer.core.state.find_id(delivery.message_id) {
+            if let Some(known) = writer.known(delivery.message_id)? {
                 let mark = writer.mark();
                 drop(writer);
                 self.commit(mark)?;
@@ -114,6 +114,17 @@ impl Mailbox {
 }
 
 impl Writer<'_> {
+    /// The UID under which a message is here, or `Some(None)` when it was and went. A record whose file is gone, left by a
+    /// write that failed after its work was done, is no message: answering for it would lose the one that comes now.
+    fn known(&mut self, id: MessageId) -> Result<Option<Option<u32>>, StoreError> {
+        let known = self.core.state.find_id(id);
+        if known.flatten().is_none_or(|uid| self.is_there(uid)) {
+            return Ok(known);
+        }
+        self.synchronise(self.core.state.uid_next)?;
+        Ok(self.core.state.find_id(id))
+    }
+
     /// Publishes a staged file as a new message.
     pub(super) fn arrive(&mut self, arrival: Arrival<'_>) -> Result<(u32, Mark), StoreError> {
         let uid = self.allocate(1)?;
@@ -160,10 +171,11 @@ impl Writer<'_> {
     pub(super) fn take_back(&mut self, arrived: &[(u32, Option<MessageId>)]) -> Result<(), StoreError> {
         let uids: Vec<u32> = arrived.iter().map(|(uid, _)| *uid).collect();
         let mod_seq = self.next_mod_seq()?;
-        self.record(&[Op::Expunged { mod_seq, at: now(), uids }])?;
-        self.settle_removals()?;
+        let mut operations = vec![Op::Expunged { mod_seq, at: now(), uids }];
+        // In one record: an id that stays known without its message would turn the next try into a duplicate of nothing.
         let ids = arrived.iter().filter_map(|(_, id)| *id);
-        let forgotten: Vec<Op> = ids.map(|id| Op::Forgotten { id: id.to_bytes() }).collect();
-        self.record(&forgotten)
+        operations.extend(ids.map(|id| Op::Forgotten { id: id.to_bytes() }));
+        self.record(&operations)?;
+        self.settle_removals()
     }
 }

@@ -145,7 +145,7 @@ impl Writer<'_> {
         Ok(missing)
     }
 
-    fn is_there(&self, uid: u32) -> bool {
+    pub(super) fn is_there(&self, uid: u32) -> bool {
         let Some((_, item)) = self.core.state.items.by_uid(uid) else { return true };
         [Place::New, Place::Cur].into_iter().any(|place| {
             [item.name_bits, item.bits].into_iter().any(|bits| {

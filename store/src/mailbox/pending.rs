@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use tracing::warn;
@@ -67,6 +68,7 @@ impl Writer<'_> {
             let bits = item.bits;
             let to = self.mailbox.path.join("cur").join(item.name_with(bits, Place::Cur));
             from_new |= item.place == Place::New;
+            self.mailbox.cur_behind.store(true, Ordering::Release);
             match fs.rename(&from, &to) {
                 Ok(()) => renamed.entry(bits.0).or_default().push(uid),
                 Err(_) if fs.meta(&to).is_ok() => renamed.entry(bits.0).or_default().push(uid),

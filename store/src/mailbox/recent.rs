@@ -1,6 +1,8 @@
 //! `\Recent` (RFC 3501 §2.3.2): a watermark in the journal. Messages are delivered to `new/`, where other tools expect
 //! them, and move to `cur/` when a session takes them.
 
+use std::sync::atomic::Ordering;
+
 use tracing::warn;
 
 use super::Mailbox;
@@ -39,6 +41,7 @@ impl Writer<'_> {
         let in_new =
             self.core.state.items.iter().filter(|item| item.place == Place::New && item.uid() <= last);
         for item in in_new {
+            self.mailbox.cur_behind.store(true, Ordering::Release);
             let from = self.mailbox.path.join("new").join(item.file_name());
             let to = self.mailbox.path.join("cur").join(item.name_with(FlagBits::default(), Place::Cur));
             if fs.rename(&from, &to).is_ok() || fs.meta(&to).is_ok() {

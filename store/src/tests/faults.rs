@@ -1,0 +1,346 @@
+//! For every operation and every file-system call in it: the call fails, lies, or is where power goes. Afterwards
+//! nothing that was acknowledged is lost, nothing is there twice or in half, and no UID means another message.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::*;
+use crate::fs::simulated::{Fault, Loss, SimulatedFs};
+use crate::fs::{Fs as _, replace};
+
+struct Scene {
+    fs: SimulatedFs,
+    config: Config,
+    /// What each UID of INBOX was seen to mean.
+    meant: BTreeMap<u32, Vec<u8>>,
+}
+
+fn config() -> Config {
+    Config {
+        root: "/mail".into(),
+        lock_wait_max: Span::millis(200),
+        foreign_check_interval: Span::millis(0),
+        ..Config::default()
+    }
+}
+
+impl Scene {
+    /// An account with messages 1 to 3, the second seen, and Sent with message 4.
+    fn new() -> Self {
+        let fs = SimulatedFs::new();
+        fs.create_dir(Path::new("/mail")).unwrap();
+        fs.sync_dir(Path::new("/")).unwrap();
+        replace(&fs, Path::new("/mail"), "sluice.volume", b"x").unwrap();
+        let mut scene = Self { fs, config: config(), meant: BTreeMap::new() };
+        let store = scene.store();
+        let inbox = inbox(&store);
+        for number in 1..=3 {
+            deliver(&inbox, number).unwrap();
+        }
+        inbox.store(&[Uid(2)], FlagChange::Add, &seen(), None).unwrap();
+        deliver(&sent(&store), 4).unwrap();
+        store.account(&ann()).unwrap().create(&name("a/b")).unwrap();
+        scene.observe(&inbox);
+        scene
+    }
+
+    fn store(&self) -> Store {
+        Store::open(&self.config, Arc::new(self.fs.clone()), &Registry::new()).unwrap()
+    }
+
+    /// Every UID still means what it meant, every message is whole and there once.
+    fn observe(&mut self, inbox: &Mailbox) {
+        let view = inbox.refresh().unwrap();
+        let mut contents = Vec::new();
+        for entry in view.iter() {
+            let content = inbox.content(entry.uid).unwrap().to_vec();
+            assert_eq!(content.len() as u64, entry.size);
+            assert!(!contents.contains(&content), "twice: {:?}", String::from_utf8_lossy(&content));
+            let meant = self.meant.entry(entry.uid.0).or_insert_with(|| content.clone());
+            assert_eq!(*meant, content, "{:?} means another message", entry.uid);
+            assert_eq!(*inbox.summary(entry.uid).unwrap(), parse_summary(&content));
+            contents.push(content);
+        }
+        assert!(view.uid_next.0 > self.meant.keys().max().copied().unwrap_or(0));
+    }
+}
+
+fn sent(store: &Store) -> Arc<Mailbox> {
+    open_sent(store).unwrap()
+}
+
+/// What an operation under a fault opens: opening may fail too.
+fn open_inbox(store: &Store) -> Result<Arc<Mailbox>, StoreError> {
+    store.account(&ann())?.mailbox(&MailboxName::inbox())
+}
+
+fn open_sent(store: &Store) -> Result<Arc<Mailbox>, StoreError> {
+    store.account(&ann())?.mailbox(&name("Sent"))
+}
+
+fn has(mailbox: &Mailbox, number: u8) -> bool {
+    let view = mailbox.refresh().unwrap();
+    view.iter().any(|entry| mailbox.content(entry.uid).unwrap() == text(number))
+}
+
+/// Runs `operation` with a fault at each of its calls. `after` gets whether it was acknowledged, on a store opened
+/// anew after what is left of the disk, and once more after a power cut that loses everything not synced.
+fn check(operation: impl Fn(&Store) -> Result<(), StoreError>, after: impl Fn(&Store, bool)) {
+    let cuts = [Loss::Nothing, Loss::Contents, Loss::Names, Loss::Both].map(|loss| (Fault::Cut, loss));
+    let faults =
+        [(Fault::FailBefore, Loss::Nothing), (Fault::FailAfter, Loss::Nothing)].into_iter().chain(cuts);
+    for (fault, loss) in faults {
+        for call in 1.. {
+            let mut scene = Scene::new();
+            let store = scene.store();
+            inbox(&store).refresh().unwrap();
+            scene.fs.plan(call, fault);
+            let acknowledged = operation(&store).is_ok();
+            if !scene.fs.clear_plan() {
+                assert!(acknowledged, "without a fault it works");
+                assert!(call > 3, "the operation makes file-system calls");
+                break;
+            }
+            let context = format!("{fault:?} at call {call}, {loss:?} lost, acknowledged: {acknowledged}");
+            let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                if fault == Fault::Cut {
+                    scene.fs.power_on(loss);
+                } else {
+                    // The process lives on after a failed call.
+                    let _ = inbox(&store).refresh();
+                }
+                drop(store);
+                let store = scene.store();
+                scene.observe(&inbox(&store));
+                after(&store, acknowledged);
+                scene.observe(&inbox(&store));
+                deliver(&inbox(&store), 100).unwrap();
+                scene.observe(&inbox(&store));
+                drop(store);
+                scene.fs.power_on(Loss::Both);
+                let store = scene.store();
+                scene.observe(&inbox(&store));
+                assert!(has(&inbox(&store), 100), "an acknowledged delivery survives a power cut");
+                after(&store, acknowledged);
+            }));
+            if let Err(panic) = result {
+                eprintln!("{context}");
+                std::panic::resume_unwind(panic);
+            }
+        }
+    }
+}
+
+fn untouched(store: &Store, numbers: &[u8]) {
+    for number in numbers {
+        assert!(has(&inbox(store), *number), "message {number} is lost");
+    }
+}
+
+#[test]
+fn delivery() {
+    check(
+        |store| deliver(&*open_inbox(store)?, 9).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            assert!(!acknowledged || has(&inbox(store), 9), "an acknowledged delivery is lost");
+            // What was not acknowledged is delivered again, and then it is there once.
+            deliver(&inbox(store), 9).unwrap();
+            untouched(store, &[1, 2, 3, 9]);
+        },
+    );
+}
+
+#[test]
+fn first_delivery_of_an_account() {
+    let bob: AccountId = "bob@example.test".parse().unwrap();
+    let inbox =
+        |store: &Store| store.account(&bob).and_then(|account| account.mailbox(&MailboxName::inbox()));
+    check(
+        |store| deliver(&*inbox(store)?, 9).map(drop),
+        |store, acknowledged| {
+            assert!(!acknowledged || has(&inbox(store).unwrap(), 9), "an acknowledged delivery is lost");
+            deliver(&inbox(store).unwrap(), 9).unwrap();
+            assert_eq!(inbox(store).unwrap().refresh().unwrap().len(), 1);
+            assert_eq!(
+                store.account(&bob).unwrap().list().unwrap().iter().filter(|info| info.subscribed).count(),
+                4
+            );
+        },
+    );
+}
+
+#[test]
+fn append() {
+    check(
+        |store| open_inbox(store)?.append(&text(9), &seen(), DATE).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            assert!(!acknowledged || has(&inbox(store), 9), "an acknowledged append is lost");
+        },
+    );
+}
+
+#[test]
+fn flags() {
+    let flags = Flags { keywords: ["$New".to_owned()].into(), ..seen() };
+    check(
+        |store| open_inbox(store)?.store(&[Uid(1), Uid(3)], FlagChange::Add, &flags, None).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            let view = inbox(store).refresh().unwrap();
+            assert!(view.get(1).unwrap().flags.seen, "an old flag is lost");
+            for index in [0, 2] {
+                let now = &*view.get(index).unwrap().flags;
+                assert!(*now == flags || !acknowledged, "an acknowledged flag is lost: {now:?}");
+                assert!(*now == flags || *now == Flags::default(), "half a change: {now:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn expunge() {
+    check(
+        |store| open_inbox(store)?.expunge(&[Uid(1), Uid(3)]).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[2]);
+            let rest = [1, 3].map(|number| has(&inbox(store), number));
+            assert!(!acknowledged || rest == [false, false], "an expunged message is back");
+            assert!(rest[0] == rest[1], "half an expunge");
+            for number in [1, 3] {
+                let again = deliver(&inbox(store), number).unwrap();
+                assert!(again.duplicate, "an expunged message can't be delivered again");
+            }
+        },
+    );
+}
+
+#[test]
+fn copy() {
+    check(
+        |store| open_inbox(store)?.copy(&[Uid(1), Uid(2)], &*open_sent(store)?).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            assert!(has(&sent(store), 4));
+            assert!(!acknowledged || (has(&sent(store), 1) && has(&sent(store), 2)), "a copy is lost");
+        },
+    );
+}
+
+#[test]
+fn move_to() {
+    check(
+        |store| open_inbox(store)?.move_to(&[Uid(1), Uid(2)], &*open_sent(store)?).map(drop),
+        |store, acknowledged| {
+            untouched(store, &[3]);
+            for number in [1, 2] {
+                let (here, there) = (has(&inbox(store), number), has(&sent(store), number));
+                assert!(here || there, "a moved message is lost");
+                assert!(!acknowledged || (there && !here), "a moved message is not where it should be");
+            }
+        },
+    );
+}
+
+#[test]
+fn recent() {
+    check(|store| open_inbox(store)?.recent(true).map(drop), |store, _| untouched(store, &[1, 2, 3]));
+}
+
+#[test]
+fn rebuild() {
+    check(
+        |store| open_inbox(store)?.rebuild(),
+        |store, _| {
+            untouched(store, &[1, 2, 3]);
+            assert!(inbox(store).refresh().unwrap().get(1).unwrap().flags.seen);
+        },
+    );
+}
+
+fn exists(store: &Store, text: &str) -> bool {
+    store
+        .account(&ann())
+        .unwrap()
+        .list()
+        .unwrap()
+        .iter()
+        .any(|info| info.exists && info.name.as_str() == text)
+}
+
+#[test]
+fn create() {
+    check(
+        |store| store.account(&ann())?.create(&name("x/y")),
+        |store, acknowledged| {
+            let account = store.account(&ann()).unwrap();
+            assert!(!acknowledged || (exists(store, "x") && exists(store, "x/y")), "a mailbox is lost");
+            match account.create(&name("x/y")) {
+                Ok(()) | Err(StoreError::AlreadyExists) => {}
+                Err(error) => panic!("{error}"),
+            }
+            deliver(&account.mailbox(&name("x/y")).unwrap(), 1).unwrap();
+        },
+    );
+}
+
+#[test]
+fn delete() {
+    check(
+        |store| store.account(&ann())?.delete(&name("Sent")),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            let there = exists(store, "Sent");
+            assert!(!(acknowledged && there), "a deleted mailbox is back");
+            assert!(!there || has(&sent(store), 4), "half a deletion");
+        },
+    );
+}
+
+#[test]
+fn rename() {
+    check(
+        |store| store.account(&ann())?.rename(&name("Sent"), &name("z/Sent")),
+        |store, acknowledged| {
+            let (old, new) = (exists(store, "Sent"), exists(store, "z/Sent"));
+            assert!(old != new, "the mailbox has one name");
+            assert!(!acknowledged || new, "a renamed mailbox has its old name");
+            let now = if new { "z/Sent" } else { "Sent" };
+            let mailbox = store.account(&ann()).unwrap().mailbox(&name(now)).unwrap();
+            assert!(has(&mailbox, 4), "a message is lost with the renamed mailbox");
+        },
+    );
+}
+
+#[test]
+fn subscribe() {
+    let subscribed = |store: &Store, text: &str| {
+        store
+            .account(&ann())
+            .unwrap()
+            .list()
+            .unwrap()
+            .iter()
+            .any(|info| info.subscribed && info.name.as_str() == text)
+    };
+    check(
+        |store| store.account(&ann())?.set_subscribed(&name("a/b"), true),
+        |store, acknowledged| {
+            assert!(subscribed(store, "Sent"), "an old subscription is lost");
+            assert!(!acknowledged || subscribed(store, "a/b"), "a subscription is lost");
+        },
+    );
+}
+
+#[test]
+fn calls_of_one_delivery_are_counted() {
+    let scene = Scene::new();
+    let store = scene.store();
+    let inbox = inbox(&store);
+    deliver(&inbox, 20).unwrap();
+    let before = scene.fs.calls();
+    deliver(&inbox, 21).unwrap();
+    // The figure that the documentation of `deliver` gives.
+    assert_eq!(scene.fs.calls() - before, 17);
+}
