@@ -56,7 +56,7 @@ pub(crate) struct Place {
 pub(crate) struct Node {
     #[command(flatten)]
     pub(crate) place: Place,
-    /// Listen on 127.0.0.1, each service on N plus its standard port (10000: SMTP 10025, IMAP 10143, web 10080); 0 takes
+    /// Listen on 127.0.0.1, each service on N plus its standard port (10000: SMTP 10025, IMAP 10143, web 18080); 0 takes
     /// any free ports. Default without --config: 10000.
     #[arg(long, value_name = "N")]
     pub(crate) port_base: Option<u16>,

@@ -147,7 +147,7 @@ impl Settings {
         self.access.imap.listen_tls = Some(at(993));
         self.access.pop3.listen = Some(at(110));
         self.access.pop3.listen_tls = Some(at(995));
-        self.access.web.listen = Some(at(80));
+        self.access.web.listen = Some(at(8080));
         self.access.web.listen_tls = None;
         self.health.listen = at(9090);
     }
@@ -162,6 +162,17 @@ mod tests {
         let written = include_str!("../docs/configuration.md");
         let now = config::reference::<Settings>();
         assert!(written == now, "run `cargo run -- config reference > docs/configuration.md`");
+    }
+
+    /// Ports above 10,000 that the Fetch standard tells browsers to refuse ("bad port").
+    const BLOCKED_BY_BROWSERS: [u16; 1] = [10080];
+
+    #[test]
+    fn browsers_open_the_default_port() {
+        let mut settings = Settings::default();
+        settings.listen_from(Some(10_000));
+        let port = settings.access.web.listen.unwrap().port();
+        assert!(!BLOCKED_BY_BROWSERS.contains(&port), "{port}");
     }
 
     #[test]
