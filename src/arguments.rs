@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{account, alias, config_command, domain, load_test, queue_command, trace};
+use crate::{account, alias, config_command, domain, load_test, mailbox, queue_command, trace};
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ pub(crate) enum Command {
     Gateway(Node),
     /// Load over the wire, as any client makes it.
     Loadtest(load_test::Arguments),
+    /// The mail store.
+    Mailbox(mailbox::Arguments),
     /// What waits in the queue.
     Queue(queue_command::Arguments),
     /// Where is my mail? The whole way of a message.

@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::Subcommand;
 
 use crate::arguments::{Node, Place};
+use crate::listing;
 use crate::settings::{self, Settings};
 
 #[derive(clap::Args)]
@@ -43,12 +44,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 None => println!("the defaults: nothing wrong"),
             }
         }
-        Action::Reference { data: _ } => print!("{}", config::reference::<Settings>()),
+        Action::Reference { data: _ } => listing::write(config::reference::<Settings>())?,
         Action::Show { node } => {
             let mut shown: Settings = config::load(node.place.config.as_deref(), settings::variables())
                 .map_err(|faults| anyhow::anyhow!("the configuration is not usable\n{faults}"))?;
             shown.listen_from(node.effective_port_base());
-            print!("{}", config::show(&shown).context("failed to write the configuration")?);
+            listing::write(config::show(&shown).context("failed to write the configuration")?)?;
         }
     }
     Ok(())

@@ -54,6 +54,11 @@ impl DataFolder {
         Ok(Self { root: std::path::absolute(root).context("failed to find the data folder")? })
     }
 
+    /// Whether `path` lies in this folder.
+    pub(crate) fn holds(&self, path: &Path) -> bool {
+        path.starts_with(&self.root)
+    }
+
     /// Where running processes say what they listen on.
     pub(crate) fn run(&self) -> PathBuf {
         self.root.join("run")

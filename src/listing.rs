@@ -5,7 +5,7 @@ use std::io::Write as _;
 use anyhow::Context as _;
 use serde::Serialize;
 
-/// Prints `rows` under `headings`, or `values` as JSON. A reader that went away (`| head`) is no fault.
+/// Prints `rows` under `headings`, or `values` as JSON.
 pub(crate) fn print<T: Serialize>(
     json: bool,
     values: &[T],
@@ -17,7 +17,12 @@ pub(crate) fn print<T: Serialize>(
     } else {
         table(headings, &values.iter().map(row).collect::<Vec<_>>())
     };
-    match std::io::stdout().lock().write_all(text.as_bytes()) {
+    write(&text)
+}
+
+/// Writes to standard output. A reader that went away (`| head`) is no fault.
+pub(crate) fn write(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    match std::io::stdout().lock().write_all(text.as_ref()) {
         Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("failed to write"),
         _ => Ok(()),
     }

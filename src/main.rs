@@ -14,6 +14,7 @@ mod data;
 mod domain;
 mod listing;
 mod load_test;
+mod mailbox;
 mod password;
 mod queue_command;
 mod roles;
@@ -50,6 +51,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Domain(arguments) => domain::run(&arguments),
         Command::Gateway(node) => start::run(&node, &[roles::Role::Gateway]),
         Command::Loadtest(arguments) => load_test::run(arguments),
+        Command::Mailbox(arguments) => mailbox::run(&arguments),
         Command::Queue(arguments) => queue_command::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Up(node) => start::run(&node, roles::Role::ALL),

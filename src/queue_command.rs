@@ -96,12 +96,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let Some(message) = snapshot.find(*id)? else {
                 bail!("{id} is not queued; `sluice trace {id}` says what became of it");
             };
-            println!("{}", serde_json::to_string_pretty(&message).context("failed to write JSON")?);
+            listing::write(serde_json::to_string_pretty(&message).context("failed to write JSON")? + "\n")?;
             if *body {
                 let content =
                     snapshot.body(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
-                use std::io::Write as _;
-                std::io::stdout().lock().write_all(&content).context("failed to write")?;
+                listing::write(content)?;
             }
             Ok(())
         }
@@ -134,11 +133,9 @@ pub(crate) fn waiting(settings: &Settings, query: &str) -> anyhow::Result<Vec<Li
     let recipients = ListFilter { recipient: Some(query.clone()), ..ListFilter::default() };
     let senders = ListFilter { sender: Some(query), ..ListFilter::default() };
     let mut found = snapshot.list(&recipients, TRACED_MAX);
-    let more = snapshot.list(&senders, TRACED_MAX);
-    found.extend(more.into_iter().filter(|message| {
-        let id = message.envelope.id;
-        !snapshot.list(&recipients, TRACED_MAX).iter().any(|known| known.envelope.id == id)
-    }));
+    found.extend(snapshot.list(&senders, TRACED_MAX));
+    found.sort_by_key(|message| message.envelope.id);
+    found.dedup_by_key(|message| message.envelope.id);
     Ok(found)
 }
 

@@ -3,6 +3,7 @@
 mod parts;
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use tracing::{info, warn};
 use crate::announce::Announcement;
 use crate::arguments::Node;
 use crate::data::DataFolder;
+use crate::listing;
 use crate::roles::Role;
 use crate::settings::Settings;
 use parts::Parts;
@@ -50,7 +52,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     if first {
         add_first_domain(&settings)?;
     }
-    let parts = Parts::open(&settings, &data, &registry, roles, process, new).await?;
+    let parts = Parts::open(&settings, &data, &registry, roles, process, first).await?;
 
     let drain = Drain::new();
     let health = Health::new();
@@ -101,13 +103,13 @@ const fn process_name(roles: &[Role]) -> &'static str {
     }
 }
 
-/// Waits for the roles and their sessions, at most `grace`. Gives how many tasks were still open then.
+/// Waits for the roles and their sessions, at most `grace` in all. Gives how many tasks were still open then.
 async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duration) -> usize {
-    let ended = tokio::time::timeout(grace, serving.join_all()).await;
-    if ended.is_err() {
+    let began = tokio::time::Instant::now();
+    if tokio::time::timeout(grace, serving.join_all()).await.is_err() {
         return drain.open().max(1);
     }
-    drain.finish(grace).await
+    drain.finish(grace.saturating_sub(began.elapsed())).await
 }
 
 /// Gives the store time for what it put off, until the drain begins.
@@ -137,17 +139,19 @@ fn add_first_domain(settings: &Settings) -> anyhow::Result<()> {
 /// What a person at a terminal wants to know.
 fn welcome(node: &Node, roles: &[Role], announcement: &Announcement, first: bool) {
     let data = node.place.data.display();
-    println!("sluice {} runs over `{data}`", process_name(roles));
+    let mut text = format!("sluice {} runs over `{data}`\n", process_name(roles));
     for (name, address) in &announcement.addresses {
-        println!("  {name:<12} {address}");
+        let _ = writeln!(text, "  {name:<12} {address}");
     }
     if first {
-        println!("\nThe domain {FIRST_DOMAIN} is ready and empty. Add somebody:");
-        println!("  {} account add you@{FIRST_DOMAIN} --data {data}", program());
+        let _ = writeln!(text, "\nThe domain {FIRST_DOMAIN} is ready and empty. Add somebody:");
+        let _ = writeln!(text, "  {} account add you@{FIRST_DOMAIN} --data {data}", program());
     }
     if let Some(web) = announcement.addresses.get("web") {
-        println!("\nWebmail: http://{web}/");
+        let _ = writeln!(text, "\nWebmail: http://{web}/");
     }
+    // Nobody may be reading; that is no reason to end.
+    let _ = listing::write(&text);
 }
 
 /// The command as the person typed it.

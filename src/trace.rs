@@ -4,6 +4,7 @@ use anyhow::{Context as _, bail};
 
 use crate::arguments::Place;
 use crate::data::DataFolder;
+use crate::listing;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -24,14 +25,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let queued = crate::queue_command::waiting(&settings, &arguments.query)?;
     if arguments.json {
         let json = serde_json::json!({ "trail": records, "queued": queued });
-        println!("{}", serde_json::to_string_pretty(&json).context("failed to write JSON")?);
+        listing::write(serde_json::to_string_pretty(&json).context("failed to write JSON")? + "\n")?;
     } else {
-        for record in &records {
-            println!("{record}");
-        }
-        for message in &queued {
-            println!("{}", crate::queue_command::sentence(message));
-        }
+        let told = records.iter().map(ToString::to_string);
+        let lines: Vec<String> = told.chain(queued.iter().map(crate::queue_command::sentence)).collect();
+        listing::write(lines.iter().map(|line| format!("{line}\n")).collect::<String>())?;
     }
     if records.is_empty() && queued.is_empty() {
         bail!(

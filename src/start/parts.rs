@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use queue::Queue;
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls};
 use store::Store;
@@ -37,22 +37,32 @@ pub(crate) struct Bound {
 }
 
 impl Parts {
-    /// Opens what `roles` need. `new` data folders get their mail volume.
+    /// Opens what `roles` need. Only the `first` start of an installation makes what is missing: later, or in a process
+    /// with one role, a missing directory or volume means a wrong folder or a mount that is away.
     pub(crate) async fn open(
         settings: &Settings,
         data: &DataFolder,
         registry: &prometheus::Registry,
         roles: &[Role],
         process: &str,
-        new: bool,
+        first: bool,
     ) -> anyhow::Result<Self> {
         let tls = settings.tls.server(&data.tls(), &[&settings.hostname, "localhost"])?;
+        if !first && !settings.directory.path.exists() {
+            bail!(
+                "there is no directory at `{}`: without it every domain would be refused as unknown. Bring the file back, or give \
+                 the right --data; a new installation begins with `sluice up`",
+                settings.directory.path.display()
+            );
+        }
         let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
         let store = if roles.iter().any(|role| role.needs_store()) {
-            if new || !settings.store.root.exists() {
+            // A root elsewhere may be a mount that is away: only a person can tell (`sluice mailbox init`).
+            if first && data.holds(&settings.store.root) {
                 Store::init_volume(&settings.store.root)?;
             }
-            Some(Store::open(&settings.store, Arc::new(store::RealFs), registry)?)
+            let opened = Store::open(&settings.store, Arc::new(store::RealFs), registry);
+            Some(opened.context("if it is mounted and new, `sluice mailbox init` makes it a mail volume")?)
         } else {
             None
         };

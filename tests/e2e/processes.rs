@@ -89,3 +89,43 @@ fn three_processes_share_the_files() {
         assert!(process.terminate());
     }
 }
+
+#[test]
+fn a_store_or_directory_that_is_away_is_not_an_empty_one() {
+    let mut node = Node::start();
+    assert!(node.terminate());
+    let data = node.data();
+    let config = node.folder.path().join("away.toml");
+    let mount = node.folder.path().join("mount");
+    std::fs::create_dir(&mount).unwrap();
+    std::fs::write(&config, format!("[store]\nroot = '{}'\n", mount.display())).unwrap();
+    let start = |role: &str| {
+        let arguments = [role, "--port-base", "0", "--config", config.to_str().unwrap()];
+        let output = node.try_sluice(&arguments, "");
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    // An empty mount point is refused, by every role that needs the mail, and stays as it is.
+    for role in ["up", "access", "worker"] {
+        let (status, text) = start(role);
+        assert_eq!(status, Some(1), "{role}: {text}");
+        assert!(text.contains("not mounted") && text.contains("sluice mailbox init"), "{role}: {text}");
+    }
+    assert_eq!(std::fs::read_dir(&mount).unwrap().count(), 0);
+    node.sluice(&["mailbox", "init", "--config", config.to_str().unwrap()], "");
+    let arguments = [
+        "access",
+        "--port-base",
+        "0",
+        "--data",
+        data.to_str().unwrap(),
+        "--config",
+        config.to_str().unwrap(),
+    ];
+    assert!(Process::start(&arguments, &data, "access").terminate());
+
+    // A gateway without its directory would refuse every recipient for good.
+    std::fs::remove_file(data.join("directory.sqlite")).unwrap();
+    let (status, text) = start("gateway");
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("no directory at"), "{text}");
+}
