@@ -108,7 +108,7 @@ impl Node {
         Ok(())
     }
 
-    /// Holds sessions; gives the resident bytes that each added.
+    /// Holds sessions; gives the resident bytes of the process while it holds them.
     pub(crate) fn idle(&self, logins: &[String], sessions: usize) -> anyhow::Result<f64> {
         let (server, sessions, pid) =
             (self.address("imap")?.to_string(), sessions.to_string(), self.child.id().to_string());
@@ -129,11 +129,9 @@ impl Node {
         }
         let (_, said) = self.sluice(&arguments, PASSWORD)?;
         let words: Vec<&str> = said.split_whitespace().collect();
-        let at = words
-            .windows(4)
-            .find(|w| matches!(w, [_, "B", "a", "session"]))
-            .context("no figure was printed")?;
-        at.first().and_then(|bytes| bytes.parse().ok()).context("no figure was printed")
+        let at =
+            words.windows(3).find(|w| matches!(w, ["sessions", _, "B:"])).context("no figure was printed")?;
+        at.get(1).and_then(|bytes| bytes.parse().ok()).context("no figure was printed")
     }
 
     /// Logs in.
