@@ -17,7 +17,8 @@
 //!
 //! # Promises and failures
 //! - A delivery that returned `Ok` is on disk: file, name and journal are synced. The same id again is a duplicate,
-//!   also after the message was moved or expunged. A delivery that returned an error may be tried again.
+//!   also after the message was moved or expunged here (not when another program removed its file). A delivery that
+//!   returned an error may be tried again.
 //! - Files are truth. An index, journal or cache that is missing, torn or damaged is made anew from the files under
 //!   the lock, with the same UIDs, and a log line. Numbers go on behind the block reserved in `sluice.uidvalidity`.
 //! - Nothing is shown to a caller before it is synced, so no number that anybody saw is ever given again.
