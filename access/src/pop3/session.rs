@@ -132,6 +132,8 @@ impl Session {
                 Err(end) => break end,
             };
         };
+        // Free before the client hears the last word: it may come back at once.
+        self.open = None;
         self.farewell(end).await;
         end
     }

@@ -20,6 +20,7 @@ impl Mailbox {
         let summary = summary::parse(content);
         let (uid, mark) = {
             let mut writer = self.writer()?;
+            let untouched = writer.seek_strays()?;
             let size = content.len() as u64;
             let arrival = Arrival {
                 staged: &mut staged,
@@ -31,7 +32,7 @@ impl Mailbox {
                 place: Place::Cur,
                 summary: Some(&summary),
             };
-            writer.arrive(arrival)?
+            writer.arrive(arrival, untouched)?
         };
         self.settle(&[(uid, Some(id))], mark)?;
         Ok(Uid(uid))

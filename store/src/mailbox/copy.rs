@@ -65,8 +65,9 @@ impl Mailbox {
         let (uid_validity, mark) = {
             let mut writer = self.writer()?;
             let count = u32::try_from(staged.len()).map_err(|_| StoreError::Limit("messages in one copy"))?;
+            let untouched = writer.seek_strays()?;
             let first = writer.allocate(count)?;
-            let untouched = writer.is_untouched(Place::Cur);
+            writer.announce(count)?;
             let mut operations = Vec::new();
             let mut failure = None;
             for (uid, (file, item)) in (first..).zip(&mut staged) {

@@ -41,6 +41,8 @@ pub(super) struct Core {
     pub(super) unsynced: (bool, bool),
     /// A change of our own may hide one of another program; since when.
     pub(super) look_again: Option<Instant>,
+    /// `new/` was looked through for files that a dead process left without a record.
+    pub(super) strays_sought: bool,
     /// Since when renames or removals wait.
     pub(super) pending_since: Option<Instant>,
     /// The state is newer than the picture.
@@ -146,6 +148,7 @@ impl Core {
             }
         };
         self.state.set_keywords(keywords);
+        self.strays_sought = false;
         let same = reservation.is_some_and(|found| found.uid_validity == self.state.uid_validity);
         let sound = sound && same && reservation.is_some_and(|found| self.is_reserved(found));
         self.loaded = true;

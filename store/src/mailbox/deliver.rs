@@ -1,7 +1,7 @@
 //! Delivery: exactly one message for one id, durable before it is answered.
 //!
 //! ```text
-//! tmp: create write utimens fsync fstat close │ flock lstat stat×2 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/, fdatasync journal
+//! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/, fdatasync journal
 //! ```
 
 use std::time::Instant;
@@ -60,6 +60,7 @@ impl Mailbox {
                 Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
                 other => other?,
             };
+            let untouched = writer.seek_strays()?;
             if let Some(known) = writer.known(delivery.message_id)? {
                 let mark = writer.mark();
                 drop(writer);
@@ -79,7 +80,7 @@ impl Mailbox {
                 place,
                 summary: Some(&summary),
             };
-            writer.arrive(arrival)?
+            writer.arrive(arrival, untouched)?
         };
         self.settle(&[(uid, Some(delivery.message_id))], mark)?;
         Ok(Delivered { uid: Some(Uid(uid)), duplicate: false })
@@ -125,10 +126,16 @@ impl Writer<'_> {
         Ok(self.core.state.find_id(id))
     }
 
-    /// Publishes a staged file as a new message.
-    pub(super) fn arrive(&mut self, arrival: Arrival<'_>) -> Result<(u32, Mark), StoreError> {
+    /// Publishes a staged file as a new message; `untouched` is what [`Self::seek_strays`] said.
+    pub(super) fn arrive(
+        &mut self,
+        arrival: Arrival<'_>,
+        untouched: bool,
+    ) -> Result<(u32, Mark), StoreError> {
         let uid = self.allocate(1)?;
-        let untouched = self.is_untouched(arrival.place);
+        if arrival.place == Place::Cur {
+            self.announce(1)?;
+        }
         let added = self.arrive_as(uid, arrival)?;
         let place = added.place;
         let mut operations = vec![Op::Added(added)];
@@ -139,6 +146,14 @@ impl Writer<'_> {
         operations.extend(times);
         self.record(&operations)?;
         Ok((uid, self.mark()))
+    }
+
+    /// Records that the next `count` UIDs are given, before files get them: nobody seeks strays in `cur/`, so what a
+    /// process leaves there when it dies in between must not have a number that the index believes to be free.
+    pub(super) fn announce(&mut self, count: u32) -> Result<(), StoreError> {
+        let state = &self.core.state;
+        let (uid_next, mod_seq) = (state.uid_next.saturating_add(count), state.mod_seq);
+        self.record(&[Op::Counters { uid_next, mod_seq }])
     }
 
     /// Renames a staged file to its name with a UID; the record of it is the caller's to write.

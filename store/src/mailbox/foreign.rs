@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::{Duration, Instant, SystemTime};
 
 use envelope::Timestamp;
@@ -20,6 +21,7 @@ use super::writer::{Writer, now};
 use crate::error::At as _;
 use crate::file_name::{Base, FileName};
 use crate::flags::FlagBits;
+use crate::fs::FileKind;
 use crate::items::{Item, Place};
 use crate::record::{Added, Op};
 use crate::{StoreError, fs};
@@ -44,6 +46,30 @@ impl Writer<'_> {
         } else {
             Ok(())
         }
+    }
+
+    /// To be called before UIDs are given. A process that died between the rename of a delivery and its record left a
+    /// file in `new/` with a UID that the index believes to be free: it gets its record now, else the number would
+    /// mean two messages, and the same message delivered again would be there twice. The times of the directories
+    /// tell, except right after loading: a change in the same tick as the last record shows in none. Gives whether the
+    /// directories are as last recorded.
+    pub(super) fn seek_strays(&mut self) -> Result<bool, StoreError> {
+        let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
+        let untouched = self.core.state.directories == Some(now);
+        if !untouched || (!self.core.strays_sought && self.has_stray()?) {
+            self.synchronise(self.core.state.uid_next)?;
+        }
+        self.core.strays_sought = true;
+        Ok(untouched || (self.is_untouched(Place::New) && self.is_untouched(Place::Cur)))
+    }
+
+    fn has_stray(&self) -> Result<bool, StoreError> {
+        let directory = self.mailbox.path.join(Place::New.directory());
+        let names = self.mailbox.shared.fs.list(&directory).at("list", &directory);
+        let uid = |name: &OsString| FileName::parse(name.as_bytes()).and_then(|name| name.uid);
+        let mut uids = names.map_err(|error| self.mailbox.explain(error))?;
+        uids.retain(|item| item.kind == FileKind::File);
+        Ok(uids.iter().filter_map(|item| uid(&item.name)).any(|uid| uid >= self.core.state.uid_next))
     }
 
     /// Compares with a listing. A file that the index does not know keeps the `U=` of its name when that is at least
