@@ -55,6 +55,7 @@ impl Account {
     /// # Errors
     /// `NoSuchMailbox` when there is none.
     pub fn mailbox(&self, name: &MailboxName) -> Result<Arc<Mailbox>, StoreError> {
+        self.shared.freshen(&self.path);
         if !self.is_mailbox(name) {
             self.shared.check_mounted()?;
             return Err(StoreError::NoSuchMailbox);
@@ -86,8 +87,16 @@ impl Account {
         self.path.join(name.directory())
     }
 
+    /// Looks twice before it says no: another node's new name may be hidden by an earlier look.
     fn is_mailbox(&self, name: &MailboxName) -> bool {
-        self.fs().meta(&self.directory(name).join("cur")).is_ok()
+        let directory = self.directory(name);
+        let is_there = || self.fs().meta(&directory.join("cur")).is_ok();
+        is_there()
+            || (self.shared.network && {
+                self.shared.freshen(&self.path);
+                self.shared.freshen(&directory);
+                is_there()
+            })
     }
 
     fn lock(&self) -> Result<Locked, StoreError> {
@@ -96,15 +105,15 @@ impl Account {
 }
 
 /// Excludes other changes of the account's folders. Never waits for a mailbox's lock while holding it.
-fn lock(shared: &Shared, account: &Path) -> Result<Locked, StoreError> {
+fn lock(shared: &Arc<Shared>, account: &Path) -> Result<Locked, StoreError> {
     let wait = shared.config.lock_wait_max.as_duration();
     let deadline =
         Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + Duration::from_secs(60));
-    LockFile::new(shared.fs.clone(), account, LOCK_FILE).lock(deadline)
+    LockFile::new(shared.clone(), account, LOCK_FILE).lock(deadline)
 }
 
 /// A UIDVALIDITY that no mailbox of the account has had, larger than all before.
-pub(crate) fn next_uid_validity(shared: &Shared, account: &Path) -> Result<u32, StoreError> {
+pub(crate) fn next_uid_validity(shared: &Arc<Shared>, account: &Path) -> Result<u32, StoreError> {
     let _locked = lock(shared, account)?;
     next_uid_validity_locked(shared, account)
 }

@@ -7,11 +7,15 @@ use std::time::Duration;
 use envelope::Disposition;
 
 use crate::MailboxNameError;
+use crate::fs::is_stale;
 
 /// Why an operation on the store failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
+    /// Another program renames files so fast that it can't be told which messages are there.
+    #[error("another program is changing the mailbox too fast")]
+    Busy,
     /// CREATE or RENAME onto a mailbox that is there.
     #[error("the mailbox already exists")]
     AlreadyExists,
@@ -64,7 +68,7 @@ impl StoreError {
     /// What a delivery that failed so should do. Nothing here is final: mail is never refused because of a disk.
     pub fn disposition(&self) -> Disposition {
         let seconds = match self {
-            Self::LockTimeout => 5,
+            Self::Busy | Self::LockTimeout => 5,
             Self::Name(_) | Self::AlreadyExists | Self::InboxIsPermanent | Self::HasChildren => {
                 return Disposition::Reject;
             }
@@ -76,6 +80,11 @@ impl StoreError {
     /// Whether the system said that the file is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether another machine removed or replaced the file while we had it open.
+    pub(crate) fn is_stale(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_stale(source))
     }
 }
 

@@ -60,7 +60,7 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn set_modified(&self, time: SystemTime) -> io::Result<()>;
     /// Contents and length are on disk when this returns. After an error the file is condemned: a second call may lie.
     fn sync(&self) -> io::Result<()>;
-    /// What fstat says.
+    /// What fstat says, never from a cache that another machine's changes don't reach.
     fn meta(&self) -> io::Result<FileMeta>;
     /// Takes the exclusive lock; false when another has it. Dropping the file gives it back.
     fn try_lock(&self) -> io::Result<bool>;
@@ -70,6 +70,9 @@ pub trait FsFile: Send + Sync + fmt::Debug {
 
 /// Every file operation of the store.
 pub trait Fs: Send + Sync + fmt::Debug {
+    /// Whether other machines may change the files below `path` (NFS and its like). There, what is written shows to
+    /// others when it is synced, and what others wrote shows by name once the directory was asked for anew.
+    fn is_network(&self, path: &Path) -> io::Result<bool>;
     /// A new file for writing; fails when the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
     /// For reading; never through a symlink, never blocking on a pipe.
@@ -88,7 +91,7 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn remove_dir(&self, path: &Path) -> io::Result<()>;
     /// Every name in the directory but `.` and `..`. May miss or repeat names that are renamed meanwhile.
     fn list(&self, path: &Path) -> io::Result<Vec<DirectoryItem>>;
-    /// What lstat says.
+    /// What lstat says, never from a cache that another machine's changes don't reach.
     fn meta(&self, path: &Path) -> io::Result<FileMeta>;
     /// The names in the directory are on disk when this returns.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -96,6 +99,11 @@ pub trait Fs: Send + Sync + fmt::Debug {
 
 /// The most that is read of a control file.
 const CONTROL_FILE_MAX: u64 = 4 << 30;
+
+/// Whether the server no longer knows the file behind a handle: another node removed or replaced it.
+pub(crate) fn is_stale(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::StaleNetworkFileHandle
+}
 
 /// Reads from `offset` to the end as it is now.
 pub(crate) fn read_from(file: &dyn FsFile, offset: u64) -> io::Result<Vec<u8>> {

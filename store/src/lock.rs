@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use crate::StoreError;
 use crate::error::At as _;
-use crate::fs::{Fs, FsFile};
+use crate::fs::{FsFile, is_stale};
+use crate::store::Shared;
 
 /// A mutex with a deadline.
 #[derive(Debug, Default)]
@@ -44,7 +45,8 @@ impl Drop for Passage<'_> {
 /// A lock file that is kept open between uses.
 #[derive(Debug)]
 pub(crate) struct LockFile {
-    fs: Arc<dyn Fs>,
+    shared: Arc<Shared>,
+    directory: PathBuf,
     path: PathBuf,
     open: Mutex<Option<Arc<dyn FsFile>>>,
 }
@@ -63,8 +65,8 @@ const FIRST_PAUSE: Duration = Duration::from_micros(500);
 const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl LockFile {
-    pub(crate) fn new(fs: Arc<dyn Fs>, directory: &Path, name: &str) -> Self {
-        Self { fs, path: directory.join(name), open: Mutex::new(None) }
+    pub(crate) fn new(shared: Arc<Shared>, directory: &Path, name: &str) -> Self {
+        Self { shared, directory: directory.to_owned(), path: directory.join(name), open: Mutex::new(None) }
     }
 
     /// Takes the lock, or says `LockTimeout`. A lock file that was removed or replaced while we waited does not count.
@@ -72,7 +74,13 @@ impl LockFile {
         let mut pause = FIRST_PAUSE;
         loop {
             let file = self.file()?;
-            let taken = file.try_lock().at("lock", &self.path);
+            let taken = match file.try_lock() {
+                Err(error) if is_stale(&error) && Instant::now() < deadline => {
+                    self.close();
+                    continue;
+                }
+                other => other.at("lock", &self.path),
+            };
             if taken.is_err() {
                 // It may have been taken all the same: the end of the file gives it back.
                 self.close();
@@ -83,7 +91,6 @@ impl LockFile {
                     return Ok(locked);
                 }
                 self.close();
-                continue;
             }
             if Instant::now() >= deadline {
                 return Err(StoreError::LockTimeout);
@@ -103,15 +110,18 @@ impl LockFile {
         if let Some(file) = &*open {
             return Ok(file.clone());
         }
-        let file: Arc<dyn FsFile> = self.fs.open_write(&self.path).at("open", &self.path)?.into();
+        let file: Arc<dyn FsFile> = self.shared.fs.open_write(&self.path).at("open", &self.path)?.into();
         *open = Some(file.clone());
         Ok(file)
     }
 
     fn is_current(&self, file: &dyn FsFile) -> Result<bool, StoreError> {
-        match self.fs.meta(&self.path) {
+        // Another machine may have renamed or removed the whole directory.
+        self.directory.parent().into_iter().for_each(|parent| self.shared.freshen(parent));
+        self.shared.freshen(&self.directory);
+        match self.shared.fs.meta(&self.path) {
             Ok(meta) => Ok(meta.identity == file.meta().at("look at", &self.path)?.identity),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_stale(&error) => Ok(false),
             Err(error) => Err(error).at("look at", &self.path),
         }
     }

@@ -67,7 +67,7 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Mailbox {
     pub(crate) fn new(shared: Arc<Shared>, account: PathBuf, name: MailboxName) -> Self {
         let path = account.join(name.directory());
-        let lock = LockFile::new(shared.fs.clone(), &path, LOCK_FILE);
+        let lock = LockFile::new(shared.clone(), &path, LOCK_FILE);
         Self {
             shared,
             name,
@@ -161,7 +161,8 @@ impl Mailbox {
 
     /// Says `NoSuchMailbox` for an error that is due to the directory being gone.
     fn explain(&self, error: StoreError) -> StoreError {
-        if error.is_not_found() && self.shared.fs.meta(&self.path.join("cur")).is_err() {
+        if (error.is_not_found() || error.is_stale()) && self.shared.fs.meta(&self.path.join("cur")).is_err()
+        {
             self.missing()
         } else {
             error

@@ -29,6 +29,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) fs: Arc<dyn Fs>,
     pub(crate) metrics: Metrics,
+    /// Whether other machines change the files too.
+    pub(crate) network: bool,
     open: Mutex<Open>,
 }
 
@@ -63,8 +65,10 @@ impl Store {
         let metrics =
             Metrics::new(registry).map_err(io::Error::other).at("register metrics of", &config.root)?;
         metrics.open_mailboxes_max.set(i64::from(config.open_mailboxes_max));
-        let shared = Shared { config: config.clone(), fs, metrics, open: Mutex::default() };
+        let mut shared =
+            Shared { config: config.clone(), fs, metrics, network: false, open: Mutex::default() };
         shared.check_mounted()?;
+        shared.network = shared.fs.is_network(&config.root).at("look at the file system of", &config.root)?;
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -107,6 +111,15 @@ impl Shared {
                 Err(StoreError::NotMounted(self.config.root.display().to_string()))
             }
             Err(error) => Err(error).at("look at", &marker),
+        }
+    }
+
+    /// Names that were looked up below a directory of a network file system may be other machines' past: asking for the
+    /// directory itself makes the next look-up ask the server.
+    pub(crate) fn freshen(&self, directory: &Path) {
+        if self.network {
+            // What is wrong with it shows when its files are used.
+            let _ = self.fs.meta(directory);
         }
     }
 

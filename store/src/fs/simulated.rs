@@ -4,7 +4,7 @@
 //! to the last sync of the directory. [`Loss`] says which of the two a disk loses.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -56,6 +56,7 @@ struct Disk {
     off: bool,
     /// Handles of before a power cut are dead.
     epoch: u64,
+    network: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -87,7 +88,13 @@ impl SimulatedFs {
             plan: None,
             off: false,
             epoch: 0,
+            network: false,
         })))
+    }
+
+    /// From now on other machines see the files: whoever gives a lock back must have synced its journal.
+    pub(crate) fn share(&self) {
+        self.disk().network = true;
     }
 
     /// From now on, the n-th call (from 1) is the fault.
@@ -117,6 +124,8 @@ impl SimulatedFs {
             if matches!(loss, Loss::Contents | Loss::Both) {
                 node.data = node.synced_data.clone();
             }
+            // What is left is on disk.
+            node.synced_data = node.data.clone();
             if matches!(loss, Loss::Names | Loss::Both) {
                 node.entries = node.synced_entries.clone();
                 node.modified = node.synced_modified;
@@ -181,6 +190,15 @@ impl Disk {
         Ok((parent, path.file_name().unwrap().to_owned()))
     }
 
+    /// Whether a journal has data that is not synced, other than by a failure.
+    fn has_hidden_journal(&self) -> bool {
+        let directories = self.nodes.values().filter(|node| node.directory);
+        let journals =
+            directories.filter_map(|directory| directory.entries.get(OsStr::new("sluice.journal")));
+        let mut journals = journals.map(|node| &self.nodes[node]);
+        journals.any(|journal| !journal.condemned && journal.data != journal.synced_data)
+    }
+
     fn now(&mut self) -> i128 {
         self.clock += 1_000_000;
         self.clock
@@ -235,6 +253,10 @@ impl SimulatedFs {
 }
 
 impl Fs for SimulatedFs {
+    fn is_network(&self, _: &Path) -> io::Result<bool> {
+        Ok(self.disk().network)
+    }
+
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         self.call(|disk| {
             let node = disk.make(path, false)?;
@@ -384,6 +406,10 @@ impl FsFile for Handle {
         let mut disk = self.disk.disk();
         if disk.epoch == self.epoch && disk.node(self.node).locked_by == Some(self.id) {
             disk.node(self.node).locked_by = None;
+            assert!(
+                !disk.network || disk.off || !disk.has_hidden_journal(),
+                "another machine would not see the journal"
+            );
         }
         Ok(())
     }

@@ -39,16 +39,13 @@ impl Mailbox {
             return Ok(());
         }
         if synced.failed >= mark {
-            return Err(StoreError::Io {
-                step: "sync",
-                path: self.path.display().to_string(),
-                source: std::io::Error::other("an earlier sync failed"),
-            });
+            return Err(self.sync_failed());
         }
         for attempt in 0.. {
             let mut core = locked(&self.core);
             let Some(log) = &core.log else { return Err(self.missing()) };
             let target = Mark { generation: log.generation, end: log.end };
+            let (flushed, flush_failed) = (core.flushed, core.flush_failed);
             let file = log.file.clone();
             let directories = std::mem::take(&mut core.unsynced);
             // While others go on appending, wait for them only so often.
@@ -62,7 +59,13 @@ impl Mailbox {
             // Names first: a record on disk whose file is not looks like a removal by another program.
             let result = self
                 .sync_directories(directories)
-                .and_then(|()| file.sync().at("sync", &self.path.join(journal::FILE)));
+                .and_then(|()| if flush_failed >= mark { Err(self.sync_failed()) } else { Ok(()) })
+                .and_then(|()| {
+                    if flushed >= target {
+                        return Ok(());
+                    }
+                    file.sync().at("sync", &self.path.join(journal::FILE))
+                });
             let mut core = held.unwrap_or_else(|| locked(&self.core));
             if let Err(failure) = result {
                 synced.failed = target;
@@ -79,6 +82,14 @@ impl Mailbox {
             }
         }
         Ok(())
+    }
+
+    fn sync_failed(&self) -> StoreError {
+        StoreError::Io {
+            step: "sync",
+            path: self.path.display().to_string(),
+            source: std::io::Error::other("an earlier sync failed"),
+        }
     }
 
     pub(super) fn sync_directories(&self, (new, cur): (bool, bool)) -> Result<(), StoreError> {

@@ -19,8 +19,7 @@ impl Mailbox {
     /// # Errors
     /// `NoSuchMessage` when it is gone.
     pub fn content(&self, uid: Uid) -> Result<Bytes, StoreError> {
-        let (file, item) = self.open_message(uid)?;
-        let bytes = fs::read_from(&*file, 0).at("read", &self.file_path(&item))?;
+        let (bytes, item) = self.read_message(uid)?;
         Ok(if item.disk_size == item.entry.size { bytes } else { with_crlf(&bytes) }.into())
     }
 
@@ -33,15 +32,28 @@ impl Mailbox {
         let path = self.file_path(&item);
         if item.disk_size == item.entry.size {
             let length = length.min(item.disk_size.saturating_sub(offset));
-            return fs::read_range(&*file, offset, length).at("read", &path).map(Bytes::from);
+            return match fs::read_range(&*file, offset, length) {
+                Err(error) if fs::is_stale(&error) => Err(StoreError::NoSuchMessage),
+                other => other.at("read", &path).map(Bytes::from),
+            };
         }
         // Line ends are made while reading: positions on disk and on the wire differ.
-        let whole = Bytes::from(with_crlf(&fs::read_from(&*file, 0).at("read", &path)?));
+        let whole = Bytes::from(with_crlf(&self.read_message(uid)?.0));
         let end = whole.len() as u64;
         let from = offset.min(end);
         let to = offset.saturating_add(length).min(end);
         let index = |position: u64| usize::try_from(position).unwrap_or(usize::MAX);
         Ok(whole.slice(index(from)..index(to)))
+    }
+
+    /// The file's octets as they are on disk.
+    pub(super) fn read_message(&self, uid: Uid) -> Result<(Vec<u8>, Item), StoreError> {
+        let (file, item) = self.open_message(uid)?;
+        match fs::read_from(&*file, 0) {
+            // Another node removed the file while we had it open.
+            Err(error) if fs::is_stale(&error) => Err(StoreError::NoSuchMessage),
+            other => Ok((other.at("read", &self.file_path(&item))?, item)),
+        }
     }
 
     pub(super) fn file_path(&self, item: &Item) -> PathBuf {

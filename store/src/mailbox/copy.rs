@@ -47,12 +47,7 @@ impl Mailbox {
         let linked = target.stage_link(&self.file_path(&item), item.entry.internal_date);
         match linked {
             Err(error) if error.is_not_found() => {
-                let (file, item) = self.open_message(uid)?;
-                let content = crate::fs::read_from(&*file, 0).map_err(|source| StoreError::Io {
-                    step: "read",
-                    path: self.file_path(&item).display().to_string(),
-                    source,
-                })?;
+                let (content, item) = self.read_message(uid)?;
                 Ok((target.stage(&content, item.entry.internal_date)?, item))
             }
             other => Ok((other?, item)),

@@ -11,10 +11,11 @@ use super::Mailbox;
 use super::commit::Mark;
 use crate::StoreError;
 use crate::error::At as _;
-use crate::fs::{Fs, FsFile};
+use crate::fs::{Fs, FsFile, is_stale};
 use crate::items::Place;
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
+use crate::record::Op;
 use crate::snapshot::{self, Found};
 use crate::state::State;
 use crate::uid_validity::Reservation;
@@ -43,11 +44,18 @@ pub(super) struct Core {
     pub(super) look_again: Option<Instant>,
     /// `new/` was looked through for files that a dead process left without a record.
     pub(super) strays_sought: bool,
-    /// Since when renames or removals wait.
+    /// Renames that were made but not recorded: a record that outlives its rename looks like another program's change.
+    pub(super) unrecorded: Vec<Op>,
+    /// Since when renames or removals, or their records, wait.
     pub(super) pending_since: Option<Instant>,
     /// The state is newer than the picture.
     pub(super) changed: bool,
     pub(super) snapshot_size: u64,
+    /// The journal or the cache has data that other machines don't see yet.
+    pub(super) hidden: bool,
+    /// How far the lock's holder synced the journal before it gave the lock back, and how far that failed.
+    pub(super) flushed: Mark,
+    pub(super) flush_failed: Mark,
 }
 
 /// A snapshot may be replaced between reading it and its journal; then read again.
@@ -70,19 +78,24 @@ impl Core {
     pub(super) fn catch_up(&mut self, mailbox: &Mailbox) -> Result<bool, StoreError> {
         let fs = &*mailbox.shared.fs;
         let path = mailbox.path.join(journal::FILE);
+        mailbox.shared.freshen(&mailbox.path);
         if self.loaded
             && let Some(log) = &mut self.log
         {
             match fs.meta(&path) {
                 Ok(meta) if meta.identity == log.identity && meta.size == log.end => return Ok(true),
-                Ok(meta) if meta.identity == log.identity && meta.size > log.end => {
-                    let tail = log.tail().at("read", &path)?;
-                    log.end = tail.end;
-                    self.changed |= !tail.operations.is_empty();
-                    self.state.apply_all(&tail.operations);
-                    return Ok(!tail.torn);
-                }
+                Ok(meta) if meta.identity == log.identity && meta.size > log.end => match log.tail() {
+                    Ok(tail) => {
+                        log.end = tail.end;
+                        self.changed |= !tail.operations.is_empty();
+                        self.state.apply_all(&tail.operations);
+                        return Ok(!tail.torn);
+                    }
+                    Err(error) if is_stale(&error) => {}
+                    Err(error) => return Err(error).at("read", &path),
+                },
                 Ok(_) => {}
+                Err(error) if is_stale(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     if fs.meta(&mailbox.path.join("cur")).is_err() {
                         return Err(mailbox.missing());
@@ -96,9 +109,14 @@ impl Core {
 
     /// Reads everything anew. False when something is missing or damaged.
     pub(super) fn load(&mut self, fs: &dyn Fs, directory: &Path) -> Result<bool, StoreError> {
-        for _ in 0..LOAD_TRIES {
-            if let Some(sound) = self.try_load(fs, directory)? {
-                return Ok(sound);
+        self.cache = None;
+        for attempt in 1..=LOAD_TRIES {
+            match self.try_load(fs, directory) {
+                Ok(Some(sound)) => return Ok(sound),
+                Ok(None) => {}
+                // Another node replaced a file between our opening and reading it.
+                Err(error) if error.is_stale() && attempt < LOAD_TRIES => {}
+                Err(error) => return Err(error),
             }
         }
         self.damage = Some("damaged");
@@ -149,6 +167,7 @@ impl Core {
         };
         self.state.set_keywords(keywords);
         self.strays_sought = false;
+        self.unrecorded.clear();
         let same = reservation.is_some_and(|found| found.uid_validity == self.state.uid_validity);
         let sound = sound && same && reservation.is_some_and(|found| self.is_reserved(found));
         self.loaded = true;

@@ -123,7 +123,10 @@ impl Writer<'_> {
             return Ok(known);
         }
         self.synchronise(self.core.state.uid_next)?;
-        Ok(self.core.state.find_id(id))
+        match self.core.state.find_id(id) {
+            Some(Some(uid)) if !self.is_there(uid) => Err(StoreError::Busy),
+            known => Ok(known),
+        }
     }
 
     /// Publishes a staged file as a new message; `untouched` is what [`Self::seek_strays`] said.

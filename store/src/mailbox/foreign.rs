@@ -8,6 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt as _;
+use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
 use envelope::Timestamp;
@@ -80,7 +81,7 @@ impl Writer<'_> {
         let mut listing = mailbox.listing()?;
         let mut newcomers = Vec::new();
         let mut operations = self.compare(&mut listing, &mut newcomers);
-        let missing = self.missing(&operations.seen, &operations.list)?;
+        let Missing { uids: missing, settled } = self.missing(&operations.seen, &operations.list)?;
         if !missing.is_empty() {
             info!(mailbox = %mailbox.path.display(), count = missing.len(), "files removed by another program");
             let metrics = &mailbox.shared.metrics.foreign_changes;
@@ -94,23 +95,19 @@ impl Writer<'_> {
             operations.list.extend(forgotten);
             operations.list.push(Op::Removed { uids: missing });
         }
-        self.record_unless_empty(&operations.list)?;
+        self.record(&operations.list)?;
         let renamed = self.take_newcomers(newcomers, known_below)?;
         if renamed {
             times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
         }
         let (new, cur) = times;
         let resolution = mailbox.shared.config.mtime_resolution.as_duration();
-        let unsettled = renamed || [new, cur].iter().any(|time| age(*time) < resolution);
+        let unsettled = renamed || !settled || [new, cur].iter().any(|time| age(*time) < resolution);
         self.core.look_again = unsettled.then(Instant::now);
         if self.core.state.directories != Some(times) {
             self.record(&[Op::Directories { new, cur }])?;
         }
         Ok(())
-    }
-
-    fn record_unless_empty(&mut self, operations: &[Op]) -> Result<(), StoreError> {
-        if operations.is_empty() { Ok(()) } else { self.record(operations) }
     }
 
     /// Goes through the files: known ones are compared, others become newcomers.
@@ -150,25 +147,36 @@ impl Writer<'_> {
     }
 
     /// Those that are in no listing, and not found under any name they could have.
-    fn missing(&mut self, seen: &BTreeSet<u32>, operations: &[Op]) -> Result<Vec<u32>, StoreError> {
+    ///
+    /// A listing of a directory in which files are renamed meanwhile misses names, on NFS every second one does. So the
+    /// last word has a listing during which nothing changed: the directories' times are the same before it and after
+    /// it, and were so a tick of the file system's clock earlier. Without such a listing nothing counts as missing.
+    fn missing(&mut self, seen: &BTreeSet<u32>, operations: &[Op]) -> Result<Missing, StoreError> {
         if operations.iter().any(|operation| matches!(operation, Op::Flags { .. })) {
             self.next_mod_seq()?;
         }
         let uids = self.core.state.items.iter().map(Item::uid);
         let mut missing: Vec<u32> = uids.filter(|uid| !seen.contains(uid)).collect();
+        let times =
+            |mailbox| Ok::<_, StoreError>((modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?));
         for _ in 0..self.mailbox.shared.config.listing_retries {
+            missing.retain(|uid| !self.is_there(*uid));
             if missing.is_empty() {
                 break;
             }
-            missing.retain(|uid| !self.is_there(*uid));
+            let before = times(self.mailbox)?;
+            thread::sleep(self.mailbox.shared.config.mtime_resolution.as_duration());
             let again = self.mailbox.listing()?;
             let listed: BTreeSet<u32> = again
                 .values()
                 .filter_map(|found| found.parsed.as_ref().and_then(|parsed| parsed.uid))
                 .collect();
             missing.retain(|uid| !listed.contains(uid));
+            if times(self.mailbox)? == before {
+                return Ok(Missing { uids: missing, settled: true });
+            }
         }
-        Ok(missing)
+        Ok(Missing { settled: missing.is_empty(), uids: Vec::new() })
     }
 
     pub(super) fn is_there(&self, uid: u32) -> bool {
@@ -206,7 +214,7 @@ impl Writer<'_> {
             }
         }
         // A journal's tail was lost: what it said of these messages is in their names.
-        self.record_unless_empty(&kept)?;
+        self.record(&kept)?;
         for newcomer in strangers {
             renamed |= self.welcome(&newcomer)?;
         }
@@ -319,6 +327,13 @@ impl Writer<'_> {
         }
         Ok(())
     }
+}
+
+/// What listings did not show.
+struct Missing {
+    uids: Vec<u32>,
+    /// False when the directories never stood still long enough to tell.
+    settled: bool,
 }
 
 struct Compared {

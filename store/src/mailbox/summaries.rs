@@ -8,6 +8,7 @@ use tracing::warn;
 use super::{Mailbox, locked};
 use crate::cache;
 use crate::error::At as _;
+use crate::fs::is_stale;
 use crate::record::Op;
 use crate::summary::{self, Summary};
 use crate::{StoreError, Uid};
@@ -38,8 +39,11 @@ impl Mailbox {
         };
         wanted.extend(core_positions.iter().filter_map(|(uid, position)| Some((*uid, (*position)?))));
         let mut found: HashMap<u32, Arc<Summary>> = HashMap::with_capacity(wanted.len());
-        cache::read(&*file, wanted, |uid, summary| drop(found.insert(uid, Arc::new(summary))))
-            .at("read", &self.path.join(cache::FILE))?;
+        match cache::read(&*file, wanted, |uid, summary| drop(found.insert(uid, Arc::new(summary)))) {
+            // Another node made the cache anew: what it can't give is parsed.
+            Err(error) if is_stale(&error) => locked(&self.core).cache = None,
+            other => other.at("read", &self.path.join(cache::FILE))?,
+        }
         let metrics = &self.shared.metrics.summaries;
         metrics.with_label_values(&["hit"]).inc_by(found.len() as u64);
         let mut parsed = Vec::new();

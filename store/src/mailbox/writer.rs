@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 use std::time::{Instant, SystemTime};
 
 use envelope::Timestamp;
-use tracing::{debug, warn};
+use tracing::{debug, error, warn};
 
 use super::commit::Mark;
 use super::core::{Core, log_repair, modified};
@@ -50,6 +50,12 @@ impl Mailbox {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
         Ok(Writer { core: locked(&self.core), mailbox: self, _locked: held, _passage: passage })
+    }
+}
+
+impl Drop for Writer<'_> {
+    fn drop(&mut self) {
+        self.show();
     }
 }
 
@@ -152,7 +158,11 @@ impl Writer<'_> {
 
     /// Writes one record and applies it. While a repair is under way it is only applied: a snapshot follows.
     pub(super) fn record(&mut self, operations: &[Op]) -> Result<(), StoreError> {
+        if operations.is_empty() {
+            return Ok(());
+        }
         let core = &mut *self.core;
+        core.hidden = true;
         if core.damage.is_none()
             && let Some(log) = &mut core.log
             && let Err(error) = log.append(operations)
@@ -180,6 +190,37 @@ impl Writer<'_> {
             self.record(&[Op::Keywords(table.0)])?;
         }
         Ok(self.core.state.keywords.known_bits(flags))
+    }
+
+    /// On a network file system the next holder of the lock sees only what is synced, so that comes before the lock is
+    /// given back; else one sync later serves all who wait.
+    fn show(&mut self) {
+        let core = &mut *self.core;
+        if !self.mailbox.shared.network || !std::mem::take(&mut core.hidden) {
+            return;
+        }
+        if let Some(cache) = &core.cache
+            && let Err(error) = cache.sync()
+        {
+            warn!(mailbox = %self.mailbox.path.display(), %error, "summary cache not synced");
+            core.cache = None;
+        }
+        let Some(log) = &core.log else { return };
+        let mark = Mark { generation: log.generation, end: log.end };
+        let path = self.mailbox.path.join(journal::FILE);
+        let directories = std::mem::take(&mut core.unsynced);
+        // Names first, as in a commit; and the journal in any case, for what is shown late lands on what others wrote.
+        let names = self.mailbox.sync_directories(directories);
+        let shown = log.file.sync().at("sync", &path);
+        match names.and(shown) {
+            Ok(()) => core.flushed = mark,
+            Err(failure) => {
+                error!(mailbox = %self.mailbox.path.display(), error = %failure, "sync failed, the index will be written anew");
+                core.unsynced = (true, true);
+                core.flush_failed = mark;
+                core.damage = Some("failed_write");
+            }
+        }
     }
 
     /// Puts summaries into the cache; a cache that can't be written is no reason to fail.
@@ -250,6 +291,7 @@ impl Writer<'_> {
             Ok(size) => {
                 debug!(mailbox = %mailbox.path.display(), size, "index written");
                 self.core.snapshot_size = size;
+                self.core.unrecorded.clear();
                 self.core.log = Some(log);
                 Ok(())
             }

@@ -27,7 +27,10 @@ fn config() -> Config {
 impl Scene {
     /// An account with messages 1 to 3, the second seen, and Sent with message 4.
     fn new() -> Self {
-        let fs = SimulatedFs::new();
+        Self::on(SimulatedFs::new())
+    }
+
+    fn on(fs: SimulatedFs) -> Self {
         fs.create_dir(Path::new("/mail")).unwrap();
         fs.sync_dir(Path::new("/")).unwrap();
         replace(&fs, Path::new("/mail"), "sluice.volume", b"x").unwrap();
@@ -95,12 +98,31 @@ fn check_with(
     first: impl Fn(&Store),
     after: impl Fn(&Store, bool),
 ) {
+    for network in [false, true] {
+        check_on(network, &operation, &first, &after);
+    }
+}
+
+fn disk(network: bool) -> SimulatedFs {
+    let fs = SimulatedFs::new();
+    if network {
+        fs.share();
+    }
+    fs
+}
+
+fn check_on(
+    network: bool,
+    operation: &impl Fn(&Store) -> Result<(), StoreError>,
+    first: &impl Fn(&Store),
+    after: &impl Fn(&Store, bool),
+) {
     let cuts = [Loss::Nothing, Loss::Contents, Loss::Names, Loss::Both].map(|loss| (Fault::Cut, loss));
     let faults =
         [(Fault::FailBefore, Loss::Nothing), (Fault::FailAfter, Loss::Nothing)].into_iter().chain(cuts);
     for (fault, loss) in faults {
         for call in 1.. {
-            let mut scene = Scene::new();
+            let mut scene = Scene::on(disk(network));
             let store = scene.store();
             inbox(&store).refresh().unwrap();
             scene.fs.plan(call, fault);
@@ -110,7 +132,9 @@ fn check_with(
                 assert!(call > 3, "the operation makes file-system calls");
                 break;
             }
-            let context = format!("{fault:?} at call {call}, {loss:?} lost, acknowledged: {acknowledged}");
+            let context = format!(
+                "{fault:?} at call {call}, {loss:?} lost, network: {network}, acknowledged: {acknowledged}"
+            );
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 if fault == Fault::Cut {
                     scene.fs.power_on(loss);
