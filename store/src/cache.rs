@@ -7,9 +7,9 @@
 //! as none.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::StoreError;
+use crate::append_file::AppendFile;
 use crate::codec::{Reader, Writer};
 use crate::error::At as _;
 use crate::fs::{self, Fs, FsFile};
@@ -23,17 +23,18 @@ const READ_MAX: u64 = 1 << 20;
 /// Records this far apart are still read together.
 const GAP_MAX: u64 = 16 << 10;
 
-pub(crate) fn open(fs: &dyn Fs, directory: &Path) -> Result<Arc<dyn FsFile>, StoreError> {
+pub(crate) fn open(fs: &dyn Fs, directory: &Path, network: bool) -> Result<AppendFile, StoreError> {
     let path = directory.join(FILE);
-    fs.open_write(&path).at("open", &path).map(Arc::from)
+    AppendFile::open(fs, &path, network).at("open", &path)
 }
 
 /// Appends summaries in one write; the caller holds the lock.
 pub(crate) fn append(
-    file: &dyn FsFile,
+    fs: &dyn Fs,
+    file: &mut AppendFile,
     summaries: &[(u32, &Summary)],
 ) -> std::io::Result<Vec<(u32, Position)>> {
-    let mut offset = file.meta()?.size;
+    let mut offset = file.reader().meta()?.size;
     let mut writer = Writer::default();
     let mut positions = Vec::with_capacity(summaries.len());
     let start = offset;
@@ -48,7 +49,7 @@ pub(crate) fn append(
         positions.push((*uid, Position { offset, length: length + 8 }));
         offset += u64::from(length) + 8;
     }
-    file.write_all_at(&writer.0, start)?;
+    file.write_all_at(fs, &writer.0, start)?;
     Ok(positions)
 }
 

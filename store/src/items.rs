@@ -58,6 +58,9 @@ pub(crate) struct Item {
     pub(crate) bits: FlagBits,
     /// The flags that the file's name shows; other than `bits` while a rename is owed.
     pub(crate) name_bits: FlagBits,
+    /// The flags changed again while a rename was owed: a process that died may have made that rename without a record,
+    /// so what the file's name shows is not another program's word.
+    pub(crate) uncertain: bool,
     pub(crate) place: Place,
     pub(crate) base: Base,
     pub(crate) disk_size: u64,
@@ -94,7 +97,7 @@ impl Item {
     }
 
     pub(crate) fn rename_is_owed(&self) -> bool {
-        self.bits != self.name_bits
+        self.bits != self.name_bits || self.uncertain
     }
 }
 
@@ -228,6 +231,7 @@ pub(crate) mod tests {
             },
             bits: FlagBits::default(),
             name_bits: FlagBits::default(),
+            uncertain: false,
             place: Place::Cur,
             base: Base::Foreign("x".into()),
             disk_size: 10,

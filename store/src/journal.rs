@@ -2,12 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::StoreError;
+use crate::append_file::AppendFile;
 use crate::codec::{Reader, Writer};
 use crate::error::At as _;
-use crate::fs::{self, Fs, FsFile};
+use crate::fs::{self, Fs};
 use crate::record::{Op, decode_body, encode_body};
 
 pub(crate) const FILE: &str = "sluice.journal";
@@ -19,8 +19,7 @@ const RECORD_MAX: u32 = 1 << 30;
 /// The journal as opened by this process.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// Shared with whoever syncs it outside of the lock.
-    pub(crate) file: Arc<dyn FsFile>,
+    pub(crate) file: AppendFile,
     pub(crate) identity: (u64, u64),
     pub(crate) generation: u64,
     /// Behind the last record that is applied.
@@ -38,15 +37,15 @@ pub(crate) struct Tail {
 
 impl Log {
     /// `None` when there is no journal or its header is unreadable.
-    pub(crate) fn open(fs: &dyn Fs, directory: &Path) -> Result<Option<Self>, StoreError> {
+    pub(crate) fn open(fs: &dyn Fs, directory: &Path, network: bool) -> Result<Option<Self>, StoreError> {
         let path = directory.join(FILE);
         match fs.meta(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             other => other.at("look at", &path)?,
         };
-        let file: Arc<dyn FsFile> = fs.open_write(&path).at("open", &path)?.into();
-        let header = fs::read_range(&*file, 0, HEADER).at("read", &path)?;
-        let identity = file.meta().at("look at", &path)?.identity;
+        let file = AppendFile::open(fs, &path, network).at("open", &path)?;
+        let header = fs::read_range(&*file.reader(), 0, HEADER).at("read", &path)?;
+        let identity = file.identity();
         let generation = decode_header(&header);
         Ok(generation.map(|generation| Self { file, identity, generation, end: HEADER }))
     }
@@ -57,16 +56,18 @@ impl Log {
         directory: &Path,
         generation: u64,
         uid_validity: u32,
+        network: bool,
     ) -> Result<Self, StoreError> {
         let path = directory.join(NEW_FILE);
         match fs.remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).at("remove", &path),
             _ => {}
         }
-        let file: Arc<dyn FsFile> = fs.open_write(&path).at("create", &path)?.into();
-        file.write_all_at(&encode_header(generation, uid_validity), 0).at("write", &path)?;
-        file.sync().at("sync", &path)?;
-        let identity = file.meta().at("look at", &path)?.identity;
+        let mut file = AppendFile::open(fs, &path, network).at("create", &path)?;
+        file.write_all_at(fs, &encode_header(generation, uid_validity), 0).at("write", &path)?;
+        file.written().sync().at("sync", &path)?;
+        file.renamed_to(&directory.join(FILE));
+        let identity = file.identity();
         Ok(Self { file, identity, generation, end: HEADER })
     }
 
@@ -78,14 +79,14 @@ impl Log {
 
     /// Reads what others appended; whole records only.
     pub(crate) fn tail(&self) -> io::Result<Tail> {
-        let bytes = fs::read_from(&*self.file, self.end)?;
+        let bytes = fs::read_from(&*self.file.reader(), self.end)?;
         Ok(decode_records(self.generation, self.end, &bytes))
     }
 
     /// Appends one record. The caller holds the lock and has applied everything before.
-    pub(crate) fn append(&mut self, operations: &[Op]) -> io::Result<()> {
+    pub(crate) fn append(&mut self, fs: &dyn Fs, operations: &[Op]) -> io::Result<()> {
         let bytes = encode_record(self.generation, operations)?;
-        self.file.write_all_at(&bytes, self.end)?;
+        self.file.write_all_at(fs, &bytes, self.end)?;
         self.end += bytes.len() as u64;
         Ok(())
     }

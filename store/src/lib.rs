@@ -27,9 +27,12 @@
 //! - A sync that failed condemns the file: a message is thrown away and reported, a journal is written anew.
 //! - Errors of rename and link are settled by looking at what is there.
 //! - A name missing in a listing is looked for again before its message counts as removed by another program.
+//! - On a network file system any number of machines may do all of this at once; what is done for it is in
+//!   `docs/decisions/011-nfs-discipline.md`, and `examples/soak` proves it.
 //! - The lock can't be had in time: a delivery is written the plain Maildir way; other operations say `LockTimeout`.
 
 mod account;
+mod append_file;
 mod cache;
 mod codec;
 mod config;

@@ -61,8 +61,8 @@ impl Drop for Locked {
     }
 }
 
-const FIRST_PAUSE: Duration = Duration::from_micros(500);
-const LONGEST_PAUSE: Duration = Duration::from_millis(20);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_micros(500);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_millis(20);
 
 impl LockFile {
     pub(crate) fn new(shared: Arc<Shared>, directory: &Path, name: &str) -> Self {

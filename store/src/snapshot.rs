@@ -79,6 +79,7 @@ fn encode(generation: u64, state: &State) -> Vec<u8> {
         };
         added.encode(&mut writer);
         writer.var(item.name_bits.0);
+        writer.u8(u8::from(item.uncertain));
     }
     writer.len(state.removals.len());
     for (uid, removal) in &state.removals {
@@ -116,7 +117,8 @@ fn decode(bytes: &[u8]) -> Option<Snapshot> {
     for _ in 0..reader.len()? {
         let added = Added::decode(&mut reader)?;
         let name_bits = FlagBits(reader.var()?);
-        if !state.add(&added, name_bits) {
+        let uncertain = reader.u8()? != 0;
+        if !state.add(&added, name_bits, uncertain) {
             return None;
         }
     }

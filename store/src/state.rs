@@ -96,14 +96,14 @@ impl State {
     fn apply(&mut self, operation: &Op) {
         match operation {
             Op::Added(added) => {
-                self.add(added, added.bits);
+                self.add(added, added.bits, false);
             }
             Op::Flags { mod_seq, add, remove, uids } => self.change_flags(*mod_seq, *add, *remove, uids),
             Op::Expunged { mod_seq, at, uids } => self.expunge(*mod_seq, *at, uids),
             Op::Named { place, bits, uids } => {
                 for uid in uids {
                     if let Some(item) = self.items.by_uid_mut(*uid) {
-                        (item.place, item.name_bits) = (*place, *bits);
+                        (item.place, item.name_bits, item.uncertain) = (*place, *bits, false);
                         self.note_owed(*uid);
                     }
                 }
@@ -137,7 +137,7 @@ impl State {
     }
 
     /// Adds a message whose file shows `name_bits`; false when its UID is not above all others.
-    pub(crate) fn add(&mut self, added: &Added, name_bits: FlagBits) -> bool {
+    pub(crate) fn add(&mut self, added: &Added, name_bits: FlagBits, uncertain: bool) -> bool {
         let message_id = added.base.message_id();
         let item = Item {
             entry: Entry {
@@ -150,6 +150,7 @@ impl State {
             },
             bits: added.bits,
             name_bits,
+            uncertain,
             place: added.place,
             base: added.base.clone(),
             disk_size: added.disk_size,
@@ -173,6 +174,7 @@ impl State {
             let bits = item.bits.without(remove).with(add);
             let flags = self.flags_of(bits);
             if let Some(item) = self.items.by_uid_mut(*uid) {
+                item.uncertain |= item.rename_is_owed();
                 item.bits = bits;
                 item.entry.flags = flags;
                 item.entry.mod_seq = item.entry.mod_seq.max(ModSeq(mod_seq));

@@ -1,8 +1,9 @@
-//! The project's own tools: `cargo xtask tidy | ci | reference`.
+//! The project's own tools: `cargo xtask bench | ci | soak | tidy`.
 #![allow(clippy::print_stdout, reason = "a command-line tool speaks through standard output")]
 
 mod bench;
 mod ci;
+mod soak;
 mod tidy;
 
 use clap::{Parser, Subcommand};
@@ -20,6 +21,9 @@ enum Command {
     Bench(bench::Arguments),
     /// Everything a change must pass before the tests: formatting, clippy, tidy.
     Ci,
+    /// Long runs under faults, with a proof at the end: `operations N violations 0`.
+    #[command(subcommand)]
+    Soak(soak::Soak),
     /// Layers, exclusive dependencies, lengths of files, module names, links in documents, licences.
     Tidy,
 }
@@ -28,6 +32,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci => ci::run(),
+        Command::Soak(soak) => soak::run(&soak),
         Command::Tidy => tidy::run(),
     }
 }

@@ -46,7 +46,7 @@ impl Mailbox {
             let Some(log) = &core.log else { return Err(self.missing()) };
             let target = Mark { generation: log.generation, end: log.end };
             let (flushed, flush_failed) = (core.flushed, core.flush_failed);
-            let file = log.file.clone();
+            let file = log.file.written();
             let directories = std::mem::take(&mut core.unsynced);
             // While others go on appending, wait for them only so often.
             let patient = attempt < PUBLISH_TRIES;

@@ -1,16 +1,24 @@
 //! COPY and MOVE (RFC 3501 §6.4.7, RFC 6851): hard links into the target, one record for all of them.
 //!
-//! The two mailboxes' locks are never held together: first all files are linked into the target's `tmp/`, then the
-//! target takes them in one step, then, for MOVE, the source expunges. A crash between the last two leaves a MOVE as
-//! a COPY.
+//! First all files are linked into the target's `tmp/`, then the target takes them in one step. MOVE holds the source's
+//! lock meanwhile, so that of two sessions that move a message one finds it gone; it never waits for the target's lock
+//! with the source's in its hand, but lets go and tries again. The source expunges when the copies are durable: a crash
+//! in between leaves a MOVE as a COPY.
+
+use std::thread;
+use std::time::Instant;
+
+use envelope::MessageId;
 
 use super::Mailbox;
 use super::deliver::Arrival;
 use super::flags::sorted;
 use super::stage::{Staged, fresh_id};
+use super::writer::{Writer, now};
 use crate::file_name::Base;
 use crate::items::{Item, Place};
-use crate::record::Op;
+use crate::lock::{FIRST_PAUSE, LONGEST_PAUSE};
+use crate::record::{Added, Op};
 use crate::{Copied, StoreError, Uid, UidValidity};
 
 impl Mailbox {
@@ -19,6 +27,77 @@ impl Mailbox {
     /// # Errors
     /// Nothing was copied then.
     pub fn copy(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+        let mut staged = self.stage_copies(uids, target)?;
+        let (taken, uid_validity, mark) = {
+            let mut writer = target.writer()?;
+            let taken = writer.take_in(&mut staged)?;
+            (taken, UidValidity(writer.core.state.uid_validity), writer.mark())
+        };
+        target.settle(&taken.arrived, mark)?;
+        Ok(Copied { uid_validity, uids: taken.pairs })
+    }
+
+    /// Moves those of `uids` that are there. Whatever other sessions do meanwhile, each is moved once.
+    ///
+    /// # Errors
+    /// Nothing was moved then, or messages are in both mailboxes.
+    pub fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
+        if self.path == target.path {
+            let copied = self.copy(uids, target)?;
+            let sources: Vec<Uid> = copied.uids.iter().map(|(source, _)| *source).collect();
+            self.expunge(&sources)?;
+            return Ok(copied);
+        }
+        let mut staged = self.stage_copies(uids, target)?;
+        let deadline = self.deadline();
+        let mut pause = FIRST_PAUSE;
+        loop {
+            if let Some(copied) = self.try_move(&mut staged, target)? {
+                return Ok(copied);
+            }
+            if Instant::now() >= deadline {
+                return Err(StoreError::LockTimeout);
+            }
+            thread::sleep(pause);
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Holds the source while the target takes the files in; `None` when the target is busy.
+    fn try_move(
+        &self,
+        staged: &mut Vec<(Staged, Item)>,
+        target: &Self,
+    ) -> Result<Option<Copied>, StoreError> {
+        let mut source = self.writer()?;
+        staged.retain_mut(|(_, item)| {
+            let now = source.core.state.items.by_uid(item.uid()).map(|(_, now)| now.clone());
+            now.map(|now| *item = now).is_some()
+        });
+        let Some(mut writer) = target.writer_at_once()? else { return Ok(None) };
+        let taken = writer.take_in(staged)?;
+        let mark = writer.mark();
+        let uid_validity = UidValidity(writer.core.state.uid_validity);
+        drop(writer);
+        if let Err(error) = target.commit(mark) {
+            // No lock is waited for while another is held.
+            drop(source);
+            target.take_back(&taken.arrived);
+            return Err(error);
+        }
+        let sources: Vec<u32> = taken.pairs.iter().map(|(source, _)| source.0).collect();
+        if !sources.is_empty() {
+            let mod_seq = source.next_mod_seq()?;
+            source.record(&[Op::Expunged { mod_seq, at: now(), uids: sources }])?;
+        }
+        let mark = source.mark();
+        drop(source);
+        self.commit(mark)?;
+        self.settle_if_few(taken.pairs.len());
+        Ok(Some(Copied { uid_validity, uids: taken.pairs }))
+    }
+
+    fn stage_copies(&self, uids: &[Uid], target: &Self) -> Result<Vec<(Staged, Item)>, StoreError> {
         let mut staged = Vec::new();
         for uid in sorted(uids) {
             match self.stage_copy(Uid(uid), target) {
@@ -27,18 +106,7 @@ impl Mailbox {
                 Err(error) => return Err(error),
             }
         }
-        target.take_in(staged)
-    }
-
-    /// Moves those of `uids` that are there.
-    ///
-    /// # Errors
-    /// Nothing was moved then, or the messages are in both mailboxes.
-    pub fn move_to(&self, uids: &[Uid], target: &Self) -> Result<Copied, StoreError> {
-        let copied = self.copy(uids, target)?;
-        let sources: Vec<Uid> = copied.uids.iter().map(|(source, _)| *source).collect();
-        self.expunge(&sources)?;
-        Ok(copied)
+        Ok(staged)
     }
 
     fn stage_copy(&self, uid: Uid, target: &Self) -> Result<(Staged, Item), StoreError> {
@@ -53,57 +121,63 @@ impl Mailbox {
             other => Ok((other?, item)),
         }
     }
+}
 
-    fn take_in(&self, mut staged: Vec<(Staged, Item)>) -> Result<Copied, StoreError> {
-        let mut pairs = Vec::new();
-        let mut arrived = Vec::new();
-        let (uid_validity, mark) = {
-            let mut writer = self.writer()?;
-            let count = u32::try_from(staged.len()).map_err(|_| StoreError::Limit("messages in one copy"))?;
-            let untouched = writer.seek_strays()?;
-            let first = writer.allocate(count)?;
-            writer.announce(count)?;
-            let mut operations = Vec::new();
-            let mut failure = None;
-            for (uid, (file, item)) in (first..).zip(&mut staged) {
-                let result = fresh_id().and_then(|id| {
-                    let arrival = Arrival {
-                        staged: file,
-                        base: Base::Own { seconds: item.entry.internal_date.unix_seconds(), id },
-                        internal_date: item.entry.internal_date,
-                        size: item.entry.size,
-                        disk_size: item.disk_size,
-                        bits: writer.bits_of(&item.entry.flags)?,
-                        place: Place::Cur,
-                        summary: None,
-                    };
-                    writer.arrive_as(uid, arrival)
-                });
-                match result {
-                    Ok(added) => {
-                        pairs.push((item.entry.uid, Uid(uid)));
-                        arrived.push((uid, added.base.message_id()));
-                        operations.push(Op::Added(added));
-                    }
-                    Err(error) => {
-                        failure = Some(error);
-                        break;
-                    }
+/// What the target of a copy took.
+pub(super) struct Taken {
+    /// (source, target).
+    pairs: Vec<(Uid, Uid)>,
+    arrived: Vec<(u32, Option<MessageId>)>,
+}
+
+impl Writer<'_> {
+    /// Gives staged files their names and writes one record for all of them. All or none.
+    fn take_in(&mut self, staged: &mut [(Staged, Item)]) -> Result<Taken, StoreError> {
+        let mut taken = Taken { pairs: Vec::new(), arrived: Vec::new() };
+        if staged.is_empty() {
+            return Ok(taken);
+        }
+        let count = u32::try_from(staged.len()).map_err(|_| StoreError::Limit("messages in one copy"))?;
+        let untouched = self.seek_strays()?;
+        let first = self.allocate(count)?;
+        self.announce(count)?;
+        let mut operations = Vec::new();
+        let mut failure = None;
+        for (uid, (file, item)) in (first..).zip(staged) {
+            match self.take_one(uid, file, item) {
+                Ok(added) => {
+                    taken.pairs.push((item.entry.uid, Uid(uid)));
+                    taken.arrived.push((uid, added.base.message_id()));
+                    operations.push(Op::Added(added));
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
                 }
             }
-            if !operations.is_empty() {
-                operations.extend(writer.touched(None, Some(untouched)));
-                writer.record(&operations)?;
-            }
-            if let Some(error) = failure {
-                if !arrived.is_empty() {
-                    writer.take_back(&arrived)?;
-                }
-                return Err(error);
-            }
-            (UidValidity(writer.core.state.uid_validity), writer.mark())
+        }
+        if !operations.is_empty() {
+            operations.extend(self.touched(None, Some(untouched)));
+            self.record(&operations)?;
+        }
+        let Some(error) = failure else { return Ok(taken) };
+        if !taken.arrived.is_empty() {
+            self.take_back(&taken.arrived)?;
+        }
+        Err(error)
+    }
+
+    fn take_one(&mut self, uid: u32, file: &mut Staged, item: &Item) -> Result<Added, StoreError> {
+        let arrival = Arrival {
+            staged: file,
+            base: Base::Own { seconds: item.entry.internal_date.unix_seconds(), id: fresh_id()? },
+            internal_date: item.entry.internal_date,
+            size: item.entry.size,
+            disk_size: item.disk_size,
+            bits: self.bits_of(&item.entry.flags)?,
+            place: Place::Cur,
+            summary: None,
         };
-        self.settle(&arrived, mark)?;
-        Ok(Copied { uid_validity, uids: pairs })
+        self.arrive_as(uid, arrival)
     }
 }

@@ -1,8 +1,6 @@
 //! The mailbox in memory together with the open files it came from.
 
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
 use tracing::warn;
@@ -10,12 +8,12 @@ use tracing::warn;
 use super::Mailbox;
 use super::commit::Mark;
 use crate::StoreError;
+use crate::append_file::AppendFile;
 use crate::error::At as _;
-use crate::fs::{Fs, FsFile, is_stale};
+use crate::fs::is_stale;
 use crate::items::Place;
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
-use crate::record::Op;
 use crate::snapshot::{self, Found};
 use crate::state::State;
 use crate::uid_validity::Reservation;
@@ -32,7 +30,7 @@ pub(super) enum Peek {
 pub(super) struct Core {
     pub(super) state: State,
     pub(super) log: Option<Log>,
-    pub(super) cache: Option<Arc<dyn FsFile>>,
+    pub(super) cache: Option<AppendFile>,
     /// None while unknown to this process.
     pub(super) reservation: Option<Reservation>,
     pub(super) loaded: bool,
@@ -44,9 +42,7 @@ pub(super) struct Core {
     pub(super) look_again: Option<Instant>,
     /// `new/` was looked through for files that a dead process left without a record.
     pub(super) strays_sought: bool,
-    /// Renames that were made but not recorded: a record that outlives its rename looks like another program's change.
-    pub(super) unrecorded: Vec<Op>,
-    /// Since when renames or removals, or their records, wait.
+    /// Since when renames or removals wait.
     pub(super) pending_since: Option<Instant>,
     /// The state is newer than the picture.
     pub(super) changed: bool,
@@ -104,14 +100,14 @@ impl Core {
                 Err(error) => return Err(error).at("look at", &path),
             }
         }
-        self.load(fs, &mailbox.path).map_err(|error| mailbox.explain(error))
+        self.load(mailbox).map_err(|error| mailbox.explain(error))
     }
 
     /// Reads everything anew. False when something is missing or damaged.
-    pub(super) fn load(&mut self, fs: &dyn Fs, directory: &Path) -> Result<bool, StoreError> {
+    pub(super) fn load(&mut self, mailbox: &Mailbox) -> Result<bool, StoreError> {
         self.cache = None;
         for attempt in 1..=LOAD_TRIES {
-            match self.try_load(fs, directory) {
+            match self.try_load(mailbox) {
                 Ok(Some(sound)) => return Ok(sound),
                 Ok(None) => {}
                 // Another node replaced a file between our opening and reading it.
@@ -124,7 +120,9 @@ impl Core {
     }
 
     /// `None` when index and journal do not belong together.
-    fn try_load(&mut self, fs: &dyn Fs, directory: &Path) -> Result<Option<bool>, StoreError> {
+    fn try_load(&mut self, mailbox: &Mailbox) -> Result<Option<bool>, StoreError> {
+        let (fs, directory) = (&*mailbox.shared.fs, &*mailbox.path);
+        mailbox.shared.freshen(directory);
         fs.meta(&directory.join("cur")).at("look at", &directory.join("cur"))?;
         let reservation = Reservation::load(fs, directory)?;
         let keywords = Keywords::load(fs, directory)?;
@@ -133,7 +131,7 @@ impl Core {
             Found::Missing => (None, Some("missing")),
             Found::Damaged => (None, Some("damaged")),
         };
-        let log = Log::open(fs, directory)?;
+        let log = Log::open(fs, directory, mailbox.shared.network)?;
         self.reservation = reservation;
         self.changed = true;
         let Some(snapshot) = snapshot else {
@@ -167,7 +165,6 @@ impl Core {
         };
         self.state.set_keywords(keywords);
         self.strays_sought = false;
-        self.unrecorded.clear();
         let same = reservation.is_some_and(|found| found.uid_validity == self.state.uid_validity);
         let sound = sound && same && reservation.is_some_and(|found| self.is_reserved(found));
         self.loaded = true;

@@ -105,12 +105,16 @@ impl Mailbox {
     pub(super) fn settle(&self, arrived: &[(u32, Option<MessageId>)], mark: Mark) -> Result<(), StoreError> {
         let result = self.commit(mark);
         if result.is_err() {
-            match self.writer().and_then(|mut writer| writer.take_back(arrived)) {
-                Ok(()) => info!(mailbox = %self.path.display(), "arrival taken back after a failed sync"),
-                Err(error) => warn!(mailbox = %self.path.display(), %error, "arrival not taken back"),
-            }
+            self.take_back(arrived);
         }
         result
+    }
+
+    pub(super) fn take_back(&self, arrived: &[(u32, Option<MessageId>)]) {
+        match self.writer().and_then(|mut writer| writer.take_back(arrived)) {
+            Ok(()) => info!(mailbox = %self.path.display(), "arrival taken back after a failed sync"),
+            Err(error) => warn!(mailbox = %self.path.display(), %error, "arrival not taken back"),
+        }
     }
 }
 

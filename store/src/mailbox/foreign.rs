@@ -345,10 +345,10 @@ struct Compared {
 fn difference(item: &Item, place: Place, parsed: &FileName) -> Option<(Place, u64, u64, u64)> {
     let shown =
         if place == Place::New && parsed.flags.is_none() { FlagBits::default() } else { parsed.flags() };
-    if place == item.place && shown == item.name_bits {
+    if place == item.place && shown == item.name_bits && !item.uncertain {
         return None;
     }
-    if shown == item.bits || shown == item.name_bits {
+    if shown == item.bits || shown == item.name_bits || item.uncertain {
         // Our own rename, whose record was lost, or a move between the directories.
         return Some((place, shown.0, 0, 0));
     }

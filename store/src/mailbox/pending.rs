@@ -23,18 +23,10 @@ impl Mailbox {
     pub(super) fn settle_if_few(&self, changed: usize) {
         if changed > 0
             && changed <= self.shared.config.inline_renames_max as usize
-            && let Err(error) = self.settle_few()
+            && let Err(error) = self.settle_pending()
         {
             warn!(mailbox = %self.path.display(), %error, "renames left for later");
         }
-    }
-
-    fn settle_few(&self) -> Result<(), StoreError> {
-        let mut writer = self.writer()?;
-        if writer.core.unsynced == (false, false) {
-            writer.record_renames()?;
-        }
-        writer.settle()
     }
 
     /// Renames and removes what is owed.
@@ -43,8 +35,10 @@ impl Mailbox {
             return Ok(());
         }
         let mut writer = self.writer()?;
-        writer.settle()?;
-        writer.record_renames()
+        writer.settle_renames()?;
+        writer.settle_removals()?;
+        writer.mark();
+        Ok(())
     }
 
     pub(crate) fn has_pending(&self) -> bool {
@@ -60,25 +54,6 @@ impl Mailbox {
 }
 
 impl Writer<'_> {
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.settle_renames()?;
-        self.settle_removals()?;
-        self.mark();
-        Ok(())
-    }
-
-    /// Syncs the directories if that is owed, and records which files got their names.
-    fn record_renames(&mut self) -> Result<(), StoreError> {
-        if !self.core.unrecorded.is_empty() {
-            let directories = std::mem::take(&mut self.core.unsynced);
-            self.mailbox.sync_directories(directories).inspect_err(|_| self.core.unsynced = (true, true))?;
-            let renames = std::mem::take(&mut self.core.unrecorded);
-            self.record(&renames)?;
-        }
-        self.note_pending();
-        Ok(())
-    }
-
     fn settle_renames(&mut self) -> Result<(), StoreError> {
         if self.core.state.owed.is_empty() {
             return Ok(());
@@ -103,11 +78,14 @@ impl Writer<'_> {
         }
         let named = renamed.into_iter();
         let named = named.map(|(bits, uids)| Op::Named { place: Place::Cur, bits: FlagBits(bits), uids });
-        let named: Vec<Op> = named.collect();
-        self.core.state.apply_all(&named);
-        self.core.unrecorded.extend(named);
-        let times = self.touched(from_new.then_some(untouched.0), Some(untouched.1));
-        self.record(times.as_slice())?;
+        let mut operations: Vec<Op> = named.collect();
+        operations.extend(self.touched(from_new.then_some(untouched.0), Some(untouched.1)));
+        if self.mailbox.shared.network {
+            // A record that outlives its rename looks like another program's change. Local file systems keep their order.
+            let directories = std::mem::take(&mut self.core.unsynced);
+            self.mailbox.sync_directories(directories).inspect_err(|_| self.core.unsynced = (true, true))?;
+        }
+        self.record(&operations)?;
         if lost {
             // Another program renamed or removed some: a listing tells which.
             self.synchronise(self.core.state.uid_next)?;
@@ -152,7 +130,7 @@ impl Writer<'_> {
 
     fn note_pending(&mut self) {
         let core = &mut *self.core;
-        if core.state.owed.is_empty() && core.state.removals.is_empty() && core.unrecorded.is_empty() {
+        if core.state.owed.is_empty() && core.state.removals.is_empty() {
             core.pending_since = None;
         } else {
             core.pending_since = Some(Instant::now());

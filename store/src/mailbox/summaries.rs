@@ -35,10 +35,14 @@ impl Mailbox {
             let mut core = locked(&self.core);
             let known = |uid: &Uid| core.state.items.by_uid(uid.0).map(|(_, item)| (uid.0, item.cached));
             let positions: Vec<_> = uids.iter().filter_map(known).collect();
-            (core.cache_file(self)?, positions)
+            (core.cache_file(self)?.reader(), positions)
         };
         wanted.extend(core_positions.iter().filter_map(|(uid, position)| Some((*uid, (*position)?))));
         let mut found: HashMap<u32, Arc<Summary>> = HashMap::with_capacity(wanted.len());
+        if self.shared.network {
+            // What other nodes appended since shows after asking.
+            let _ = file.meta();
+        }
         match cache::read(&*file, wanted, |uid, summary| drop(found.insert(uid, Arc::new(summary)))) {
             // Another node made the cache anew: what it can't give is parsed.
             Err(error) if is_stale(&error) => locked(&self.core).cache = None,

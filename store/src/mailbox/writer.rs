@@ -1,6 +1,6 @@
 //! The one who may change the mailbox: holds gate, lock file and memory.
 
-use std::sync::{Arc, MutexGuard};
+use std::sync::MutexGuard;
 use std::time::{Instant, SystemTime};
 
 use envelope::Timestamp;
@@ -9,6 +9,7 @@ use tracing::{debug, error, warn};
 use super::commit::Mark;
 use super::core::{Core, log_repair, modified};
 use super::{Mailbox, locked};
+use crate::append_file::AppendFile;
 use crate::error::At as _;
 use crate::flags::FlagBits;
 use crate::items::{Place, Position};
@@ -46,6 +47,18 @@ impl Mailbox {
         Ok(writer)
     }
 
+    /// As [`Self::writer`], but `None` when anybody has the lock.
+    pub(super) fn writer_at_once(&self) -> Result<Option<Writer<'_>>, StoreError> {
+        match self.enter(Instant::now()) {
+            Err(StoreError::LockTimeout) => Ok(None),
+            other => {
+                let mut writer = other?;
+                writer.prepare().map_err(|error| self.explain(error))?;
+                Ok(Some(writer))
+            }
+        }
+    }
+
     fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
@@ -68,7 +81,7 @@ impl Writer<'_> {
         // Another process may have repaired it meanwhile; only our own failed write is known better here.
         if self.core.damage != Some("failed_write") {
             self.core.damage = None;
-            let sound = self.core.load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+            let sound = self.core.load(self.mailbox)?;
             if sound {
                 return Ok(());
             }
@@ -165,7 +178,7 @@ impl Writer<'_> {
         core.hidden = true;
         if core.damage.is_none()
             && let Some(log) = &mut core.log
-            && let Err(error) = log.append(operations)
+            && let Err(error) = log.append(&*self.mailbox.shared.fs, operations)
         {
             core.damage = Some("failed_write");
             return Err(error).at("append to", &self.mailbox.path.join(journal::FILE));
@@ -196,22 +209,30 @@ impl Writer<'_> {
     /// given back; else one sync later serves all who wait.
     fn show(&mut self) {
         let core = &mut *self.core;
-        if !self.mailbox.shared.network || !std::mem::take(&mut core.hidden) {
+        if !self.mailbox.shared.network {
             return;
         }
-        if let Some(cache) = &core.cache
-            && let Err(error) = cache.sync()
-        {
-            warn!(mailbox = %self.mailbox.path.display(), %error, "summary cache not synced");
-            core.cache = None;
+        let hidden = std::mem::take(&mut core.hidden);
+        if let Some(cache) = &mut core.cache {
+            let synced = if hidden { cache.written().sync() } else { Ok(()) };
+            cache.release();
+            if let Err(error) = synced {
+                warn!(mailbox = %self.mailbox.path.display(), %error, "summary cache not synced");
+                core.cache = None;
+            }
         }
-        let Some(log) = &core.log else { return };
+        let Some(log) = &mut core.log else { return };
+        let file = log.file.written();
+        log.file.release();
+        if !hidden {
+            return;
+        }
         let mark = Mark { generation: log.generation, end: log.end };
         let path = self.mailbox.path.join(journal::FILE);
         let directories = std::mem::take(&mut core.unsynced);
         // Names first, as in a commit; and the journal in any case, for what is shown late lands on what others wrote.
         let names = self.mailbox.sync_directories(directories);
-        let shown = log.file.sync().at("sync", &path);
+        let shown = file.sync().at("sync", &path);
         match names.and(shown) {
             Ok(()) => core.flushed = mark,
             Err(failure) => {
@@ -225,9 +246,11 @@ impl Writer<'_> {
 
     /// Puts summaries into the cache; a cache that can't be written is no reason to fail.
     pub(super) fn cache(&mut self, summaries: &[(u32, &Summary)]) -> Vec<(u32, Position)> {
-        let file = self.core.cache_file(self.mailbox);
+        let mailbox = self.mailbox;
+        let file = self.core.cache_file(mailbox);
         let positions = file.and_then(|file| {
-            cache::append(&*file, summaries).at("append to", &self.mailbox.path.join(cache::FILE))
+            cache::append(&*mailbox.shared.fs, file, summaries)
+                .at("append to", &self.mailbox.path.join(cache::FILE))
         });
         positions.unwrap_or_else(|error| {
             warn!(%error, "summary cache not written");
@@ -284,14 +307,19 @@ impl Writer<'_> {
         let now = now();
         self.core.state.gone.retain(|_, at| now.since(*at) < kept);
         let generation = self.core.log.as_ref().map_or(0, |log| log.generation) + 1;
-        let log = Log::prepare(fs, &mailbox.path, generation, self.core.state.uid_validity)?;
+        let log = Log::prepare(
+            fs,
+            &mailbox.path,
+            generation,
+            self.core.state.uid_validity,
+            mailbox.shared.network,
+        )?;
         let saved = snapshot::save(fs, &mailbox.path, generation, &self.core.state);
         let installed = saved.and_then(|size| Log::install(fs, &mailbox.path).map(|()| size));
         match installed {
             Ok(size) => {
                 debug!(mailbox = %mailbox.path.display(), size, "index written");
                 self.core.snapshot_size = size;
-                self.core.unrecorded.clear();
                 self.core.log = Some(log);
                 Ok(())
             }
@@ -306,12 +334,11 @@ impl Writer<'_> {
 }
 
 impl Core {
-    pub(super) fn cache_file(&mut self, mailbox: &Mailbox) -> Result<Arc<dyn crate::fs::FsFile>, StoreError> {
-        if let Some(file) = &self.cache {
-            return Ok(file.clone());
-        }
-        let file = cache::open(&*mailbox.shared.fs, &mailbox.path)?;
-        self.cache = Some(file.clone());
-        Ok(file)
+    pub(super) fn cache_file(&mut self, mailbox: &Mailbox) -> Result<&mut AppendFile, StoreError> {
+        let file = match self.cache.take() {
+            Some(file) => file,
+            None => cache::open(&*mailbox.shared.fs, &mailbox.path, mailbox.shared.network)?,
+        };
+        Ok(self.cache.insert(file))
     }
 }

@@ -1,0 +1,34 @@
+//! What nodes tried and what they were told, outside of the system under test: one line an event, one write a line.
+//!
+//! ```text
+//! THREAD deliver? LID            THREAD deliver! LID
+//! THREAD move? ACCOUNT LID       THREAD move! ACCOUNT LID
+//! THREAD flag? KEY KEYWORD 0|1   THREAD flag! …          KEY: account/uidvalidity/uid
+//! THREAD expunge? KEY            THREAD expunge! KEY
+//! THREAD see KEY LID             THREAD violation TEXT   THREAD error TEXT
+//! ```
+
+use std::fs::{File, OpenOptions};
+use std::io::Write as _;
+use std::path::Path;
+
+use crate::Outcome;
+
+#[derive(Debug)]
+pub(crate) struct Ledger(File);
+
+impl Ledger {
+    pub(crate) fn open(directory: &Path, name: &str) -> Outcome<Self> {
+        let path = directory.join(format!("{name}.ledger"));
+        Ok(Self(OpenOptions::new().create(true).append(true).open(path)?))
+    }
+
+    pub(crate) fn write(&self, thread: usize, event: &str) {
+        let line = format!("{thread} {}\n", event.replace('\n', " "));
+        // A ledger that can't be written would make the proof void.
+        if let Err(error) = (&self.0).write_all(line.as_bytes()) {
+            println!("soak: ledger not written: {error}");
+            std::process::exit(2);
+        }
+    }
+}
