@@ -53,11 +53,28 @@ pub(crate) struct LockFile {
 
 /// Gives the lock back when dropped.
 #[derive(Debug)]
-pub(crate) struct Locked(Arc<dyn FsFile>);
+pub(crate) struct Locked {
+    file: Arc<dyn FsFile>,
+    has_note: bool,
+}
+
+impl Locked {
+    /// Whether somebody changed the directories without the lock and left a note of it; see [`LockFile::leave_note`].
+    pub(crate) const fn has_note(&self) -> bool {
+        self.has_note
+    }
+
+    /// To be called when what the note is about was found.
+    pub(crate) fn remove_note(&mut self) -> io::Result<()> {
+        self.file.set_len(0)?;
+        self.has_note = false;
+        Ok(())
+    }
+}
 
 impl Drop for Locked {
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        let _ = self.file.unlock();
     }
 }
 
@@ -86,8 +103,9 @@ impl LockFile {
                 self.close();
             }
             if taken? {
-                let locked = Locked(file);
-                if self.is_current(&*locked.0)? {
+                let mut locked = Locked { file, has_note: false };
+                if let Some(size) = self.current_size(&*locked.file)? {
+                    locked.has_note = size > 0;
                     return Ok(locked);
                 }
                 self.close();
@@ -115,13 +133,25 @@ impl LockFile {
         Ok(file)
     }
 
-    fn is_current(&self, file: &dyn FsFile) -> Result<bool, StoreError> {
+    /// Tells whoever has the lock next that the directories were changed without it: the times that a holder records
+    /// after a change of its own may hide ours. An octet in the lock file, which every holder looks at anyway.
+    pub(crate) fn leave_note(&self) -> Result<(), StoreError> {
+        let file = self.shared.fs.open_write(&self.path).at("open", &self.path)?;
+        file.write_all_at(b"!", 0).at("write", &self.path)?;
+        file.sync().at("sync", &self.path)
+    }
+
+    /// Octets of the lock file; `None` when another file has its name.
+    fn current_size(&self, file: &dyn FsFile) -> Result<Option<u64>, StoreError> {
         // Another machine may have renamed or removed the whole directory.
         self.directory.parent().into_iter().for_each(|parent| self.shared.freshen(parent));
         self.shared.freshen(&self.directory);
         match self.shared.fs.meta(&self.path) {
-            Ok(meta) => Ok(meta.identity == file.meta().at("look at", &self.path)?.identity),
-            Err(error) if error.kind() == io::ErrorKind::NotFound || is_stale(&error) => Ok(false),
+            Ok(meta) => {
+                let is_ours = meta.identity == file.meta().at("look at", &self.path)?.identity;
+                Ok(is_ours.then_some(meta.size))
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound || is_stale(&error) => Ok(None),
             Err(error) => Err(error).at("look at", &self.path),
         }
     }

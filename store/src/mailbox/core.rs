@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use tracing::warn;
 
-use super::Mailbox;
 use super::commit::Mark;
+use super::{LOCK_FILE, Mailbox};
 use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::error::At as _;
@@ -40,6 +40,8 @@ pub(super) struct Core {
     pub(super) unsynced: (bool, bool),
     /// A change of our own may hide one of another program; since when.
     pub(super) look_again: Option<Instant>,
+    /// The directories were changed without the lock: they are listed whatever their times say.
+    pub(super) look_now: bool,
     /// `new/` was looked through for files that a dead process left without a record.
     pub(super) strays_sought: bool,
     /// Since when renames or removals wait.
@@ -165,6 +167,7 @@ impl Core {
         };
         self.state.set_keywords(keywords);
         self.strays_sought = false;
+        self.look_now = fs.meta(&directory.join(LOCK_FILE)).is_ok_and(|meta| meta.size > 0);
         let same = reservation.is_some_and(|found| found.uid_validity == self.state.uid_validity);
         let sound = sound && same && reservation.is_some_and(|found| self.is_reserved(found));
         self.loaded = true;
@@ -183,7 +186,7 @@ impl Core {
     /// Whether another program may have changed the directories.
     fn foreign_change(&self, mailbox: &Mailbox) -> Result<bool, StoreError> {
         let interval = mailbox.shared.config.foreign_check_interval.as_duration();
-        if self.look_again.is_some_and(|since| since.elapsed() >= interval) {
+        if self.look_now || self.look_again.is_some_and(|since| since.elapsed() >= interval) {
             return Ok(true);
         }
         let now = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);

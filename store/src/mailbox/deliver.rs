@@ -9,10 +9,10 @@ use std::time::Instant;
 use envelope::MessageId;
 use tracing::{info, warn};
 
-use super::Mailbox;
 use super::commit::Mark;
 use super::stage::Staged;
 use super::writer::{Writer, now};
+use super::{Mailbox, locked};
 use crate::file_name::{Base, FileName};
 use crate::flags::FlagBits;
 use crate::items::Place;
@@ -95,8 +95,14 @@ impl Mailbox {
     ) -> Result<Delivered, StoreError> {
         let size = Some(delivery.content.len() as u64);
         let name = FileName { base, uid: None, disk_size: size, wire_size: size, flags: None };
+        let noted = self.lock.leave_note();
         staged.publish(&self.path, Place::New, &name.to_string()).map_err(|error| self.explain(error))?;
         self.sync_directories((true, false))?;
+        // Before, for a crash in between; after, for a holder of the lock who took the first one away too early.
+        if let Err(error) = noted.and_then(|()| self.lock.leave_note()) {
+            warn!(mailbox = %self.path.display(), %error, "no note of a delivery without the lock");
+        }
+        locked(&self.core).look_now = true;
         warn!(mailbox = %self.path.display(), id = %delivery.message_id, "delivered without the lock");
         Ok(Delivered { uid: None, duplicate: false })
     }

@@ -41,7 +41,7 @@ impl Writer<'_> {
     pub(super) fn notice_foreign_changes(&mut self) -> Result<(), StoreError> {
         let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
         let interval = self.mailbox.shared.config.foreign_check_interval.as_duration();
-        let due = self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
+        let due = self.core.look_now || self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
         if due || self.core.state.directories != Some(now) {
             self.synchronise(self.core.state.uid_next)
         } else {
@@ -104,6 +104,7 @@ impl Writer<'_> {
         let resolution = mailbox.shared.config.mtime_resolution.as_duration();
         let unsettled = renamed || !settled || [new, cur].iter().any(|time| age(*time) < resolution);
         self.core.look_again = unsettled.then(Instant::now);
+        self.core.look_now = false;
         if self.core.state.directories != Some(times) {
             self.record(&[Op::Directories { new, cur }])?;
         }

@@ -34,21 +34,32 @@ impl Mailbox {
         if !self.has_pending() {
             return Ok(());
         }
-        let mut writer = self.writer()?;
-        writer.settle_renames()?;
-        writer.settle_removals()?;
-        writer.mark();
-        Ok(())
+        let found = locked(&self.core).look_now;
+        let mark = {
+            let mut writer = self.writer()?;
+            if writer.core.look_now {
+                writer.notice_foreign_changes()?;
+            }
+            writer.settle_renames()?;
+            writer.settle_removals()?;
+            writer.mark()
+        };
+        // What was found is shown; for our own renames nobody waits.
+        if found { self.commit(mark) } else { Ok(()) }
     }
 
     pub(crate) fn has_pending(&self) -> bool {
-        locked(&self.core).pending_since.is_some()
+        let core = locked(&self.core);
+        core.pending_since.is_some() || core.look_now
     }
 
     /// Upkeep: settles what has waited for long enough.
     pub(crate) fn tick(&self) -> Result<(), StoreError> {
         let interval = self.shared.config.pending_rename_interval.as_duration();
-        let due = locked(&self.core).pending_since.is_some_and(|since| since.elapsed() >= interval);
+        let due = {
+            let core = locked(&self.core);
+            core.look_now || core.pending_since.is_some_and(|since| since.elapsed() >= interval)
+        };
         if due { self.settle_pending() } else { Ok(()) }
     }
 }

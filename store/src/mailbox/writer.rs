@@ -8,7 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::commit::Mark;
 use super::core::{Core, log_repair, modified};
-use super::{Mailbox, locked};
+use super::{LOCK_FILE, Mailbox, locked};
 use crate::append_file::AppendFile;
 use crate::error::At as _;
 use crate::flags::FlagBits;
@@ -26,7 +26,7 @@ use crate::{Flags, StoreError, account, cache, snapshot};
 pub(super) struct Writer<'a> {
     pub(super) core: MutexGuard<'a, Core>,
     pub(super) mailbox: &'a Mailbox,
-    _locked: Locked,
+    locked: Locked,
     _passage: Passage<'a>,
 }
 
@@ -62,7 +62,7 @@ impl Mailbox {
     fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
-        Ok(Writer { core: locked(&self.core), mailbox: self, _locked: held, _passage: passage })
+        Ok(Writer { core: locked(&self.core), mailbox: self, locked: held, _passage: passage })
     }
 }
 
@@ -74,6 +74,15 @@ impl Drop for Writer<'_> {
 
 impl Writer<'_> {
     fn prepare(&mut self) -> Result<(), StoreError> {
+        self.catch_up_or_repair()?;
+        if self.locked.has_note() {
+            self.synchronise(self.core.state.uid_next)?;
+            self.locked.remove_note().at("clear", &self.mailbox.path.join(LOCK_FILE))?;
+        }
+        Ok(())
+    }
+
+    fn catch_up_or_repair(&mut self) -> Result<(), StoreError> {
         let sound = if self.core.damage.is_none() { self.core.catch_up(self.mailbox)? } else { false };
         if sound && self.core.log.is_some() {
             return Ok(());

@@ -119,6 +119,30 @@ fn without_the_lock_delivery_is_plain_maildir() {
 }
 
 #[test]
+fn a_delivery_without_the_lock_is_found_whatever_the_times_say() {
+    for in_a_new_process in [false, true] {
+        let rig = Rig::with(|config| config.lock_wait_max = Span::millis(30));
+        let inbox = rig.inbox();
+        deliver(&inbox, 1).unwrap();
+        let new = fs::File::open(rig.path().join("new")).unwrap();
+        let before = new.metadata().unwrap().modified().unwrap();
+        let lock = fs::File::open(rig.path().join("sluice.lock")).unwrap();
+        lock.lock().unwrap();
+        deliver(&inbox, 2).unwrap();
+        // As when the holder of the lock renamed in between and recorded the time after both.
+        new.set_modified(before).unwrap();
+        lock.unlock().unwrap();
+        if in_a_new_process {
+            assert_eq!(super::inbox(&rig.reopened()).refresh().unwrap().len(), 2);
+        } else {
+            rig.store.tick();
+            assert_eq!(inbox.view().unwrap().len(), 2);
+        }
+        assert_eq!(lock.metadata().unwrap().len(), 0, "the note is taken away");
+    }
+}
+
+#[test]
 fn no_listing_while_another_program_renames_loses_a_message() {
     let rig = Rig::new();
     let inbox = rig.inbox();

@@ -1,0 +1,104 @@
+//! Large mailboxes: flags, expunge, opening, summaries.
+
+use std::path::Path;
+
+use store::{FlagChange, Flags, Uid};
+
+use crate::{Outcome, content, inbox, milliseconds, open, row, timed};
+
+const MANY: u64 = 10_000;
+const HUGE: u64 = 100_000;
+
+pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
+    changes(directory, runs)?;
+    opening(directory, runs)
+}
+
+/// Messages get into a mailbox by other means than deliveries: files, and the adoption of them.
+fn fill(root: &Path, count: u64) -> Outcome<()> {
+    let store = open(root)?;
+    let mailbox = inbox(&store, 0)?;
+    drop((mailbox, store));
+    let cur = find_cur(root)?;
+    for number in 0..count {
+        std::fs::write(cur.join(format!("1700000000.M{number}.example:2,")), content(number))?;
+    }
+    let store = open(root)?;
+    let mailbox = inbox(&store, 0)?;
+    let uids: Vec<Uid> = mailbox.refresh()?.iter().map(|entry| entry.uid).collect();
+    mailbox.summaries(&uids)?;
+    store.close();
+    Ok(())
+}
+
+fn find_cur(root: &Path) -> Outcome<std::path::PathBuf> {
+    let mut waiting = vec![root.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        for item in std::fs::read_dir(&directory)? {
+            let path = item?.path();
+            if path.ends_with("user0@example.test/cur") {
+                return Ok(path);
+            }
+            if path.is_dir() && !path.ends_with("new") && !path.ends_with("tmp") {
+                waiting.push(path);
+            }
+        }
+    }
+    Err("no cur/ below the root".into())
+}
+
+fn changes(directory: &Path, runs: usize) -> Outcome<()> {
+    let (mut seen, mut expunged, mut cold, mut parsed) = (vec![], vec![], vec![], vec![]);
+    for run in 0..runs {
+        let root = directory.join(format!("changes{run}"));
+        fill(&root, MANY)?;
+        let store = open(&root)?;
+        let mailbox = inbox(&store, 0)?;
+        let uids: Vec<Uid> = mailbox.view()?.iter().map(|entry| entry.uid).collect();
+        let (taken, summaries) = timed(|| Ok(mailbox.summaries(&uids)?))?;
+        cold.push(milliseconds(taken));
+        drop(summaries);
+        let (taken, _) = timed(|| {
+            for uid in &uids {
+                std::hint::black_box(store::parse_summary(&mailbox.content(*uid)?));
+            }
+            Ok(())
+        })?;
+        parsed.push(milliseconds(taken));
+        let flags = Flags { seen: true, ..Flags::default() };
+        let (taken, _) = timed(|| Ok(mailbox.store(&uids, FlagChange::Add, &flags, None)?))?;
+        seen.push(milliseconds(taken));
+        let (taken, _) = timed(|| Ok(mailbox.expunge(&uids)?))?;
+        expunged.push(milliseconds(taken));
+        store.close();
+    }
+    row("summaries of 10,000 messages from the cache, new process", &mut cold, "ms");
+    row("the same by opening and parsing each file", &mut parsed, "ms");
+    row("STORE \\Seen on 10,000 messages", &mut seen, "ms");
+    row("EXPUNGE of 10,000 messages", &mut expunged, "ms");
+    Ok(())
+}
+
+fn opening(directory: &Path, runs: usize) -> Outcome<()> {
+    let root = directory.join("huge");
+    fill(&root, HUGE)?;
+    let (mut cold, mut warm, mut again) = (vec![], vec![], vec![]);
+    for _ in 0..runs {
+        let store = open(&root)?;
+        let (taken, mailbox) = timed(|| {
+            let mailbox = inbox(&store, 0)?;
+            mailbox.refresh()?;
+            Ok(mailbox)
+        })?;
+        cold.push(milliseconds(taken));
+        let (taken, _) = timed(|| Ok(mailbox.refresh()?))?;
+        warm.push(milliseconds(taken));
+        let (taken, _) = timed(|| Ok(inbox(&store, 0)?.view()?))?;
+        again.push(milliseconds(taken));
+        store.close();
+    }
+    row("opening a mailbox of 100,000 messages, new process", &mut cold, "ms");
+    row("looking at it again for changes", &mut warm, "ms");
+    row("opening it again in the same process", &mut again, "ms");
+    Ok(())
+}
