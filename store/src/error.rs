@@ -64,6 +64,9 @@ pub enum StoreError {
     },
 }
 
+/// The step of making a second name for a body.
+pub(crate) const LINK: &str = "link to";
+
 impl StoreError {
     /// What a delivery that failed so should do. Nothing here is final: mail is never refused because of a disk.
     pub fn disposition(&self) -> Disposition {
@@ -80,6 +83,13 @@ impl StoreError {
     /// Whether the system said that the file is not there.
     pub(crate) fn is_not_found(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether the file system can't give the file another name there: too many, another volume, or none at all.
+    pub(crate) fn is_link_refused(&self) -> bool {
+        use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
+        matches!(self, Self::Io { step: LINK, source, .. }
+            if matches!(source.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported))
     }
 
     /// Whether another machine removed or replaced the file while we had it open.

@@ -37,6 +37,8 @@ pub struct FileMeta {
     pub size: u64,
     /// Modification time in nanoseconds since 1970.
     pub modified: i128,
+    /// Time of the latest change of anything, names included, in nanoseconds since 1970.
+    pub changed: i128,
 }
 
 /// One name of a listing.
@@ -60,6 +62,8 @@ pub trait FsFile: Send + Sync + fmt::Debug {
     fn set_modified(&self, time: SystemTime) -> io::Result<()>;
     /// Contents and length are on disk when this returns. After an error the file is condemned: a second call may lie.
     fn sync(&self) -> io::Result<()>;
+    /// Everything written on this file's file system is on disk when this returns.
+    fn sync_volume(&self) -> io::Result<()>;
     /// What fstat says, never from a cache that another machine's changes don't reach.
     fn meta(&self) -> io::Result<FileMeta>;
     /// Takes the exclusive lock; false when another has it. Dropping the file gives it back.

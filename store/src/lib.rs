@@ -54,8 +54,10 @@ mod special_use;
 mod state;
 mod store;
 mod summary;
+mod together;
 mod uid_validity;
 mod view;
+mod volume_sync;
 mod words;
 
 pub use account::{Account, MailboxInfo};

@@ -17,7 +17,8 @@ mod stage;
 mod summaries;
 mod writer;
 
-pub(crate) use self::stage::fresh_id;
+pub(crate) use self::deliver::Placed;
+pub(crate) use self::stage::{fresh_id, sweep};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,8 @@ pub(crate) struct Metrics {
     pub(crate) foreign_changes: IntCounterVec,
     /// `result`: hit, parsed.
     pub(crate) summaries: IntCounterVec,
+    /// Octets that links saved.
+    pub(crate) shared_body_bytes: IntCounter,
     pub(crate) open_mailboxes: IntGauge,
     pub(crate) open_mailboxes_max: IntGauge,
 }
@@ -37,6 +39,11 @@ impl Metrics {
             "Operations that could not have a mailbox's lock within its deadline",
         )?;
         let _ = registry.register(Box::new(lock_timeouts.clone()));
+        let shared_body_bytes = IntCounter::new(
+            "sluice_store_shared_body_bytes_total",
+            "Octets of messages for several recipients that were linked instead of written",
+        )?;
+        let _ = registry.register(Box::new(shared_body_bytes.clone()));
         let delivery_seconds = Histogram::with_opts(
             HistogramOpts::new("sluice_store_delivery_seconds", "Time of one delivery until it is durable")
                 .buckets(prometheus::exponential_buckets(0.0005, 2.0, 16)?),
@@ -46,6 +53,7 @@ impl Metrics {
             deliveries: vector("sluice_store_deliveries_total", "Deliveries by outcome", "outcome")?,
             delivery_seconds,
             lock_timeouts,
+            shared_body_bytes,
             rebuilds: vector(
                 "sluice_store_index_rebuilds_total",
                 "Indexes rebuilt from file names",

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use envelope::AccountId;
@@ -10,8 +11,9 @@ use prometheus::Registry;
 use tracing::warn;
 
 use crate::error::At as _;
-use crate::fs::{Fs, RealFs};
+use crate::fs::{Fs, FsFile, RealFs};
 use crate::metrics::Metrics;
+use crate::volume_sync::VolumeSync;
 use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout};
 
 const MARKER: &str = "sluice.volume";
@@ -31,6 +33,9 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Whether other machines change the files too.
     pub(crate) network: bool,
+    volume: VolumeSync,
+    /// Changes that are under way and will want a sync.
+    under_way: AtomicUsize,
     open: Mutex<Open>,
 }
 
@@ -65,11 +70,24 @@ impl Store {
         let metrics =
             Metrics::new(registry).map_err(io::Error::other).at("register metrics of", &config.root)?;
         metrics.open_mailboxes_max.set(i64::from(config.open_mailboxes_max));
-        let mut shared =
-            Shared { config: config.clone(), fs, metrics, network: false, open: Mutex::default() };
-        shared.check_mounted()?;
-        shared.network = shared.fs.is_network(&config.root).at("look at the file system of", &config.root)?;
+        check_mounted(&*fs, &config.root)?;
+        let network = fs.is_network(&config.root).at("look at the file system of", &config.root)?;
+        let marker = config.root.join(MARKER);
+        let volume = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);
+        let shared = Shared {
+            config: config.clone(),
+            fs,
+            metrics,
+            network,
+            volume,
+            under_way: AtomicUsize::new(0),
+            open: Mutex::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
     }
 
     /// The account's mail; made on first use.
@@ -88,7 +106,9 @@ impl Store {
                 warn!(?mailbox, %error, "upkeep failed, tried again later");
             }
         }
-        self.shared.forget_unused();
+        if self.shared.forget_unused() {
+            self.sweep_bodies();
+        }
     }
 
     /// Finishes what is owed to the disk; for drain.
@@ -102,16 +122,54 @@ impl Store {
     }
 }
 
+fn check_mounted(fs: &dyn Fs, root: &Path) -> Result<(), StoreError> {
+    let marker = root.join(MARKER);
+    match fs.meta(&marker) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            Err(StoreError::NotMounted(root.display().to_string()))
+        }
+        Err(error) => Err(error).at("look at", &marker),
+    }
+}
+
+/// Changes under way.
+#[derive(Debug)]
+pub(crate) struct UnderWay<'a> {
+    shared: &'a Shared,
+    count: usize,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.shared.under_way.fetch_sub(self.count, Ordering::Relaxed);
+    }
+}
+
 impl Shared {
     pub(crate) fn check_mounted(&self) -> Result<(), StoreError> {
-        let marker = self.config.root.join(MARKER);
-        match self.fs.meta(&marker) {
-            Ok(_) => Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                Err(StoreError::NotMounted(self.config.root.display().to_string()))
-            }
-            Err(error) => Err(error).at("look at", &marker),
-        }
+        check_mounted(&*self.fs, &self.config.root)
+    }
+
+    /// To be held while changes are under way that will want syncs.
+    pub(crate) fn begin_changes(&self, count: usize) -> UnderWay<'_> {
+        self.under_way.fetch_add(count, Ordering::Relaxed);
+        UnderWay { shared: self, count }
+    }
+
+    /// Whether so many changes are under way that they share their syncs.
+    pub(crate) fn shares_syncs(&self) -> bool {
+        !self.network && self.under_way.load(Ordering::Relaxed) >= self.config.shared_sync_min as usize
+    }
+
+    /// Everything on the volume that was written before is on disk when this returns.
+    pub(crate) fn sync_volume(&self) -> Result<(), StoreError> {
+        self.volume.sync().at("sync", &self.config.root)
+    }
+
+    /// The file is on disk when this returns. A failure condemns it.
+    pub(crate) fn sync_file(&self, file: &dyn FsFile, path: &Path) -> Result<(), StoreError> {
+        if self.shares_syncs() { self.sync_volume() } else { file.sync().at("sync", path) }
     }
 
     /// Names that were looked up below a directory of a network file system may be other machines' past: asking for the
@@ -158,12 +216,17 @@ impl Shared {
         self.open().known.values().filter_map(Weak::upgrade).collect()
     }
 
-    fn forget_unused(&self) {
+    /// True once in a while, for what needs no more.
+    fn forget_unused(&self) -> bool {
         let mut open = self.open();
         open.swept += 1;
         if open.known.len() > open.kept.len() || open.swept.is_multiple_of(60) {
             open.known.retain(|_, mailbox| mailbox.strong_count() > 0);
         }
         self.metrics.open_mailboxes.set(i64::try_from(open.known.len()).unwrap_or(i64::MAX));
+        open.swept % SWEEP_EVERY == 1
     }
 }
+
+/// Ticks between two looks for bodies that a crash left behind.
+const SWEEP_EVERY: usize = 3600;

@@ -4,7 +4,9 @@ use std::fs::{File, create_dir_all};
 use std::io::Write as _;
 use std::path::Path;
 
-use crate::{Outcome, content, deliver, inbox, milliseconds, open, row, timed};
+use store::{Delivery, Flags};
+
+use crate::{DATE, Outcome, content, deliver, inbox, message_id, milliseconds, open, row, timed};
 
 const RECIPIENTS: usize = 1_000;
 
@@ -17,7 +19,7 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
         create_dir_all(directory.join("copies").join(number.to_string()).join("new"))?;
         mailboxes.push(mailbox);
     }
-    let (mut copies, mut each) = (Vec::new(), Vec::new());
+    let (mut copies, mut each, mut linked) = (Vec::new(), Vec::new(), Vec::new());
     for run in 0..runs {
         let body = content(run as u64);
         let (taken, ()) = timed(|| {
@@ -39,8 +41,20 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
             Ok(())
         })?;
         each.push(milliseconds(taken));
+        let delivery = Delivery {
+            message_id: message_id((run as u64) << 20 | 1),
+            content: &body,
+            received_at: DATE,
+            flags: Flags::default(),
+        };
+        let (taken, answers) = timed(|| Ok(store.deliver_to_all(&mailboxes, &delivery)))?;
+        for answer in answers {
+            answer?;
+        }
+        linked.push(milliseconds(taken));
     }
     row("one message to 1,000 recipients, 1,000 plain copies", &mut copies, "ms");
     row("one message to 1,000 recipients, one after the other", &mut each, "ms");
+    row("one message to 1,000 recipients, together", &mut linked, "ms");
     Ok(())
 }

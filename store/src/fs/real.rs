@@ -46,6 +46,7 @@ fn meta(found: &Statx) -> FileMeta {
         identity: (device, found.stx_ino),
         size: found.stx_size,
         modified: i128::from(found.stx_mtime.tv_sec) * 1_000_000_000 + i128::from(found.stx_mtime.tv_nsec),
+        changed: i128::from(found.stx_ctime.tv_sec) * 1_000_000_000 + i128::from(found.stx_ctime.tv_nsec),
     }
 }
 
@@ -159,6 +160,10 @@ impl FsFile for RealFile {
 
     fn sync(&self) -> io::Result<()> {
         self.0.sync_data()
+    }
+
+    fn sync_volume(&self) -> io::Result<()> {
+        Ok(rustix::fs::syncfs(&self.0)?)
     }
 
     fn meta(&self) -> io::Result<FileMeta> {

@@ -57,6 +57,7 @@ struct Disk {
     /// Handles of before a power cut are dead.
     epoch: u64,
     network: bool,
+    links_refused: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -76,6 +77,13 @@ fn broken() -> io::Error {
     io::Error::other("injected fault")
 }
 
+impl Node {
+    /// A sync failed: what was not on disk then never will be.
+    fn condemn(&mut self) {
+        self.condemned |= !self.directory && self.data != self.synced_data;
+    }
+}
+
 impl SimulatedFs {
     pub(crate) fn new() -> Self {
         let root = Node { directory: true, ..Node::default() };
@@ -89,12 +97,18 @@ impl SimulatedFs {
             off: false,
             epoch: 0,
             network: false,
+            links_refused: false,
         })))
     }
 
     /// From now on other machines see the files: whoever gives a lock back must have synced its journal.
     pub(crate) fn share(&self) {
         self.disk().network = true;
+    }
+
+    /// From now on there are no second names.
+    pub(crate) fn refuse_links(&self) {
+        self.disk().links_refused = true;
     }
 
     /// From now on, the n-th call (from 1) is the fault.
@@ -241,7 +255,13 @@ impl Disk {
     fn meta(&self, node: u64) -> FileMeta {
         let found = &self.nodes[&node];
         let kind = if found.directory { FileKind::Directory } else { FileKind::File };
-        FileMeta { kind, identity: (1, node), size: found.data.len() as u64, modified: found.modified }
+        FileMeta {
+            kind,
+            identity: (1, node),
+            size: found.data.len() as u64,
+            modified: found.modified,
+            changed: i128::MAX,
+        }
     }
 }
 
@@ -289,6 +309,9 @@ impl Fs for SimulatedFs {
     fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.call(|disk| {
             let node = disk.walk(from)?;
+            if disk.links_refused {
+                return Err(io::ErrorKind::CrossesDevices.into());
+            }
             if disk.walk(to).is_ok() {
                 return Err(io::ErrorKind::AlreadyExists.into());
             }
@@ -385,6 +408,23 @@ impl FsFile for Handle {
                 let node = disk.node(self.node);
                 if !node.condemned {
                     node.synced_data = node.data.clone();
+                }
+                Ok(())
+            },
+        )
+    }
+
+    fn sync_volume(&self) -> io::Result<()> {
+        self.disk.call_or(
+            |disk| disk.nodes.values_mut().for_each(Node::condemn),
+            |disk| {
+                if disk.epoch != self.epoch {
+                    return Err(broken());
+                }
+                for node in disk.nodes.values_mut().filter(|node| !node.condemned) {
+                    node.synced_data = node.data.clone();
+                    node.synced_entries = node.entries.clone();
+                    node.synced_modified = node.modified;
                 }
                 Ok(())
             },

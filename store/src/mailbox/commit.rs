@@ -16,9 +16,9 @@ use crate::{StoreError, View, journal};
 
 /// A point in the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Mark {
-    pub(super) generation: u64,
-    pub(super) end: u64,
+pub(crate) struct Mark {
+    pub(crate) generation: u64,
+    pub(crate) end: u64,
 }
 
 /// How far the journal is on disk.
@@ -56,16 +56,20 @@ impl Mailbox {
             } else {
                 Some(core)
             };
-            // Names first: a record on disk whose file is not looks like a removal by another program.
-            let result = self
-                .sync_directories(directories)
-                .and_then(|()| if flush_failed >= mark { Err(self.sync_failed()) } else { Ok(()) })
-                .and_then(|()| {
+            let result = if flush_failed >= mark {
+                Err(self.sync_failed())
+            } else if self.shared.shares_syncs() {
+                self.shared.sync_volume()
+            } else {
+                // Names first: a record on disk whose file is not looks like a removal by another program.
+                let names = self.sync_directories(directories);
+                names.and_then(|()| {
                     if flushed >= target {
                         return Ok(());
                     }
                     file.sync().at("sync", &self.path.join(journal::FILE))
-                });
+                })
+            };
             let mut core = held.unwrap_or_else(|| locked(&self.core));
             if let Err(failure) = result {
                 synced.failed = target;
@@ -82,6 +86,26 @@ impl Mailbox {
             }
         }
         Ok(())
+    }
+
+    /// Where the journal ends now; what is before is on disk once a sync of the volume that begins now has ended.
+    pub(crate) fn journal_end(&self) -> Option<Mark> {
+        let core = locked(&self.core);
+        core.log.as_ref().map(|log| Mark { generation: log.generation, end: log.end })
+    }
+
+    /// A sync of the volume that began after the journal ended there has ended well.
+    pub(crate) fn note_synced(&self, target: Mark) {
+        let mut synced = locked(&self.synced);
+        let mut core = locked(&self.core);
+        if core.damage.is_some() || synced.failed >= target {
+            return;
+        }
+        synced.good = synced.good.max(target);
+        let now = core.log.as_ref().map(|log| Mark { generation: log.generation, end: log.end });
+        if now == Some(target) {
+            self.publish(&mut core);
+        }
     }
 
     fn sync_failed(&self) -> StoreError {

@@ -18,6 +18,7 @@ use crate::flags::FlagBits;
 use crate::items::Place;
 use crate::record::{Added, Op};
 use crate::summary::{self, Summary};
+use crate::together::SharedBody;
 use crate::{Delivered, Delivery, StoreError, Uid};
 
 /// A message about to enter the mailbox.
@@ -32,6 +33,14 @@ pub(super) struct Arrival<'a> {
     pub(super) summary: Option<&'a Summary>,
 }
 
+/// A message in its place that may not be on disk yet.
+#[derive(Debug)]
+pub(crate) struct Placed {
+    delivered: Delivered,
+    arrived: Option<(u32, Option<MessageId>)>,
+    mark: Option<Mark>,
+}
+
 impl Mailbox {
     /// Delivers a message; when this returns it is on disk. The same id again is answered as a duplicate.
     ///
@@ -39,51 +48,73 @@ impl Mailbox {
     /// Nothing was delivered then, or it may have been: deliver again with the same id.
     pub fn deliver(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
         let started = Instant::now();
-        let result = self.deliver_now(delivery);
-        let outcome = match &result {
+        let _under_way = self.shared.begin_changes(1);
+        let summary = summary::parse(delivery.content);
+        let placed = self.place(delivery, None, &summary);
+        let result = placed.and_then(|placed| self.settle_placed(placed));
+        self.count_delivery(&result);
+        self.shared.metrics.delivery_seconds.observe(started.elapsed().as_secs_f64());
+        result
+    }
+
+    pub(crate) fn count_delivery(&self, result: &Result<Delivered, StoreError>) {
+        let outcome = match result {
             Ok(Delivered { duplicate: true, .. }) => "duplicate",
             Ok(Delivered { uid: None, .. }) => "unlocked",
             Ok(_) => "new",
             Err(_) => "failed",
         };
         self.shared.metrics.deliveries.with_label_values(&[outcome]).inc();
-        self.shared.metrics.delivery_seconds.observe(started.elapsed().as_secs_f64());
-        result
     }
 
-    fn deliver_now(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
-        let mut staged = self.stage(delivery.content, delivery.received_at)?;
-        let summary = summary::parse(delivery.content);
-        let base = Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id };
-        let (uid, mark) = {
-            let mut writer = match self.writer() {
-                Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
-                other => other?,
-            };
-            let untouched = writer.seek_strays()?;
-            if let Some(known) = writer.known(delivery.message_id)? {
-                let mark = writer.mark();
-                drop(writer);
-                self.commit(mark)?;
-                return Ok(Delivered { uid: known.map(Uid), duplicate: true });
-            }
-            let bits = writer.bits_of(&delivery.flags)?;
-            let place = if bits == FlagBits::default() { Place::New } else { Place::Cur };
-            let size = delivery.content.len() as u64;
-            let arrival = Arrival {
-                staged: &mut staged,
-                base,
-                internal_date: delivery.received_at,
-                size,
-                disk_size: size,
-                bits,
-                place,
-                summary: Some(&summary),
-            };
-            writer.arrive(arrival, untouched)?
+    pub(crate) fn count_shared(&self, octets: usize) {
+        self.shared.metrics.shared_body_bytes.inc_by(octets as u64);
+    }
+
+    /// Brings a message to its place; durable it is after [`Self::settle_placed`].
+    pub(crate) fn place(
+        &self,
+        delivery: &Delivery<'_>,
+        body: Option<&SharedBody>,
+        summary: &Summary,
+    ) -> Result<Placed, StoreError> {
+        let mut staged = match body {
+            Some(body) => self.stage_shared(body),
+            None => self.stage(delivery.content, delivery.received_at)?,
         };
-        self.settle(&[(uid, Some(delivery.message_id))], mark)?;
-        Ok(Delivered { uid: Some(Uid(uid)), duplicate: false })
+        let base = Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id };
+        let mut writer = match self.writer() {
+            Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
+            other => other?,
+        };
+        let untouched = writer.seek_strays()?;
+        if let Some(known) = writer.known(delivery.message_id)? {
+            let delivered = Delivered { uid: known.map(Uid), duplicate: true };
+            return Ok(Placed { delivered, arrived: None, mark: Some(writer.mark()) });
+        }
+        let bits = writer.bits_of(&delivery.flags)?;
+        let size = delivery.content.len() as u64;
+        let arrival = Arrival {
+            staged: &mut staged,
+            base,
+            internal_date: delivery.received_at,
+            size,
+            disk_size: size,
+            bits,
+            place: if bits == FlagBits::default() { Place::New } else { Place::Cur },
+            summary: Some(summary),
+        };
+        let (uid, mark) = writer.arrive(arrival, untouched)?;
+        let delivered = Delivered { uid: Some(Uid(uid)), duplicate: false };
+        Ok(Placed { delivered, arrived: Some((uid, Some(delivery.message_id))), mark: Some(mark) })
+    }
+
+    /// Returns when what was placed is on disk; takes it back when that fails.
+    pub(crate) fn settle_placed(&self, placed: Placed) -> Result<Delivered, StoreError> {
+        if let Some(mark) = placed.mark {
+            self.settle(placed.arrived.as_slice(), mark)?;
+        }
+        Ok(placed.delivered)
     }
 
     /// The plain Maildir way: no UID until the next synchronisation. The name is the same for every try.
@@ -92,7 +123,7 @@ impl Mailbox {
         delivery: &Delivery<'_>,
         staged: &mut Staged,
         base: Base,
-    ) -> Result<Delivered, StoreError> {
+    ) -> Result<Placed, StoreError> {
         let size = Some(delivery.content.len() as u64);
         let name = FileName { base, uid: None, disk_size: size, wire_size: size, flags: None };
         let noted = self.lock.leave_note();
@@ -104,13 +135,14 @@ impl Mailbox {
         }
         locked(&self.core).look_now = true;
         warn!(mailbox = %self.path.display(), id = %delivery.message_id, "delivered without the lock");
-        Ok(Delivered { uid: None, duplicate: false })
+        let delivered = Delivered { uid: None, duplicate: false };
+        Ok(Placed { delivered, arrived: None, mark: None })
     }
 
     /// Makes arrivals durable; takes them back when that fails, so that the next try starts from nothing.
     pub(super) fn settle(&self, arrived: &[(u32, Option<MessageId>)], mark: Mark) -> Result<(), StoreError> {
         let result = self.commit(mark);
-        if result.is_err() {
+        if result.is_err() && !arrived.is_empty() {
             self.take_back(arrived);
         }
         result

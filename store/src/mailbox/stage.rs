@@ -6,12 +6,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use envelope::{MessageId, Timestamp};
+use tracing::info;
 
 use super::Mailbox;
 use crate::StoreError;
-use crate::error::At as _;
+use crate::error::{At as _, LINK};
 use crate::fs::{FileKind, Fs};
 use crate::items::Place;
+use crate::store::Shared;
+use crate::together::SharedBody;
 
 /// A file in `tmp/`; removed when dropped before it is published.
 #[derive(Debug)]
@@ -19,6 +22,8 @@ pub(super) struct Staged {
     fs: Arc<dyn Fs>,
     pub(super) path: PathBuf,
     identity: (u64, u64),
+    /// The file is for others too: it gets a second name instead of another one.
+    shared: bool,
     published: bool,
 }
 
@@ -31,19 +36,48 @@ pub(crate) fn fresh_id() -> Result<MessageId, StoreError> {
     Ok(MessageId::new(Timestamp::from(SystemTime::now()).unix_milliseconds(), random))
 }
 
+/// Removes files that writers which died left in a directory for temporary files. Their age is that of their latest
+/// change; what fails is tried again another time.
+pub(crate) fn sweep(shared: &Shared, directory: &Path) {
+    let Ok(items) = shared.fs.list(directory) else { return };
+    let now = SystemTime::now()
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .map_or(0, |now| now.as_nanos().cast_signed());
+    let age_max = shared.config.tmp_age_max.as_duration().as_nanos().cast_signed();
+    for item in items.into_iter().filter(|item| item.kind == FileKind::File) {
+        let path = directory.join(&item.name);
+        // The modification time is the message's date of arrival; when it was written says the change time.
+        if shared.fs.meta(&path).is_ok_and(|meta| now.saturating_sub(meta.changed) > age_max) {
+            let removed = shared.fs.remove_file(&path);
+            info!(path = %path.display(), done = removed.is_ok(), "file of a writer that died removed");
+        }
+    }
+}
+
 impl Mailbox {
     /// Writes and syncs `content`. A failed sync condemns the file.
     pub(super) fn stage(&self, content: &[u8], date: Timestamp) -> Result<Staged, StoreError> {
         let path = self.path.join("tmp").join(fresh_id()?.to_string());
         let fs = &self.shared.fs;
         let file = fs.create_new(&path).at("create", &path).map_err(|error| self.explain(error))?;
-        let mut staged = Staged { fs: fs.clone(), path, identity: (0, 0), published: false };
+        let mut staged = Staged { fs: fs.clone(), path, identity: (0, 0), shared: false, published: false };
         file.write_all_at(content, 0).at("write", &staged.path)?;
         // Other tools take the modification time for the date of arrival.
         file.set_modified(date.into()).at("set the time of", &staged.path)?;
-        file.sync().at("sync", &staged.path)?;
+        self.shared.sync_file(&*file, &staged.path)?;
         staged.identity = file.meta().at("look at", &staged.path)?.identity;
         Ok(staged)
+    }
+
+    /// A body that lies outside of the mailbox, complete and synced.
+    pub(super) fn stage_shared(&self, body: &SharedBody) -> Staged {
+        Staged {
+            fs: self.shared.fs.clone(),
+            path: body.path.clone(),
+            identity: body.identity,
+            shared: true,
+            published: false,
+        }
     }
 
     /// A second name for a message's file in the target's `tmp/`, or a copy where the file system has no links.
@@ -57,7 +91,13 @@ impl Mailbox {
         let linked = fs.link(source, &path);
         let is_there = || fs.meta(&path).is_ok_and(|meta| meta.identity == found.identity);
         if linked.is_ok() || is_there() {
-            return Ok(Staged { fs: fs.clone(), path, identity: found.identity, published: false });
+            return Ok(Staged {
+                fs: fs.clone(),
+                path,
+                identity: found.identity,
+                shared: false,
+                published: false,
+            });
         }
         let file = fs.open_read(source).at("open", source)?;
         let content = crate::fs::read_from(&*file, 0).at("read", source)?;
@@ -69,7 +109,11 @@ impl Staged {
     /// Gives the file its name in the Maildir. An error of rename may be a lie: what counts is what is there.
     pub(super) fn publish(&mut self, directory: &Path, place: Place, name: &str) -> Result<(), StoreError> {
         let target = directory.join(place.directory()).join(name);
-        let renamed = self.fs.rename(&self.path, &target).at("rename to", &target);
+        let renamed = if self.shared {
+            self.fs.link(&self.path, &target).at(LINK, &target)
+        } else {
+            self.fs.rename(&self.path, &target).at("rename to", &target)
+        };
         if renamed.is_err() && !self.fs.meta(&target).is_ok_and(|meta| meta.identity == self.identity) {
             return renamed;
         }
@@ -80,7 +124,7 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        if !self.published {
+        if !self.published && !self.shared {
             let _ = self.fs.remove_file(&self.path);
         }
     }

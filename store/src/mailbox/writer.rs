@@ -8,6 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::commit::Mark;
 use super::core::{Core, log_repair, modified};
+use super::stage::sweep;
 use super::{LOCK_FILE, Mailbox, locked};
 use crate::append_file::AppendFile;
 use crate::error::At as _;
@@ -328,6 +329,7 @@ impl Writer<'_> {
         match installed {
             Ok(size) => {
                 debug!(mailbox = %mailbox.path.display(), size, "index written");
+                sweep(&mailbox.shared, &mailbox.path.join("tmp"));
                 self.core.snapshot_size = size;
                 self.core.log = Some(log);
                 Ok(())

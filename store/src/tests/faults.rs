@@ -203,6 +203,38 @@ fn delivery_after_another_one() {
     );
 }
 
+fn deliver_to_both(store: &Store, number: u8) -> Result<(), StoreError> {
+    let content = text(number);
+    let delivery =
+        Delivery { message_id: id(number), content: &content, received_at: DATE, flags: Flags::default() };
+    let mailboxes = [open_inbox(store)?, open_sent(store)?];
+    store.deliver_to_all(&mailboxes, &delivery).into_iter().try_for_each(|answer| answer.map(drop))
+}
+
+#[test]
+fn delivery_to_many() {
+    check(
+        |store| deliver_to_both(store, 9),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            let there = has(&inbox(store), 9) && has(&sent(store), 9);
+            assert!(!acknowledged || there, "an acknowledged delivery is lost");
+            deliver_to_both(store, 9).unwrap();
+            assert!(has(&inbox(store), 9) && has(&sent(store), 9));
+            assert_eq!(sent(store).refresh().unwrap().len(), 2, "it is there twice");
+        },
+    );
+}
+
+#[test]
+fn without_links_everybody_gets_a_copy() {
+    let scene = Scene::new();
+    scene.fs.refuse_links();
+    let store = scene.store();
+    deliver_to_both(&store, 9).unwrap();
+    assert!(has(&inbox(&store), 9) && has(&sent(&store), 9));
+}
+
 #[test]
 fn first_delivery_of_an_account() {
     let bob: AccountId = "bob@example.test".parse().unwrap();

@@ -347,3 +347,42 @@ fn the_journal_is_folded_into_the_index() {
     // Ids of expunged messages survive the folding.
     assert_eq!(deliver(&super::inbox(&rig.reopened()), 5).unwrap(), Delivered { uid: None, duplicate: true });
 }
+
+#[test]
+fn a_message_for_many_is_written_once() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let rig = Rig::new();
+    let names = ["INBOX", "Sent", "Drafts", "Trash", "Junk"];
+    let mailboxes: Vec<_> = names.iter().filter_map(|text| rig.account().mailbox(&name(text)).ok()).collect();
+    assert!(mailboxes.len() >= 4, "enough to share their syncs");
+    let content = text(9);
+    let delivery =
+        Delivery { message_id: id(9), content: &content, received_at: DATE, flags: Flags::default() };
+    let answers = rig.store.deliver_to_all(&mailboxes, &delivery);
+    for (mailbox, answer) in mailboxes.iter().zip(answers) {
+        assert!(!answer.unwrap().duplicate);
+        let view = mailbox.view().unwrap();
+        assert_eq!(mailbox.content(view.get(0).unwrap().uid).unwrap(), content);
+    }
+    let file = rig.path().join(&files(&rig.path())[0]);
+    assert_eq!(std::fs::metadata(file).unwrap().nlink(), mailboxes.len() as u64);
+    assert_eq!(std::fs::read_dir(rig.root.path().join("sluice.tmp")).unwrap().count(), 0);
+    let again = rig.store.deliver_to_all(&mailboxes, &delivery);
+    assert!(again.into_iter().all(|answer| answer.unwrap().duplicate));
+}
+
+#[test]
+fn files_of_writers_that_died_are_swept() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    let left = rig.path().join("tmp/left-over");
+    std::fs::write(&left, "half a mess").unwrap();
+    inbox.rebuild().unwrap();
+    assert!(left.exists(), "somebody may still be writing it");
+    let config = Config { tmp_age_max: Span::millis(0), ..rig.config.clone() };
+    let store = Store::open(&config, Arc::new(RealFs), &Registry::new()).unwrap();
+    super::inbox(&store).rebuild().unwrap();
+    assert!(!left.exists());
+}
