@@ -2,11 +2,12 @@
 
 use envelope::{Address, ReversePath};
 
-/// The octets that are filed: `Return-Path` (RFC 5321 §4.4) and `Delivered-To` before the message, which loses every
-/// `Return-Path` that it came with. A first line that looks like the rest of a field would become part of ours: such a message
+/// The octets that are filed: `Return-Path` (RFC 5321 §4.4) and, for a single recipient, `Delivered-To` before the message,
+/// which loses every `Return-Path` that it came with. A first line that looks like the rest of a field would become part of ours: such a message
 /// has no header, and its text begins there.
-pub(crate) fn filed(reverse_path: &ReversePath, address: &Address, body: &[u8]) -> Vec<u8> {
-    let head = format!("Return-Path: <{reverse_path}>\r\nDelivered-To: {address}\r\n");
+pub(crate) fn filed(reverse_path: &ReversePath, address: Option<&Address>, body: &[u8]) -> Vec<u8> {
+    let delivered_to = address.map(|address| format!("Delivered-To: {address}\r\n")).unwrap_or_default();
+    let head = format!("Return-Path: <{reverse_path}>\r\n{delivered_to}");
     let mut content = Vec::with_capacity(head.len() + body.len());
     content.extend_from_slice(head.as_bytes());
     if starts_folded(body) {
@@ -123,7 +124,7 @@ mod tests {
             "" => ReversePath::Null,
             sender => ReversePath::Address(sender.parse().unwrap()),
         };
-        let filed = filed(&reverse_path, &"b@example.test".parse().unwrap(), body.as_bytes());
+        let filed = filed(&reverse_path, Some(&"b@example.test".parse().unwrap()), body.as_bytes());
         assert_eq!(String::from_utf8(filed).unwrap(), expected, "{body:?}");
     }
 

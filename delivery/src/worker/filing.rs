@@ -24,10 +24,41 @@ async fn files_one_copy_an_account_with_its_header_fields() {
     setup.publish(1, "s@elsewhere.test", &["ann", "team", "bob"]).await;
     assert!(setup.settled().await.is_empty());
     for name in ["ann", "bob"] {
-        let head = format!("Return-Path: <s@elsewhere.test>\r\nDelivered-To: {name}@example.test\r\n");
+        // One body for both names neither.
+        let head = "Return-Path: <s@elsewhere.test>\r\n".to_owned();
         assert_eq!(mail(&setup, name, "INBOX"), [head + std::str::from_utf8(BODY).unwrap()]);
     }
     assert_eq!((setup.outcomes("delivered"), setup.outcomes("merged")), (2, 2));
+}
+
+#[tokio::test]
+async fn a_message_for_one_says_for_whom() {
+    let setup = Setup::new(&[("ann", "=ann")], config());
+    setup.publish(1, "s@elsewhere.test", &["ann"]).await;
+    assert!(setup.settled().await.is_empty());
+    let head = "Return-Path: <s@elsewhere.test>\r\nDelivered-To: ann@example.test\r\n".to_owned();
+    assert_eq!(mail(&setup, "ann", "INBOX"), [head + std::str::from_utf8(BODY).unwrap()]);
+}
+
+#[tokio::test]
+async fn of_many_recipients_each_has_an_outcome_of_its_own() {
+    let names: Vec<String> = (0..150).map(|number| format!("user{number}")).collect();
+    let entries: Vec<(String, String)> =
+        names.iter().map(|name| (name.clone(), format!("={name}"))).collect();
+    let entries: Vec<(&str, &str)> = entries.iter().map(|(name, to)| (name.as_str(), to.as_str())).collect();
+    let setup = Setup::new(&entries, config());
+    // One had it before, one does not exist.
+    let mut all: Vec<&str> = names.iter().map(String::as_str).collect();
+    all.push("nobody");
+    setup
+        .publish_body(1, "s@elsewhere.test", &all, b"Delivered-To: user7@example.test\r\n\r\nText\r\n")
+        .await;
+    assert!(setup.settled().await.iter().all(|listed| listed.envelope.reverse_path.address().is_none()));
+    for (number, name) in names.iter().enumerate() {
+        assert_eq!(mail(&setup, name, "INBOX").len(), usize::from(number != 7), "{name}");
+    }
+    assert_eq!((setup.outcomes("delivered"), setup.outcomes("bounced")), (149, 2));
+    assert_eq!(std::fs::read_dir(setup.root.path().join("sluice.tmp")).unwrap().count(), 0);
 }
 
 #[tokio::test]

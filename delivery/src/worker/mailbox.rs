@@ -1,11 +1,12 @@
-//! From a mailbox's name to a durable copy.
+//! From mailboxes' names to durable copies.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use envelope::{Disposition, Envelope};
 use runtime::BlockingError;
-use store::{Account, Delivered, Flags, MailboxName, SpecialUse, StoreError};
+use store::{Account, Delivered, Delivery, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError};
 
 use super::Worker;
 use super::expand::Target;
@@ -27,41 +28,102 @@ pub(super) enum Filed {
     Failed(Failure),
 }
 
-/// Writes the message into the target's mailbox; returns when it is durable or will not be.
-pub(super) async fn file(worker: &Worker, envelope: &Envelope, body: &Bytes, target: &Target) -> Filed {
-    let address = target.account.address();
-    if content::was_delivered_to(address, body) {
-        return Filed::Failed(Failure::LOOP);
+/// Targets of one message that are served by one job of the blocking pool.
+const TOGETHER_MAX: usize = 100;
+
+/// Writes the message into the targets' mailboxes; returns when it is durable or will not be. In the order of `targets`.
+pub(super) async fn file(
+    worker: &Worker,
+    envelope: &Envelope,
+    body: &Bytes,
+    targets: &[Target],
+) -> Vec<Filed> {
+    let mut filed = Vec::with_capacity(targets.len());
+    for together in targets.chunks(TOGETHER_MAX) {
+        filed.extend(file_together(worker, envelope, body, together, targets.len() == 1).await);
     }
-    let (store, account, tag) = (worker.deps.store.clone(), target.account.clone(), target.tag.clone());
+    filed
+}
+
+async fn file_together(
+    worker: &Worker,
+    envelope: &Envelope,
+    body: &Bytes,
+    targets: &[Target],
+    alone: bool,
+) -> Vec<Filed> {
+    let looped: Vec<bool> =
+        targets.iter().map(|target| content::was_delivered_to(target.account.address(), body)).collect();
+    let wanted = targets.iter().zip(&looped).filter(|(_, looped)| !**looped).map(|(target, _)| target);
+    let wanted: Vec<Target> = wanted.cloned().collect();
+    let store = worker.deps.store.clone();
     let (reverse_path, body) = (envelope.reverse_path.clone(), body.clone());
     let (message_id, received_at) = (envelope.id, envelope.received_at);
-    let work = move || -> Result<(MailboxName, Delivered), StoreError> {
-        let content = content::filed(&reverse_path, account.address(), &body);
-        let account = store.account(&account)?;
-        let delivery =
-            store::Delivery { message_id, content: &content, received_at, flags: Flags::default() };
-        if let Some(name) = tag.and_then(|tag| folder(&account, &tag).transpose()).transpose()? {
-            match account.mailbox(&name).and_then(|mailbox| mailbox.deliver(&delivery)) {
-                // Removed a moment ago: as if it had never been there.
-                Err(StoreError::NoSuchMailbox) => {}
-                delivered => return Ok((name, delivered?)),
-            }
-        }
-        let inbox = MailboxName::inbox();
-        let delivered = account.mailbox(&inbox)?.deliver(&delivery)?;
-        Ok((inbox, delivered))
+    let count = wanted.len();
+    let work = move || {
+        // One body for all can't name one of them, and must not name those whom the others may not know of.
+        let delivered_to = wanted.first().filter(|_| alone).map(|target| target.account.address());
+        let content = content::filed(&reverse_path, delivered_to, &body);
+        let delivery = Delivery { message_id, content: &content, received_at, flags: Flags::default() };
+        deliver(&store, &wanted, &delivery)
     };
-    match worker.deps.blocking.run(work).await {
-        Ok(Ok((mailbox, delivered))) => Filed::Delivered { mailbox, delivered },
-        Ok(Err(error)) => refused(&error),
-        Err(error @ BlockingError::Busy) => {
-            Filed::Deferred { after: Duration::ZERO, reason: error.to_string(), panicked: false }
+    let answers = match worker.deps.blocking.run(work).await {
+        Ok(answers) => answers.into_iter().map(answered).collect(),
+        Err(error) => (0..count).map(|_| undone(&error)).collect::<Vec<_>>(),
+    };
+    let mut answers = answers.into_iter();
+    let filed = looped.into_iter().map(|looped| {
+        let answer = if looped { None } else { answers.next() };
+        answer.unwrap_or(Filed::Failed(Failure::LOOP))
+    });
+    filed.collect()
+}
+
+/// Finds the mailboxes, delivers to all that were found together.
+fn deliver(store: &Store, targets: &[Target], delivery: &Delivery<'_>) -> Vec<Answer> {
+    let opened: Vec<_> = targets.iter().map(|target| open(store, target)).collect();
+    let mailboxes: Vec<Arc<Mailbox>> = opened.iter().flatten().map(|(_, mailbox)| mailbox.clone()).collect();
+    let mut delivered = store.deliver_to_all(&mailboxes, delivery).into_iter();
+    let answers = targets.iter().zip(opened).map(|(target, opened)| {
+        let (name, _) = opened?;
+        match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
+            // Removed a moment ago: as if it had never been there.
+            Err(StoreError::NoSuchMailbox) if !name.is_inbox() => {
+                let inbox = MailboxName::inbox();
+                let delivered = store.account(&target.account)?.mailbox(&inbox)?.deliver(delivery)?;
+                Ok((inbox, delivered))
+            }
+            delivered => Ok((name, delivered?)),
         }
-        Err(error @ BlockingError::Panicked) => {
-            Filed::Deferred { after: Duration::ZERO, reason: error.to_string(), panicked: true }
+    });
+    answers.collect()
+}
+
+type Answer = Result<(MailboxName, Delivered), StoreError>;
+
+fn open(store: &Store, target: &Target) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
+    let account = store.account(&target.account)?;
+    if let Some(name) = target.tag.as_ref().and_then(|tag| folder(&account, tag).transpose()).transpose()? {
+        match account.mailbox(&name) {
+            Err(StoreError::NoSuchMailbox) => {}
+            mailbox => return Ok((name, mailbox?)),
         }
     }
+    let inbox = MailboxName::inbox();
+    let mailbox = account.mailbox(&inbox)?;
+    Ok((inbox, mailbox))
+}
+
+fn answered(answer: Answer) -> Filed {
+    match answer {
+        Ok((mailbox, delivered)) => Filed::Delivered { mailbox, delivered },
+        Err(error) => refused(&error),
+    }
+}
+
+fn undone(error: &BlockingError) -> Filed {
+    let panicked = matches!(error, BlockingError::Panicked);
+    Filed::Deferred { after: Duration::ZERO, reason: error.to_string(), panicked }
 }
 
 fn refused(error: &StoreError) -> Filed {

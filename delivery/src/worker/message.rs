@@ -48,8 +48,9 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
     for recipient in &expansion.merged {
         attempt.merged(recipient);
     }
-    for target in expansion.targets {
-        attempt.target(target).await;
+    let filed = file(worker, envelope, body, &expansion.targets).await;
+    for (target, filed) in expansion.targets.into_iter().zip(filed) {
+        attempt.target(target, filed);
     }
     attempt.give_up_if_too_old();
     attempt.report().await;
@@ -68,8 +69,8 @@ impl Attempt<'_> {
         );
     }
 
-    async fn target(&mut self, target: Target) {
-        match file(self.worker, self.envelope, self.body, &target).await {
+    fn target(&mut self, target: Target, filed: Filed) {
+        match filed {
             Filed::Delivered { mailbox, delivered } => {
                 let latency = now().since(self.envelope.received_at);
                 self.worker.metrics.delivered(latency);
