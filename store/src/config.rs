@@ -30,7 +30,7 @@ pub struct Config {
     pub inline_renames_max: u32,
     /// How long renames and removals that the journal already holds may wait.
     pub pending_rename_interval: Span,
-    /// From how many deliveries and other changes at once on they share one sync of the whole file system instead of syncing their files one by one. On a network file system they never do.
+    /// From how many local recipients on a message's deliveries share one sync of the whole file system instead of syncing each mailbox. On a network file system they never do.
     pub shared_sync_min: u32,
     /// How many mailboxes are kept open although nobody uses them at the moment.
     pub open_mailboxes_max: u32,
@@ -53,7 +53,7 @@ impl Default for Config {
             journal_size_max: ByteSize::kib(256),
             inline_renames_max: 64,
             pending_rename_interval: Span::secs(20),
-            shared_sync_min: 4,
+            shared_sync_min: 16,
             open_mailboxes_max: 200,
             message_ids_kept: Span::hours(7 * 24),
             tmp_age_max: Span::hours(36),

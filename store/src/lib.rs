@@ -16,7 +16,7 @@
 //! ```
 //!
 //! # Promises and failures
-//! - A delivery that returned `Ok` is on disk: file, name and journal are synced. The same id again is a duplicate,
+//! - A delivery that returned `Ok` is on disk: file and name are synced, and the name says all that its record says. The same id again is a duplicate,
 //!   also after the message was moved or expunged here (not when another program removed its file). A delivery that
 //!   returned an error may be tried again.
 //! - Files are truth. An index, journal or cache that is missing, torn or damaged is made anew from the files under

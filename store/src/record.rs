@@ -59,6 +59,16 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// Whether what it says would be lost with it. A delivery is found again by its file's name in `new/`; so are places in
+    /// the cache and times of directories, or they don't matter.
+    pub(crate) fn must_be_synced(&self) -> bool {
+        match self {
+            Self::Added(added) => added.place == Place::Cur,
+            Self::Cached { .. } | Self::Directories { .. } => false,
+            _ => true,
+        }
+    }
+
     pub(crate) fn encode(&self, writer: &mut Writer) {
         match self {
             Self::Added(added) => {

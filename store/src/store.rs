@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use envelope::AccountId;
@@ -11,7 +10,7 @@ use prometheus::Registry;
 use tracing::warn;
 
 use crate::error::At as _;
-use crate::fs::{Fs, FsFile, RealFs};
+use crate::fs::{Fs, RealFs};
 use crate::metrics::Metrics;
 use crate::volume_sync::VolumeSync;
 use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout};
@@ -34,8 +33,6 @@ pub(crate) struct Shared {
     /// Whether other machines change the files too.
     pub(crate) network: bool,
     volume: VolumeSync,
-    /// Changes that are under way and will want a sync.
-    under_way: AtomicUsize,
     open: Mutex<Open>,
 }
 
@@ -74,15 +71,7 @@ impl Store {
         let network = fs.is_network(&config.root).at("look at the file system of", &config.root)?;
         let marker = config.root.join(MARKER);
         let volume = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);
-        let shared = Shared {
-            config: config.clone(),
-            fs,
-            metrics,
-            network,
-            volume,
-            under_way: AtomicUsize::new(0),
-            open: Mutex::default(),
-        };
+        let shared = Shared { config: config.clone(), fs, metrics, network, volume, open: Mutex::default() };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -133,43 +122,14 @@ fn check_mounted(fs: &dyn Fs, root: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Changes under way.
-#[derive(Debug)]
-pub(crate) struct UnderWay<'a> {
-    shared: &'a Shared,
-    count: usize,
-}
-
-impl Drop for UnderWay<'_> {
-    fn drop(&mut self) {
-        self.shared.under_way.fetch_sub(self.count, Ordering::Relaxed);
-    }
-}
-
 impl Shared {
     pub(crate) fn check_mounted(&self) -> Result<(), StoreError> {
         check_mounted(&*self.fs, &self.config.root)
     }
 
-    /// To be held while changes are under way that will want syncs.
-    pub(crate) fn begin_changes(&self, count: usize) -> UnderWay<'_> {
-        self.under_way.fetch_add(count, Ordering::Relaxed);
-        UnderWay { shared: self, count }
-    }
-
-    /// Whether so many changes are under way that they share their syncs.
-    pub(crate) fn shares_syncs(&self) -> bool {
-        !self.network && self.under_way.load(Ordering::Relaxed) >= self.config.shared_sync_min as usize
-    }
-
     /// Everything on the volume that was written before is on disk when this returns.
     pub(crate) fn sync_volume(&self) -> Result<(), StoreError> {
         self.volume.sync().at("sync", &self.config.root)
-    }
-
-    /// The file is on disk when this returns. A failure condemns it.
-    pub(crate) fn sync_file(&self, file: &dyn FsFile, path: &Path) -> Result<(), StoreError> {
-        if self.shares_syncs() { self.sync_volume() } else { file.sync().at("sync", path) }
     }
 
     /// Names that were looked up below a directory of a network file system may be other machines' past: asking for the

@@ -41,7 +41,6 @@ impl Store {
         if let [mailbox] = mailboxes {
             return vec![mailbox.deliver(delivery)];
         }
-        let _under_way = self.shared().begin_changes(mailboxes.len());
         let body = self.shared_body(delivery).inspect_err(
             |error| warn!(%error, id = %delivery.message_id, "no common body, a copy for each mailbox"),
         );
@@ -59,9 +58,10 @@ impl Store {
         mailboxes: &[Arc<Mailbox>],
         placed: Vec<Result<Placed, StoreError>>,
     ) -> Vec<Result<Delivered, StoreError>> {
-        let together = self.shared().shares_syncs();
+        let shared = self.shared();
+        let together = !shared.network && mailboxes.len() >= shared.config.shared_sync_min as usize;
         let targets: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.journal_end()).collect();
-        let synced = if together { self.shared().sync_volume() } else { Ok(()) };
+        let synced = if together { shared.sync_volume() } else { Ok(()) };
         let answers = mailboxes.iter().zip(placed).zip(targets);
         let answers = answers.map(|((mailbox, placed), target)| {
             if let (true, Ok(()), Some(target)) = (together, &synced, target) {
@@ -87,7 +87,7 @@ impl Store {
         let file = shared.fs.create_new(&path).at("create", &path)?;
         let mut body = SharedBody { shared: shared.clone(), path, identity: (0, 0) };
         write(&*file, delivery, &body)?;
-        shared.sync_file(&*file, &body.path)?;
+        file.sync().at("sync", &body.path)?;
         body.identity = file.meta().at("look at", &body.path)?.identity;
         Ok(body)
     }

@@ -1,10 +1,10 @@
-//! One sync for everybody: many deliveries at once share the file system's own commit (`syncfs`) instead of asking for
-//! one each for a file, a directory and a journal.
+//! One sync for everybody: a message for many mailboxes asks for the file system's own commit (`syncfs`) instead of one
+//! sync each for hundreds of directories.
 //!
 //! Whoever comes while a sync is under way waits for the next, since the running one may have passed its files
 //! already. The first of those who wait does it for all. It writes whatever else is dirty on that file system too, so
-//! it pays only when several wait, see `Config::shared_sync_min`; and it is for local file systems, where a node
-//! is alone.
+//! it pays only for many mailboxes, see `Config::shared_sync_min` (16 writers of single messages are faster with syncs
+//! of their own); and it is for local file systems, where a node is alone.
 
 use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};

@@ -15,7 +15,6 @@ impl Mailbox {
     /// # Errors
     /// Nothing was added then.
     pub fn append(&self, content: &[u8], flags: &Flags, internal_date: Timestamp) -> Result<Uid, StoreError> {
-        let _under_way = self.shared.begin_changes(1);
         let id = fresh_id()?;
         let mut staged = self.stage(content, internal_date)?;
         let summary = summary::parse(content);

@@ -25,6 +25,8 @@ pub(crate) struct Mark {
 #[derive(Debug, Default)]
 pub(super) struct Synced {
     good: Mark,
+    /// How far the journal itself is: behind `good` by records that files' names tell as well.
+    journal: Mark,
     /// Syncs up to here failed: what lies between is not to be trusted.
     failed: Mark,
 }
@@ -46,6 +48,7 @@ impl Mailbox {
             let Some(log) = &core.log else { return Err(self.missing()) };
             let target = Mark { generation: log.generation, end: log.end };
             let (flushed, flush_failed) = (core.flushed, core.flush_failed);
+            let journal_too = core.needed > synced.journal.max(flushed);
             let file = log.file.written();
             let directories = std::mem::take(&mut core.unsynced);
             // While others go on appending, wait for them only so often.
@@ -58,13 +61,11 @@ impl Mailbox {
             };
             let result = if flush_failed >= mark {
                 Err(self.sync_failed())
-            } else if self.shared.shares_syncs() {
-                self.shared.sync_volume()
             } else {
                 // Names first: a record on disk whose file is not looks like a removal by another program.
                 let names = self.sync_directories(directories);
                 names.and_then(|()| {
-                    if flushed >= target {
+                    if !journal_too {
                         return Ok(());
                     }
                     file.sync().at("sync", &self.path.join(journal::FILE))
@@ -79,6 +80,9 @@ impl Mailbox {
                 return Err(failure);
             }
             synced.good = synced.good.max(target);
+            if journal_too {
+                synced.journal = synced.journal.max(target);
+            }
             let now = core.log.as_ref().map(|log| Mark { generation: log.generation, end: log.end });
             if now == Some(target) {
                 self.publish(&mut core);
@@ -102,6 +106,7 @@ impl Mailbox {
             return;
         }
         synced.good = synced.good.max(target);
+        synced.journal = synced.journal.max(target);
         let now = core.log.as_ref().map(|log| Mark { generation: log.generation, end: log.end });
         if now == Some(target) {
             self.publish(&mut core);

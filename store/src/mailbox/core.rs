@@ -1,6 +1,8 @@
 //! The mailbox in memory together with the open files it came from.
 
+use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::time::Instant;
 
 use tracing::warn;
@@ -10,10 +12,12 @@ use super::{LOCK_FILE, Mailbox};
 use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::error::At as _;
-use crate::fs::is_stale;
+use crate::file_name::FileName;
+use crate::fs::{FileKind, is_stale};
 use crate::items::Place;
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
+use crate::record::Op;
 use crate::snapshot::{self, Found};
 use crate::state::State;
 use crate::uid_validity::Reservation;
@@ -49,6 +53,9 @@ pub(super) struct Core {
     /// The state is newer than the picture.
     pub(super) changed: bool,
     pub(super) snapshot_size: u64,
+    /// The journal's end behind the last record that must be on disk before it is shown. A delivery's need not: the file's
+    /// synced name says all of it.
+    pub(super) needed: Mark,
     /// The journal or the cache has data that other machines don't see yet.
     pub(super) hidden: bool,
     /// How far the lock's holder synced the journal before it gave the lock back, and how far that failed.
@@ -66,7 +73,7 @@ impl Core {
             return Ok(Peek::NeedsWriter);
         }
         let current = self.catch_up(mailbox)?;
-        if !current || self.log.is_none() || self.foreign_change(mailbox)? {
+        if !current || self.log.is_none() || self.foreign_change(mailbox)? || self.has_stray(mailbox)? {
             return Ok(Peek::NeedsWriter);
         }
         Ok(Peek::Ready)
@@ -86,6 +93,9 @@ impl Core {
                     Ok(tail) => {
                         log.end = tail.end;
                         self.changed |= !tail.operations.is_empty();
+                        if tail.operations.iter().any(Op::must_be_synced) {
+                            self.needed = Mark { generation: log.generation, end: log.end };
+                        }
                         self.state.apply_all(&tail.operations);
                         return Ok(!tail.torn);
                     }
@@ -149,6 +159,7 @@ impl Core {
                 let tail = log.tail().at("read", &directory.join(journal::FILE))?;
                 self.state.apply_all(&tail.operations);
                 log.end = tail.end;
+                self.needed = Mark { generation: log.generation, end: log.end };
                 self.log = Some(log);
                 !tail.torn
             }
@@ -181,6 +192,22 @@ impl Core {
 
     const fn is_reserved(&self, reservation: Reservation) -> bool {
         self.state.uid_next <= reservation.uid_end && self.state.mod_seq < reservation.mod_seq_end
+    }
+
+    /// Right after loading, and before anybody trusts the times of the directories: whether there is a file in `new/` with
+    /// a UID that the index believes to be free. Its record was lost, or its process died before it wrote one.
+    pub(super) fn has_stray(&mut self, mailbox: &Mailbox) -> Result<bool, StoreError> {
+        if self.strays_sought {
+            return Ok(false);
+        }
+        let directory = mailbox.path.join(Place::New.directory());
+        let names = mailbox.shared.fs.list(&directory).at("list", &directory);
+        let mut names = names.map_err(|error| mailbox.explain(error))?;
+        names.retain(|item| item.kind == FileKind::File);
+        let uid = |name: &OsString| FileName::parse(name.as_bytes()).and_then(|name| name.uid);
+        let stray = names.iter().filter_map(|item| uid(&item.name)).any(|uid| uid >= self.state.uid_next);
+        self.strays_sought = !stray;
+        Ok(stray)
     }
 
     /// Whether another program may have changed the directories.

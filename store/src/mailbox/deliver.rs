@@ -1,7 +1,7 @@
 //! Delivery: exactly one message for one id, durable before it is answered.
 //!
 //! ```text
-//! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/, fdatasync journal
+//! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/
 //! ```
 
 use std::time::Instant;
@@ -48,7 +48,6 @@ impl Mailbox {
     /// Nothing was delivered then, or it may have been: deliver again with the same id.
     pub fn deliver(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
         let started = Instant::now();
-        let _under_way = self.shared.begin_changes(1);
         let summary = summary::parse(delivery.content);
         let placed = self.place(delivery, None, &summary);
         let result = placed.and_then(|placed| self.settle_placed(placed));

@@ -7,7 +7,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -22,7 +21,6 @@ use super::writer::{Writer, now};
 use crate::error::At as _;
 use crate::file_name::{Base, FileName};
 use crate::flags::FlagBits;
-use crate::fs::FileKind;
 use crate::items::{Item, Place};
 use crate::record::{Added, Op};
 use crate::{StoreError, fs};
@@ -41,7 +39,9 @@ impl Writer<'_> {
     pub(super) fn notice_foreign_changes(&mut self) -> Result<(), StoreError> {
         let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
         let interval = self.mailbox.shared.config.foreign_check_interval.as_duration();
-        let due = self.core.look_now || self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
+        let due = self.core.look_now
+            || self.core.has_stray(self.mailbox)?
+            || self.core.look_again.is_some_and(|since| since.elapsed() >= interval);
         if due || self.core.state.directories != Some(now) {
             self.synchronise(self.core.state.uid_next)
         } else {
@@ -57,20 +57,11 @@ impl Writer<'_> {
     pub(super) fn seek_strays(&mut self) -> Result<bool, StoreError> {
         let now = (modified(self.mailbox, Place::New)?, modified(self.mailbox, Place::Cur)?);
         let untouched = self.core.state.directories == Some(now);
-        if !untouched || (!self.core.strays_sought && self.has_stray()?) {
+        if !untouched || self.core.has_stray(self.mailbox)? {
             self.synchronise(self.core.state.uid_next)?;
         }
         self.core.strays_sought = true;
         Ok(untouched || (self.is_untouched(Place::New) && self.is_untouched(Place::Cur)))
-    }
-
-    fn has_stray(&self) -> Result<bool, StoreError> {
-        let directory = self.mailbox.path.join(Place::New.directory());
-        let names = self.mailbox.shared.fs.list(&directory).at("list", &directory);
-        let uid = |name: &OsString| FileName::parse(name.as_bytes()).and_then(|name| name.uid);
-        let mut uids = names.map_err(|error| self.mailbox.explain(error))?;
-        uids.retain(|item| item.kind == FileKind::File);
-        Ok(uids.iter().filter_map(|item| uid(&item.name)).any(|uid| uid >= self.core.state.uid_next))
     }
 
     /// Compares with a listing. A file that the index does not know keeps the `U=` of its name when that is at least
@@ -207,15 +198,25 @@ impl Writer<'_> {
             match uid.filter(|uid| *uid > last && *uid < end) {
                 Some(uid) => {
                     if let Some(added) = self.adopt(&newcomer, uid)? {
-                        kept.push(Op::Added(added));
+                        kept.push(added);
                         last = uid;
                     }
                 }
                 None => strangers.push(newcomer),
             }
         }
-        // A journal's tail was lost: what it said of these messages is in their names.
-        self.record(&kept)?;
+        // A journal's tail was lost: what it said of these messages is in their names. What else it gave are
+        // mod-sequences up to the end of the reserved block.
+        if !kept.is_empty() {
+            let reserved = self.core.reservation.map_or(0, |reservation| reservation.mod_seq_end);
+            self.core.state.raise(0, reserved.saturating_sub(1));
+            let mod_seq = self.next_mod_seq()?;
+            for added in &mut kept {
+                added.mod_seq = mod_seq;
+            }
+            let kept: Vec<Op> = kept.into_iter().map(Op::Added).collect();
+            self.record(&kept)?;
+        }
         for newcomer in strangers {
             renamed |= self.welcome(&newcomer)?;
         }

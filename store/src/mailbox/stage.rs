@@ -64,7 +64,7 @@ impl Mailbox {
         file.write_all_at(content, 0).at("write", &staged.path)?;
         // Other tools take the modification time for the date of arrival.
         file.set_modified(date.into()).at("set the time of", &staged.path)?;
-        self.shared.sync_file(&*file, &staged.path)?;
+        file.sync().at("sync", &staged.path)?;
         staged.identity = file.meta().at("look at", &staged.path)?.identity;
         Ok(staged)
     }

@@ -193,6 +193,11 @@ impl Writer<'_> {
             core.damage = Some("failed_write");
             return Err(error).at("append to", &self.mailbox.path.join(journal::FILE));
         }
+        if operations.iter().any(Op::must_be_synced)
+            && let Some(log) = &core.log
+        {
+            core.needed = Mark { generation: log.generation, end: log.end };
+        }
         core.state.apply_all(operations);
         core.changed = true;
         if !core.state.owed.is_empty() || !core.state.removals.is_empty() {
