@@ -1,9 +1,16 @@
 //! `sluice mailbox`.
 
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use store::Store;
+use envelope::{AccountId, Address};
+use prometheus::Registry;
+use serde::Serialize;
+use store::{Account, Mailbox, MailboxName, MailboxStats, RealFs, Store};
 
 use crate::arguments::Place;
+use crate::listing;
 use crate::settings::Settings;
 
 #[derive(clap::Args)]
@@ -20,6 +27,46 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Throw index, journal and cache away and make them anew from the files: the same messages, UIDs and flags. Nodes that
+    /// have the mailbox open go on.
+    Rebuild {
+        #[command(flatten)]
+        which: Which,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// What there is: messages, octets, and what index and cache owe.
+    Stats {
+        #[command(flatten)]
+        which: Which,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+/// Which mailboxes.
+#[derive(clap::Args)]
+struct Which {
+    /// The account.
+    address: Address,
+    /// Only this mailbox, as clients call it, for example INBOX or Work/Plans.
+    mailbox: Option<String>,
+}
+
+/// Figures of one mailbox.
+#[derive(Serialize)]
+struct Figures {
+    mailbox: String,
+    messages: u64,
+    octets: u64,
+    index_octets: u64,
+    /// Files whose names wait for their flags, and files of expunged messages.
+    pending: u64,
+    /// Messages that the next FETCH ENVELOPE has to open.
+    unparsed: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -29,6 +76,68 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             Store::init_volume(&root)?;
             println!("`{}` is a mail volume", root.display());
         }
+        Action::Rebuild { which, place } => {
+            for (name, mailbox) in which.open(place)? {
+                mailbox.rebuild().with_context(|| format!("failed to rebuild {name}"))?;
+                let messages = mailbox.stats().with_context(|| format!("failed to read {name}"))?.messages;
+                listing::write(format!("{name}: {messages} messages\n"))?;
+            }
+        }
+        Action::Stats { which, json, place } => {
+            let mut figures = Vec::new();
+            for (name, mailbox) in which.open(place)? {
+                let stats = mailbox.stats().with_context(|| format!("failed to read {name}"))?;
+                figures.push(Figures::new(&name, &stats));
+            }
+            let headings = ["mailbox", "messages", "octets", "index octets", "pending", "unparsed"];
+            listing::print(*json, &figures, &headings, Figures::row)?;
+        }
     }
     Ok(())
+}
+
+impl Figures {
+    fn new(name: &MailboxName, stats: &MailboxStats) -> Self {
+        Self {
+            mailbox: name.to_string(),
+            messages: stats.messages,
+            octets: stats.size,
+            index_octets: stats.index_size,
+            pending: stats.pending,
+            unparsed: stats.unparsed,
+        }
+    }
+
+    fn row(&self) -> Vec<String> {
+        let numbers = [self.messages, self.octets, self.index_octets, self.pending, self.unparsed];
+        let numbers = numbers.iter().map(u64::to_string);
+        std::iter::once(self.mailbox.clone()).chain(numbers).collect()
+    }
+}
+
+impl Which {
+    /// The mailboxes, by name.
+    fn open(&self, place: &Place) -> anyhow::Result<Vec<(MailboxName, Arc<Mailbox>)>> {
+        let store = Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
+            .context("failed to open the store")?;
+        let id = AccountId::new(&self.address);
+        let Some(account) = store.existing_account(&id) else {
+            bail!("`{}` has no mail here; `sluice account list` says whom there is", self.address);
+        };
+        self.names(&account)?
+            .into_iter()
+            .map(|name| {
+                let mailbox = account.mailbox(&name).with_context(|| format!("failed to open {name}"))?;
+                Ok((name, mailbox))
+            })
+            .collect()
+    }
+
+    fn names(&self, account: &Account) -> anyhow::Result<Vec<MailboxName>> {
+        if let Some(name) = &self.mailbox {
+            return Ok(vec![MailboxName::parse(name).with_context(|| format!("`{name}` is no mailbox"))?]);
+        }
+        let all = account.list().context("failed to list the mailboxes")?;
+        Ok(all.into_iter().filter(|info| info.exists).map(|info| info.name).collect())
+    }
 }

@@ -50,6 +50,11 @@ impl Account {
         Ok(account)
     }
 
+    pub(crate) fn existing(shared: Arc<Shared>, path: PathBuf) -> Option<Self> {
+        let account = Self { shared, path };
+        account.is_mailbox(&MailboxName::inbox()).then_some(account)
+    }
+
     /// The mailbox of that name.
     ///
     /// # Errors

@@ -87,6 +87,11 @@ impl Store {
         Account::open(self.shared.clone(), layout::account_directory(&self.shared.config.root, account))
     }
 
+    /// The account's mail, `None` when there is none on this store: for operators' commands, which make nothing.
+    pub fn existing_account(&self, account: &AccountId) -> Option<Account> {
+        Account::existing(self.shared.clone(), layout::account_directory(&self.shared.config.root, account))
+    }
+
     /// Background upkeep to be called about every second by the owner of the process (pending renames, idle mailboxes
     /// dropped). Takes turns: each call looks at all mailboxes in memory, which needs no I/O when nothing is due.
     pub fn tick(&self) {

@@ -130,3 +130,32 @@ fn the_reference_and_the_check_agree() {
     let reference = node.sluice(&["config", "reference"], "");
     assert!(reference.contains("hostname") && reference.contains("recipients_max"), "{reference}");
 }
+
+#[test]
+fn an_operator_rebuilds_a_mailbox_that_is_in_use() {
+    let node = Node::start();
+    for text in ["one", "two"] {
+        node.swaks("someone@elsewhere.test", "alice@example.test", &["--body", text]);
+    }
+    let before = node.inbox("alice@example.test", 2);
+    let figures = |mailbox: &[&str]| -> serde_json::Value {
+        let arguments = [&["mailbox", "stats", "--json", "alice@example.test"], mailbox].concat();
+        serde_json::from_str(&node.sluice(&arguments, "")).unwrap()
+    };
+    let inbox = figures(&["INBOX"]);
+    assert_eq!((inbox[0]["messages"].as_u64(), inbox[0]["unparsed"].as_u64()), (Some(2), Some(0)));
+    assert!(figures(&[]).as_array().unwrap().len() > 1, "every mailbox of the account");
+
+    let said = node.sluice(&["mailbox", "rebuild", "alice@example.test"], "");
+    assert!(said.contains("INBOX: 2 messages"), "{said}");
+    assert_eq!(figures(&["INBOX"])[0]["unparsed"].as_u64(), Some(2), "the cache is gone until somebody asks");
+    node.swaks("someone@elsewhere.test", "alice@example.test", &["--body", "three"]);
+    assert_eq!(node.inbox("alice@example.test", 3)[..2], before[..]);
+
+    for (address, mailbox) in [("carol@example.test", "INBOX"), ("alice@example.test", "NoSuch")] {
+        let refused = node.try_sluice(&["mailbox", "stats", address, mailbox], "");
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert_eq!(refused.status.code(), Some(1), "{said}");
+        assert!(said.contains(address) || said.contains(mailbox), "{said}");
+    }
+}
