@@ -252,8 +252,14 @@ impl Session {
                     Err(Stop::End(end)) => return Err(end),
                 };
                 self.connection.end_command();
-                self.sync(moment).await?;
+                let gone = match self.sync(moment).await {
+                    Ok(()) => Ok(()),
+                    // The goodbye waits: a client that is not told how its command ended would give it again.
+                    Err(end @ End::Refused(_)) => Err(end),
+                    Err(end) => return Err(end),
+                };
                 self.finish(Some(&tag), &reply).await?;
+                gone?;
                 self.start_tls().await
             }
             Err(CommandError { tag, error }) => {

@@ -66,7 +66,7 @@ pub(crate) struct Node {
     pub(crate) store: Store,
     pub(crate) registry: prometheus::Registry,
     pub(crate) client_tls: ClientTls,
-    _directory: TempDir,
+    directory: TempDir,
 }
 
 /// Settings that make tests quick.
@@ -109,7 +109,7 @@ pub(crate) async fn node_with(imap: ImapConfig) -> Node {
         store,
         registry,
         client_tls: ClientTls::trusting(&certificate.certificate_pem).unwrap(),
-        _directory: directory,
+        directory,
     }
 }
 
@@ -139,6 +139,25 @@ impl Node {
         let mut client = self.log_in("alice").await;
         client.ok(&format!("SELECT {mailbox}")).await;
         client
+    }
+
+    /// Puts something unreadable in the place of the index of Alice's mailboxes of that directory name.
+    pub(crate) fn spoil_index(&self, mailbox: &str) {
+        let mut found = Vec::new();
+        let mut folders = vec![self.directory.path().join("mail")];
+        while let Some(folder) = folders.pop() {
+            for item in std::fs::read_dir(&folder).unwrap() {
+                let path = item.unwrap().path();
+                if path.ends_with(format!("{mailbox}/sluice.index")) {
+                    found.push(path);
+                } else if path.is_dir() {
+                    folders.push(path);
+                }
+            }
+        }
+        assert_eq!(found.len(), 1, "{found:?}");
+        std::fs::remove_file(&found[0]).unwrap();
+        std::fs::create_dir(&found[0]).unwrap();
     }
 
     /// Delivers a message as a worker does.

@@ -82,6 +82,12 @@ async fn authenticate() {
         assert!(answer.starts_with(expected), "{line}: {answer}");
     }
     assert_eq!(client.end_of("AUTHENTICATE CRAM-MD5").await, "NO [CANNOT]");
+    // A line whose end can't be told ends the connection, as it does anywhere else.
+    client.send("a AUTHENTICATE PLAIN\r\n").await;
+    assert_eq!(client.line().await, "+ ");
+    client.send("AAAA\nb NOOP\r\n").await;
+    assert_eq!(client.until_closed().await, ["* BYE The end of the line can't be found"]);
+    let mut client = node.connect().await;
     let other = encode(&format!("bob@example.test\0alice@example.test\0{PASSWORD}"));
     assert_eq!(client.end_of(&format!("AUTHENTICATE PLAIN {other}")).await, "NO [AUTHENTICATIONFAILED]");
 }

@@ -1,6 +1,8 @@
 //! IMAP over TCP, with a real store in a temporary directory.
 
 #[cfg(test)]
+mod commands;
+#[cfg(test)]
 mod harness;
 #[cfg(test)]
 mod hostile;

@@ -106,7 +106,7 @@ async fn a_deleted_mailbox_ends_its_sessions() {
     let mut two = node.log_in("alice").await;
     two.ok("DELETE gone").await;
     one.send("a NOOP\r\n").await;
-    assert_eq!(one.until_closed().await, ["* BYE The mailbox was deleted"]);
+    assert_eq!(one.until_closed().await, ["a OK NOOP completed", "* BYE The mailbox was deleted"]);
     assert_eq!(two.end_of("SELECT gone").await, "NO [NONEXISTENT]");
 }
 

@@ -7,6 +7,7 @@ use sasl::SaslError;
 use sasl::server::{Mechanism, Step};
 
 use super::super::answer::{Answer, Stop};
+use super::super::connection::End;
 use super::super::reply::Reply;
 use super::super::session::Session;
 use super::login::{LIMITS, log_in, permitted, refuse};
@@ -46,6 +47,9 @@ async fn read_response(session: &mut Session, challenge: &str) -> Result<String,
             Ok(AuthenticateLine::Cancel) => Err(Reply::bad("AUTHENTICATE cancelled").into()),
             Err(error) => Err(Reply::from(error).into()),
         },
+        FrameEvent::Refused(refusal) if refusal.close => {
+            Err(End::Refused("The end of the line can't be found").into())
+        }
         FrameEvent::Refused(refusal) => Err(Reply::from(refusal.error).into()),
         _ => Err(Reply::bad("AUTHENTICATE failed").into()),
     }

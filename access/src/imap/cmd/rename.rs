@@ -20,9 +20,14 @@ pub(crate) async fn run(session: &mut Session, from: &Mailbox, to: &Mailbox) -> 
     };
     let work = move || {
         mail.rename(&from, &to)?;
-        let followed = follow.map(|name| mail.mailbox(&name)).transpose()?;
-        // Read here, so that the session's next look needs no I/O of its own.
-        followed.map(|mailbox| mailbox.refresh().map(|_| mailbox)).transpose()
+        let Some(name) = follow else { return Ok(None) };
+        let mailbox = mail.mailbox(&name)?;
+        // Read here, so that the session's next look needs no I/O of its own. The mailbox has its new name whether it can be read
+        // now or not: a session that kept the old one would take it for deleted.
+        if let Err(error) = mailbox.refresh() {
+            tracing::warn!(error = ?error, "a renamed mailbox could not be looked at");
+        }
+        Ok(Some(mailbox))
     };
     if let Some(mailbox) = session.server.work(work).await? {
         session.state.selected()?.mailbox = mailbox;
