@@ -3,7 +3,7 @@
 use access::ImapConfig;
 use units::Span;
 
-use crate::harness::{config, message, node_with};
+use crate::harness::{config, message, node, node_with};
 
 #[tokio::test]
 async fn an_answer_comes_before_the_goodbye() {
@@ -18,6 +18,74 @@ async fn an_answer_comes_before_the_goodbye() {
     let lines = one.until_closed().await;
     assert!(lines[0].starts_with("a OK [APPENDUID "), "{lines:?}");
     assert_eq!(lines[1..], ["* BYE The mailbox was deleted"]);
+}
+
+/// RFC 3501 §6.4.8: a UID that is not there is ignored without any error.
+#[tokio::test]
+async fn uids_that_others_expunged_are_ignored() {
+    for command in [
+        "UID FETCH 2 BODY.PEEK[]",
+        "UID FETCH 2 BODYSTRUCTURE",
+        "UID STORE 2 +FLAGS (\\Seen)",
+        "UID STORE 2 +FLAGS.SILENT (\\Seen)",
+        "UID COPY 2 Trash",
+        "UID MOVE 2 Trash",
+    ] {
+        let node = node().await;
+        node.deliver_many("alice", "INBOX", 3).await;
+        let mut one = node.alice("INBOX").await;
+        let mut two = node.alice("INBOX").await;
+        one.ok("STORE 2 +FLAGS.SILENT (\\Deleted)").await;
+        one.ok("EXPUNGE").await;
+        assert_eq!(two.ok(command).await, ["* 2 EXPUNGE"], "{command}");
+    }
+}
+
+/// A sequence number, though, is one that the client may use until it is told otherwise (RFC 2180 §4).
+#[tokio::test]
+async fn numbers_that_others_expunged_are_refused() {
+    for command in ["FETCH 2 BODY.PEEK[]", "STORE 2 +FLAGS (\\Seen)", "COPY 2 Trash", "MOVE 2 Trash"] {
+        let node = node().await;
+        node.deliver_many("alice", "INBOX", 3).await;
+        let mut one = node.alice("INBOX").await;
+        let mut two = node.alice("INBOX").await;
+        one.ok("STORE 2 +FLAGS.SILENT (\\Deleted)").await;
+        one.ok("EXPUNGE").await;
+        assert_eq!(two.end_of(command).await, "NO [EXPUNGEISSUED]", "{command}");
+    }
+}
+
+/// RFC 6851 §3.3: allowed where COPY is.
+#[tokio::test]
+async fn messages_move_within_their_mailbox() {
+    let node = node().await;
+    node.deliver_many("alice", "INBOX", 2).await;
+    let mut client = node.alice("INBOX").await;
+    client.ok("STORE 1 +FLAGS.SILENT (\\Flagged $Work)").await;
+    let lines = client.ok("MOVE 1 INBOX").await;
+    assert!(lines[0].starts_with("* OK [COPYUID ") && lines[0].contains(" 1 3] "), "{lines:?}");
+    assert_eq!(lines[1..3], ["* 1 EXPUNGE", "* 2 EXISTS"], "{lines:?}");
+    assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 2 3"]);
+    assert_eq!(client.ok("UID SEARCH FLAGGED KEYWORD $Work").await, ["* SEARCH 3"]);
+}
+
+/// RFC 3501 §6.4.7: flags and internal date should be kept.
+#[tokio::test]
+async fn a_copy_keeps_flags_and_date() {
+    let node = node().await;
+    let mut client = node.alice("INBOX").await;
+    let text = message("x");
+    let date = "\" 7-Feb-1994 21:52:25 -0800\"";
+    client.ok(&format!("APPEND INBOX (\\Answered $Work) {date} {{{}+}}\r\n{text}", text.len())).await;
+    client.ok("COPY 1 Trash").await;
+    client.ok("MOVE 1 Sent").await;
+    for mailbox in ["Trash", "Sent"] {
+        client.ok(&format!("EXAMINE {mailbox}")).await;
+        let lines = client.ok("FETCH 1 (INTERNALDATE FLAGS)").await;
+        let expected =
+            "* 1 FETCH (INTERNALDATE \" 8-Feb-1994 05:52:25 +0000\" FLAGS (\\Answered \\Recent $Work))";
+        assert_eq!(lines, [expected], "{mailbox}");
+    }
 }
 
 /// A mailbox that can't be read under its new name has it all the same: it is not deleted.

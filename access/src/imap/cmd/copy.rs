@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use imap_proto::Transfer;
 use imap_proto::response::word;
+use imap_proto::{Numbering, Transfer};
 use store::{Copied, Mailbox, StoreError, Uid};
 
 use super::super::answer::{Answer, Stop};
@@ -25,14 +25,18 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     };
     let copied = session.server.work(move || source.copy(&uids, &target)).await?;
     if copied.uids.is_empty() {
-        return Err(gone());
+        return gone(args.numbering, "COPY completed, the messages are gone");
     }
     Ok(Reply::ok("COPY completed").with_code(copy_uid(&copied)))
 }
 
-/// Others expunged all that was named. Where some are left, the pairs of COPYUID say which.
-pub(super) fn gone() -> Stop {
-    Reply::no("The messages are gone").with_code("EXPUNGEISSUED").into()
+/// Others expunged all that was named. Where some are left, the pairs of COPYUID say which. A UID that is not there is no
+/// error (RFC 3501 §6.4.8).
+pub(super) fn gone(numbering: Numbering, done: &'static str) -> Answer {
+    match numbering {
+        Numbering::Sequence => Err(Reply::no("The messages are gone").with_code("EXPUNGEISSUED").into()),
+        Numbering::Uid => Ok(Reply::ok(done)),
+    }
 }
 
 /// Finds the messages and the target; nothing when no message is named.

@@ -9,7 +9,7 @@ mod write;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use imap_proto::{Fetch, FetchItem};
+use imap_proto::{Fetch, FetchItem, Numbering};
 use store::{Entry, Uid};
 
 use super::super::answer::Answer;
@@ -49,8 +49,8 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
             }
         }
     }
-    if gone {
-        // RFC 2180 §4.1.2
+    if gone && args.numbering == Numbering::Sequence {
+        // RFC 2180 §4.1.2; a UID that is not there is no error (RFC 3501 §6.4.8).
         return Err(Reply::no("Some messages are gone").with_code("EXPUNGEISSUED").into());
     }
     Ok(Reply::ok("FETCH completed"))

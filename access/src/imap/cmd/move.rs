@@ -1,6 +1,5 @@
-//! MOVE (RFC 6851). COPYUID comes untagged before the EXPUNGE responses (§4.3).
-
-use std::sync::Arc;
+//! MOVE (RFC 6851). COPYUID comes untagged before the EXPUNGE responses (§4.3). The target may be the mailbox itself: the
+//! messages get new UIDs (§3.3).
 
 use imap_proto::Transfer;
 
@@ -14,12 +13,9 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     let Some(Job { source, uids, target }) = job(session, &args).await? else {
         return Ok(Reply::ok("MOVE completed, there was nothing to move"));
     };
-    if Arc::ptr_eq(&source, &target) || source.name() == target.name() {
-        return Err(Reply::no("The messages are in that mailbox").with_code("CANNOT").into());
-    }
     let moved = session.server.work(move || source.move_to(&uids, &target)).await?;
     if moved.uids.is_empty() {
-        return Err(gone());
+        return gone(args.numbering, "MOVE completed, the messages are gone");
     }
     let reply = Reply::ok("The messages' new UIDs").with_code(copy_uid(&moved));
     reply.encode("*", &mut session.connection.out);

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use imap_proto::response::word;
-use imap_proto::{Store, StoreChange};
+use imap_proto::{Numbering, Store, StoreChange};
 use store::{Entry, FlagChange, Flags, ModSeq, Uid};
 
 use super::super::answer::Answer;
@@ -42,7 +42,8 @@ pub(crate) async fn run(session: &mut Session, args: Store) -> Answer {
             continue;
         }
         let Some((_, entry)) = now.by_uid(told.uid) else {
-            gone = true;
+            // A UID that is not there is no error (RFC 3501 §6.4.8).
+            gone |= args.numbering == Numbering::Sequence;
             continue;
         };
         if args.silent {
