@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// The one name that has no case.
+const INBOX: &str = "INBOX";
+
 /// A mailbox's name as text: modified UTF-7 is decoded, `INBOX` in any case is `INBOX`
 /// (RFC 3501 §5.1). Whether a mailbox of that name may exist is for the store to say.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -11,7 +14,7 @@ impl Mailbox {
     /// Takes the name as text.
     pub fn from_text(text: impl Into<String>) -> Self {
         let text = text.into();
-        if text.eq_ignore_ascii_case("INBOX") { Self("INBOX".to_owned()) } else { Self(text) }
+        if text.eq_ignore_ascii_case(INBOX) { Self(INBOX.to_owned()) } else { Self(text) }
     }
 
     /// The name as text.
@@ -21,7 +24,7 @@ impl Mailbox {
 
     /// Whether this is the INBOX.
     pub fn is_inbox(&self) -> bool {
-        self.0 == "INBOX"
+        self.0 == INBOX
     }
 }
 
@@ -53,12 +56,12 @@ impl ListPattern {
     }
 
     /// Whether `name` matches: `*` stands for any text, `%` for any text without `delimiter`. `INBOX`
-    /// as the whole pattern matches in any case. The work is at most pattern × name, whatever the
+    /// at the beginning of a name matches in any case, by itself and as the first level. The work is at most pattern × name, whatever the
     /// pattern holds.
     pub fn matches(&self, name: &str, delimiter: char) -> bool {
-        if name == "INBOX" && self.0.eq_ignore_ascii_case("INBOX") {
-            return true;
-        }
+        let inbox = INBOX.len();
+        let in_inbox =
+            name.strip_prefix(INBOX).is_some_and(|rest| rest.is_empty() || rest.starts_with(delimiter));
         // `reached` holds, for each place in the pattern, whether the name up to here may end there.
         let pattern: Vec<char> = self.0.chars().collect();
         let mut reached = vec![false; pattern.len() + 1];
@@ -67,7 +70,7 @@ impl ListPattern {
             *first = true;
         }
         skip_wildcards(&pattern, &mut reached);
-        for character in name.chars() {
+        for (index, character) in name.chars().enumerate() {
             next.fill(false);
             let mut alive = false;
             for (at, wanted) in pattern.iter().enumerate() {
@@ -79,6 +82,9 @@ impl ListPattern {
                     '%' if character != delimiter => at,
                     '%' => continue,
                     literal if *literal == character => at + 1,
+                    literal if in_inbox && index < inbox && literal.eq_ignore_ascii_case(&character) => {
+                        at + 1
+                    }
                     _ => continue,
                 };
                 if let Some(place) = next.get_mut(to) {
@@ -138,6 +144,11 @@ mod tests {
         check("*d", "a/b/c", false);
         check("inbox", "INBOX", true);
         check("inbox", "inbox2", false);
+        check("iNb%", "INBOX", true);
+        check("*box", "INBOX", true);
+        check("inbox/%", "INBOX/a", true);
+        check("inbox/A", "INBOX/a", false);
+        check("inbox*", "INBOXES", false);
         check("Sent", "sent", false);
         check("é*", "école", true);
         check("", "", true);

@@ -3,7 +3,13 @@
 use access::ImapConfig;
 use units::Span;
 
-use crate::harness::{config, message, node, node_with};
+use crate::harness::{Client, config, message, node, node_with};
+
+/// Names that LIST or LSUB shows, with their attributes.
+async fn names(client: &mut Client, command: &str) -> Vec<String> {
+    let lines = client.ok(command).await;
+    lines.iter().filter_map(|line| line.split_once(" (")).map(|(_, rest)| rest.to_owned()).collect()
+}
 
 #[tokio::test]
 async fn an_answer_comes_before_the_goodbye() {
@@ -86,6 +92,23 @@ async fn a_copy_keeps_flags_and_date() {
             "* 1 FETCH (INTERNALDATE \" 8-Feb-1994 05:52:25 +0000\" FLAGS (\\Answered \\Recent $Work))";
         assert_eq!(lines, [expected], "{mailbox}");
     }
+}
+
+/// RFC 3501 §6.3.6: subscriptions outlive what they name, and a RENAME leaves them alone.
+#[tokio::test]
+async fn subscriptions_are_only_changed_by_the_user() {
+    let node = node().await;
+    let mut client = node.log_in("alice").await;
+    client.ok("CREATE box").await;
+    client.ok("SUBSCRIBE box").await;
+    client.ok("RENAME box other").await;
+    client.ok("DELETE other").await;
+    assert_eq!(names(&mut client, "LSUB \"\" box").await, [") \"/\" box"]);
+    assert!(names(&mut client, "LSUB \"\" other").await.is_empty());
+    let listed = names(&mut client, "LIST (SUBSCRIBED) \"\" box").await;
+    assert_eq!(listed, ["\\NonExistent \\Noselect \\HasNoChildren \\Subscribed) \"/\" box"]);
+    client.ok("UNSUBSCRIBE box").await;
+    assert!(names(&mut client, "LSUB \"\" box").await.is_empty());
 }
 
 /// A mailbox that can't be read under its new name has it all the same: it is not deleted.

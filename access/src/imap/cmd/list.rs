@@ -50,7 +50,9 @@ pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
         return Ok(Reply::ok("LIST completed"));
     }
     let patterns = Patterns::new(&args)?;
-    let returns = args.returns.clone();
+    let mut returns = args.returns.clone();
+    // RFC 5258 §3.1: selecting by subscription implies showing it.
+    returns.subscribed |= args.selection.subscribed;
     let source = mail.clone();
     let shown = session.server.work(move || Ok(select(source.list()?, &args, &patterns))).await?;
     for shown in shown {
