@@ -104,7 +104,7 @@ fn has_flag(key: &SearchKey, flags: &Flags) -> bool {
 
 fn in_summary(key: &SearchKey, summary: &Summary, facts: &Facts<'_>) -> bool {
     // Quirk `sent-date-fallback`: a message whose Date can't be read counts by its internal date.
-    let sent = || summary.sent_at.map_or_else(|| facts.day(), |seconds| seconds.div_euclid(86_400));
+    let sent = || summary.date.as_deref().and_then(decode::day).unwrap_or_else(|| facts.day());
     let before = |date: &Date| sent() < date.unix_days();
     match key {
         SearchKey::SentBefore(date) => before(date),

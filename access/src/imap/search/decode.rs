@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use imap_proto::Date;
+use mail_parser::DateTime;
 use mail_parser::decoders::base64::base64_decode;
 use mail_parser::decoders::charsets::map::charset_decoder;
 use mail_parser::decoders::quoted_printable::quoted_printable_decode;
@@ -45,6 +47,15 @@ fn word_at(octets: &[u8]) -> Option<(String, usize)> {
     let mut stream = MessageStream::new(bounded);
     let text = stream.decode_rfc2047()?;
     Some((text, stream.offset() + 1))
+}
+
+/// The day that a Date field names, in days since 1970, whatever its time and zone (RFC 3501 §6.4.4).
+pub(super) fn day(date: &[u8]) -> Option<i64> {
+    /// What is behind is no date.
+    const DATE_MAX: usize = 200;
+    let text = std::str::from_utf8(date.get(..date.len().min(DATE_MAX))?).ok()?;
+    let date = DateTime::parse_rfc822(text).filter(DateTime::is_valid)?;
+    Some(Date::new(date.year, date.month, date.day)?.unix_days())
 }
 
 /// Text as it stands, line ends left out.

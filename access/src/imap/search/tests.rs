@@ -40,10 +40,14 @@ innermost\r\n\
 --b--\r\n";
 
 /// With index alone, with the summary, with the text: None while more must be read.
-fn answers(mut key: SearchKey) -> [Option<bool>; 3] {
+fn answers(key: SearchKey) -> [Option<bool>; 3] {
+    answers_of(MESSAGE, key)
+}
+
+fn answers_of(message: &str, mut key: SearchKey) -> [Option<bool>; 3] {
     fold(&mut key);
-    let summary = Arc::new(parse_summary(MESSAGE.as_bytes()));
-    let texts = Texts::new(Bytes::from_static(MESSAGE.as_bytes()), Arc::clone(&summary));
+    let summary = Arc::new(parse_summary(message.as_bytes()));
+    let texts = Texts::new(Bytes::copy_from_slice(message.as_bytes()), Arc::clone(&summary));
     let flags = Flags { seen: true, keywords: ["$Work".to_owned()].into(), ..Flags::default() };
     let entry = Entry {
         uid: Uid(7),
@@ -127,6 +131,25 @@ fn dates_sizes_flags() {
     check(SearchKey::Deleted, false);
     check(SearchKey::Keyword(imap_proto::Keyword::parse(b"$WORK").unwrap()), true);
     check(SearchKey::Uid(imap_proto::MessageSet::Saved), true);
+}
+
+/// RFC 3501 §6.4.4: the day that the Date field names, whatever its time and zone.
+#[test]
+fn sent_days_are_those_of_the_field() {
+    let message = |date: &str| format!("Date: {date}\r\n\r\n");
+    for (date, day, expected) in [
+        ("Mon, 1 Jan 2024 21:52:25 -0800", 1, true),
+        ("Mon, 1 Jan 2024 21:52:25 -0800", 2, false),
+        ("Tue, 2 Jan 2024 01:00:00 +0900 (JST)", 2, true),
+        ("2 Jan 24 01:00:00 GMT", 2, true),
+        // Not to be read: the internal date counts.
+        ("yesterday", 4, true),
+        ("yesterday", 2, false),
+    ] {
+        let message = message(date);
+        let key = SearchKey::SentOn(Date::new(2024, 1, day).unwrap());
+        assert_eq!(answers_of(&message, key)[1], Some(expected), "{date} {day}");
+    }
 }
 
 #[test]
