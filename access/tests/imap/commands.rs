@@ -5,6 +5,13 @@ use units::Span;
 
 use crate::harness::{Client, config, message, node, node_with};
 
+/// One value of STATUS.
+async fn status(client: &mut Client, mailbox: &str, item: &str) -> u64 {
+    let lines = client.ok(&format!("STATUS {mailbox} ({item})")).await;
+    let value = lines.first().and_then(|line| line.trim_end_matches(')').rsplit(' ').next());
+    value.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("{lines:?}"))
+}
+
 /// Names that LIST or LSUB shows, with their attributes.
 async fn names(client: &mut Client, command: &str) -> Vec<String> {
     let lines = client.ok(command).await;
@@ -94,6 +101,73 @@ async fn a_copy_keeps_flags_and_date() {
     }
 }
 
+/// RFC 3501 §6.3.1, §6.3.3 to §6.3.5: UIDs never mean another message under the same UIDVALIDITY.
+#[tokio::test]
+async fn a_name_that_comes_back_has_another_uid_validity() {
+    let node = node().await;
+    let mut client = node.log_in("alice").await;
+    client.ok("CREATE box").await;
+    client.append("box", &message("x")).await;
+    let first = status(&mut client, "box", "UIDVALIDITY").await;
+    client.ok("DELETE box").await;
+    client.ok("CREATE box").await;
+    let second = status(&mut client, "box", "UIDVALIDITY").await;
+    assert!(second > first, "{first} {second}");
+    client.ok("RENAME box away").await;
+    assert_eq!(status(&mut client, "away", "UIDVALIDITY").await, second);
+    client.ok("CREATE box").await;
+    assert!(status(&mut client, "box", "UIDVALIDITY").await > second);
+    // EXPUNGE gives no UID back.
+    client.append("away", &message("x")).await;
+    client.ok("SELECT away").await;
+    client.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    client.ok("CLOSE").await;
+    assert_eq!(status(&mut client, "away", "UIDNEXT").await, 2);
+}
+
+/// RFC 3501 §6.3.4: the children of a deleted mailbox stay, and its name with them.
+#[tokio::test]
+async fn a_parent_is_deleted_before_its_children() {
+    let node = node().await;
+    let mut client = node.log_in("alice").await;
+    client.ok("CREATE a/b").await;
+    client.append("a", &message("x")).await;
+    client.ok("DELETE a").await;
+    let listed = names(&mut client, "LIST \"\" a*").await;
+    assert_eq!(listed, ["\\NonExistent \\Noselect \\HasChildren) \"/\" a", "\\HasNoChildren) \"/\" a/b"]);
+    assert_eq!(client.end_of("SELECT a").await, "NO [NONEXISTENT]");
+    assert_eq!(client.end_of("DELETE a").await, "NO [CANNOT]");
+    client.ok("DELETE a/b").await;
+    assert!(names(&mut client, "LIST \"\" a*").await.is_empty());
+}
+
+/// RFC 3501 §6.3.5: what is below moves along, and missing levels are made.
+#[tokio::test]
+async fn renames_take_the_children_along() {
+    let node = node().await;
+    let mut client = node.log_in("alice").await;
+    client.ok("CREATE a/b/c").await;
+    client.append("a/b/c", &message("x")).await;
+    client.ok("RENAME a/b x/y").await;
+    let listed = names(&mut client, "LIST \"\" (a* x*)").await;
+    let expected = [
+        "\\HasNoChildren) \"/\" a",
+        "\\HasChildren) \"/\" x",
+        "\\HasChildren) \"/\" x/y",
+        "\\HasNoChildren) \"/\" x/y/c",
+    ];
+    assert_eq!(listed, expected);
+    assert_eq!(status(&mut client, "x/y/c", "MESSAGES").await, 1);
+    for (from, to, expected) in [
+        ("x", "x/z", "NO [LIMIT]"),
+        ("x", "a", "NO [ALREADYEXISTS]"),
+        ("x", "INBOX", "NO [ALREADYEXISTS]"),
+        ("nowhere", "z", "NO [NONEXISTENT]"),
+    ] {
+        assert_eq!(client.end_of(&format!("RENAME {from} {to}")).await, expected, "{from} {to}");
+    }
+}
+
 /// RFC 3501 §6.3.6: subscriptions outlive what they name, and a RENAME leaves them alone.
 #[tokio::test]
 async fn subscriptions_are_only_changed_by_the_user() {
@@ -109,6 +183,72 @@ async fn subscriptions_are_only_changed_by_the_user() {
     assert_eq!(listed, ["\\NonExistent \\Noselect \\HasNoChildren \\Subscribed) \"/\" box"]);
     client.ok("UNSUBSCRIBE box").await;
     assert!(names(&mut client, "LSUB \"\" box").await.is_empty());
+}
+
+/// RFC 3501 §6.4.8 and §9: `*` is the largest that is there, on either side of the colon.
+#[tokio::test]
+async fn ranges_to_the_largest() {
+    let node = node().await;
+    node.deliver_many("alice", "INBOX", 3).await;
+    let mut client = node.alice("INBOX").await;
+    for (command, expected) in [
+        ("UID FETCH 9:* UID", &["* 3 FETCH (UID 3)"][..]),
+        ("UID FETCH *:2 UID", &["* 2 FETCH (UID 2)", "* 3 FETCH (UID 3)"]),
+        ("FETCH * UID", &["* 3 FETCH (UID 3)"]),
+        ("FETCH 3:2,3 UID", &["* 2 FETCH (UID 2)", "* 3 FETCH (UID 3)"]),
+        ("UID FETCH 4:8 UID", &[]),
+        ("SEARCH UID 7:*", &["* SEARCH 3"]),
+        ("SEARCH 4:9", &["* SEARCH"]),
+    ] {
+        assert_eq!(client.ok(command).await, expected, "{command}");
+    }
+    client.ok("SELECT Trash").await;
+    for command in ["UID FETCH 1:* UID", "UID STORE 1:* +FLAGS (\\Seen)", "UID COPY 1:* INBOX"] {
+        assert!(client.ok(command).await.is_empty(), "{command} in an empty mailbox");
+    }
+    assert_eq!(client.ok("UID SEARCH UID 1:*").await, ["* SEARCH"]);
+}
+
+/// RFC 3501 §6.4.5: which items mark a message as seen.
+#[tokio::test]
+async fn reading_marks_as_seen() {
+    for (item, expected) in [
+        ("BODY[]", true),
+        ("BODY[TEXT]<0.1>", true),
+        ("BODY[HEADER]", true),
+        ("RFC822", true),
+        ("RFC822.TEXT", true),
+        ("RFC822.HEADER", false),
+        ("BODY.PEEK[]", false),
+        ("(FLAGS ENVELOPE BODYSTRUCTURE RFC822.SIZE)", false),
+    ] {
+        let node = node().await;
+        node.deliver_many("alice", "INBOX", 1).await;
+        let mut client = node.alice("INBOX").await;
+        let lines = client.ok(&format!("FETCH 1 {item}")).await;
+        let told = lines.iter().any(|line| line.contains("FLAGS (\\Seen \\Recent)"));
+        assert_eq!(told, expected, "{item}: {lines:?}");
+        assert_eq!(status(&mut client, "INBOX", "UNSEEN").await, u64::from(!expected), "{item}");
+    }
+}
+
+/// RFC 3501 §9: a literal holds no NUL.
+#[tokio::test]
+async fn no_nul_is_sent() {
+    let node = node().await;
+    let large = format!("Subject: a\0b\r\n\r\n{}\0end\r\n", "0123456789abcde\r\n".repeat(20_000));
+    for content in ["Subject: a\0b\r\n\r\nc\0d\r\n", &large] {
+        node.deliver("alice", "INBOX", content.as_bytes()).await;
+    }
+    let mut client = node.alice("INBOX").await;
+    for item in ["BODY.PEEK[]", "BODY.PEEK[TEXT]", "BODY.PEEK[HEADER]", "BODY.PEEK[HEADER.FIELDS (Subject)]"]
+    {
+        for number in 1..=2 {
+            let lines = client.ok(&format!("FETCH {number} {item}")).await;
+            assert!(lines.iter().all(|line| !line.contains('\0')), "{item} of {number}");
+            assert!(lines.iter().any(|line| line.contains('\u{fffd}')), "{item} of {number}");
+        }
+    }
 }
 
 /// A mailbox that can't be read under its new name has it all the same: it is not deleted.

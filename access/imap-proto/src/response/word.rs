@@ -47,10 +47,13 @@ pub fn nstring(octets: Option<&[u8]>, out: &mut Vec<u8>) {
 /// ```abnf
 /// literal = "{" number "}" CRLF *CHAR8
 /// ```
-///
-/// NUL is no CHAR8: it is written as 0x80, which keeps the length.
 pub fn literal(octets: &[u8], out: &mut Vec<u8>) {
     literal_head(octets.len() as u64, out);
+    literal_octets(octets, out);
+}
+
+/// Octets of a literal. NUL is no CHAR8: it is written as 0x80, which keeps the length.
+pub fn literal_octets(octets: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(octets);
     let written = out.get_mut(start..).unwrap_or_default();
@@ -61,7 +64,7 @@ pub fn literal(octets: &[u8], out: &mut Vec<u8>) {
     }
 }
 
-/// The announcement of a literal whose octets the caller sends.
+/// The announcement of a literal; [`literal_octets`] follow, in pieces of any length.
 pub fn literal_head(octets: u64, out: &mut Vec<u8>) {
     let _ = write!(out, "{{{octets}}}\r\n");
 }

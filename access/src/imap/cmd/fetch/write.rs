@@ -156,7 +156,7 @@ async fn write_text(
             let range = cut(&(0..text.len() as u64), partial);
             let text = slice(&Bytes::from(text), &range);
             word::literal_head(text.len() as u64, &mut session.connection.out);
-            session.connection.out.extend_from_slice(&text);
+            word::literal_octets(&text, &mut session.connection.out);
             Ok(())
         }
     }
@@ -167,7 +167,7 @@ async fn write_octets(session: &mut Session, message: &Loaded, range: &Range<u64
     if let Data::Read(data) = &message.data {
         let text = slice(data, range);
         word::literal_head(text.len() as u64, &mut session.connection.out);
-        session.connection.out.extend_from_slice(&text);
+        word::literal_octets(&text, &mut session.connection.out);
         return Ok(());
     }
     word::literal_head(range.end - range.start, &mut session.connection.out);
@@ -178,7 +178,7 @@ async fn write_octets(session: &mut Session, message: &Loaded, range: &Range<u64
             _ => return Err(End::Refused(CUT_SHORT).into()),
         };
         at += text.len() as u64;
-        session.connection.out.extend_from_slice(&text);
+        word::literal_octets(&text, &mut session.connection.out);
         session.connection.flush_if_full().await?;
     }
     Ok(())
