@@ -148,7 +148,7 @@ impl Settings {
         self.access.pop3.listen = Some(at(110));
         self.access.pop3.listen_tls = Some(at(995));
         self.access.web.listen = Some(at(8080));
-        self.access.web.listen_tls = None;
+        self.access.web.listen_tls = Some(at(8443));
         self.health.listen = at(9090);
     }
 }

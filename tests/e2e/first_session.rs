@@ -77,6 +77,18 @@ fn curl_reads_over_imap_and_pop3_and_sends_over_submission() {
 }
 
 #[test]
+fn the_webmail_speaks_https() {
+    let node = Node::start();
+    let url = format!("https://127.0.0.1:{}/", node.port("webs"));
+    let page = must(Command::new("curl").args(["-sSkL", "-D", "-", "--max-time", "30", &url]), "");
+    assert!(page.contains("<form") && page.contains("password"), "{page}");
+    assert!(page.to_lowercase().contains("strict-transport-security"), "{page}");
+    let plain = url.replace("https", "http");
+    let refused = Command::new("curl").args(["-sS", "--max-time", "10", &plain]).status().unwrap();
+    assert!(!refused.success(), "nothing is said in the clear there");
+}
+
+#[test]
 fn operators_see_metrics_and_health() {
     let node = Node::start();
     node.swaks("someone@elsewhere.test", "alice@example.test", &[]);
