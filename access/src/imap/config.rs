@@ -43,7 +43,8 @@ pub struct Config {
     pub poll_interval: Span,
     /// How often a session in IDLE looks at the disk for changes that other processes made; those of this process wake it at once.
     pub idle_poll_interval: Span,
-    /// How long an IDLE may last before the connection is closed (RFC 2177 asks clients to renew it within 29 minutes).
+    /// How long an IDLE may last before the connection is closed: at least 30 minutes (RFC 3501 §5.4). Clients renew theirs
+    /// after 29 minutes (RFC 2177 §3), and not to the second.
     pub idle_command_timeout: Span,
     /// The longest command before login, literals counted in.
     pub command_before_login_max: ByteSize,
@@ -81,7 +82,7 @@ impl Default for Config {
             bad_commands_max: 10,
             poll_interval: Span::secs(1),
             idle_poll_interval: Span::secs(5),
-            idle_command_timeout: Span::mins(29),
+            idle_command_timeout: Span::mins(32),
             command_before_login_max: ByteSize::kib(8),
             line_max: ByteSize::kib(64),
             literal_max: ByteSize::kib(64),
@@ -112,14 +113,19 @@ impl Config {
         }
         for (key, value) in [
             ("login_timeout", self.login_timeout),
-            ("idle_timeout", self.idle_timeout),
             ("command_timeout", self.command_timeout),
             ("write_timeout", self.write_timeout),
-            ("idle_command_timeout", self.idle_command_timeout),
             ("idle_poll_interval", self.idle_poll_interval),
         ] {
             if value < Span::millis(1) {
                 fault(key, "must be longer than nothing");
+            }
+        }
+        for (key, value) in
+            [("idle_timeout", self.idle_timeout), ("idle_command_timeout", self.idle_command_timeout)]
+        {
+            if value < Span::mins(30) {
+                fault(key, "must be at least 30m (RFC 3501 §5.4)");
             }
         }
         for (key, value) in
@@ -143,6 +149,18 @@ mod tests {
     #[test]
     fn defaults_are_sound() {
         assert_eq!(Config::default().faults(), []);
+    }
+
+    /// RFC 3501 §5.4: the autologout timer is 30 minutes at least; and clients that renew IDLE after 29 (RFC 2177 §3) come in time.
+    #[test]
+    fn nobody_is_logged_out_early() {
+        let config = Config::default();
+        assert!(config.idle_timeout >= Span::mins(30) && config.idle_command_timeout > Span::mins(30));
+        for (minutes, expected) in [(29, 2), (30, 0)] {
+            let short = Span::mins(minutes);
+            let config = Config { idle_timeout: short, idle_command_timeout: short, ..config.clone() };
+            assert_eq!(config.faults().len(), expected, "{minutes}");
+        }
     }
 
     #[test]
