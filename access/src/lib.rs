@@ -21,6 +21,7 @@ mod listen;
 mod login;
 mod pop3;
 mod web;
+mod work;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use store::StoreError;
 
 use super::connection::End;
 use super::reply::Reply;
-use super::server::WorkError;
+use crate::work::WorkError;
 
 /// The tagged answer, or why there is another one or none.
 pub(crate) type Answer = Result<Reply, Stop>;

@@ -6,8 +6,8 @@ use std::io;
 use imap_proto::{FrameError, ParseError};
 use store::StoreError;
 
-use super::server::WorkError;
 use crate::login::LoginError;
+use crate::work::WorkError;
 
 /// A status response without its tag (RFC 3501 §7.1).
 #[derive(Debug, Clone, PartialEq, Eq)]

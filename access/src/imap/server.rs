@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use imap_proto::{FrameLimits, ParseLimits};
-use runtime::{BlockingError, ServerTls};
-use store::StoreError;
+use runtime::ServerTls;
 
 use super::accounts::Accounts;
 use super::append_memory::AppendMemory;
@@ -21,17 +20,6 @@ pub(crate) struct Server {
     pub(crate) metrics: Metrics,
     pub(crate) accounts: Accounts,
     pub(crate) append_memory: AppendMemory,
-}
-
-/// Why work on the store was not done.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum WorkError {
-    /// It was not begun.
-    #[error("the work on the store was not done")]
-    Blocking(#[from] BlockingError),
-    /// It failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
 }
 
 impl Server {
@@ -52,15 +40,6 @@ impl Server {
             tls,
             metrics,
         })
-    }
-
-    /// Runs `work` on the store's threads.
-    pub(crate) async fn work<T, F>(&self, work: F) -> Result<T, WorkError>
-    where
-        T: Send + 'static,
-        F: FnOnce() -> Result<T, StoreError> + Send + 'static,
-    {
-        Ok(self.deps.blocking.run(work).await??)
     }
 
     /// How large a command may be. Before login, a little.

@@ -4,8 +4,8 @@ use pop3_proto::{Reply, ResponseCode};
 use sasl::SaslError;
 use store::StoreError;
 
-use super::server::WorkError;
 use crate::login::LoginError;
+use crate::work::WorkError;
 
 /// A wrong password, an unknown name and a throttled login look alike.
 pub(super) fn login_failed(error: LoginError) -> Reply {

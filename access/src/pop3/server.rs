@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use pop3_proto::Limits;
-use runtime::{BlockingError, ServerTls};
-use store::StoreError;
+use runtime::ServerTls;
 
 use super::config::Config;
 use super::lock::Locks;
@@ -23,31 +22,11 @@ pub(super) struct Server {
     pub(super) tls: Option<ServerTls>,
 }
 
-/// Why work on the store was not done.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum WorkError {
-    /// It was not begun.
-    #[error("the work on the store was not done")]
-    Blocking(#[from] BlockingError),
-    /// It failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
 impl Server {
     pub(super) fn new(config: Config, deps: Arc<Deps>) -> Result<Self, BindError> {
         let tls = deps.tls.as_ref().map(|tls| tls.for_listener(&["pop3"])).transpose()?;
         let metrics = Metrics::new(&deps.registry, config.connections_max)?;
         Ok(Self { config, deps, locks: Locks::default(), metrics, tls })
-    }
-
-    /// Runs `work` on the store's threads.
-    pub(super) async fn work<T, F>(&self, work: F) -> Result<T, WorkError>
-    where
-        T: Send + 'static,
-        F: FnOnce() -> Result<T, StoreError> + Send + 'static,
-    {
-        Ok(self.deps.blocking.run(work).await??)
     }
 
     pub(super) fn line_limits(&self) -> Limits {

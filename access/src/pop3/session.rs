@@ -175,7 +175,7 @@ impl Session {
         }
         let (mailbox, count) = (Arc::clone(&open.mailbox), deleted.len());
         let uids: Vec<Uid> = deleted.into_iter().map(Uid).collect();
-        match self.server.work(move || mailbox.expunge(&uids)).await {
+        match self.server.deps.work(move || mailbox.expunge(&uids)).await {
             Ok(removed) => {
                 self.server.metrics.deleted.inc_by(u64::try_from(removed.len()).unwrap_or(u64::MAX));
                 self.put(&reply::updated(count));

@@ -26,7 +26,7 @@ pub(crate) async fn run(session: &mut Session, args: Append) -> Answer {
         }
         None => SystemTime::now().into(),
     };
-    let appended = session.server.work(move || {
+    let appended = session.server.deps.work(move || {
         let mailbox = mail.mailbox(&name)?;
         let content = with_line_ends(args.message);
         let uid = mailbox.append(&content, &flags, internal_date)?;

@@ -11,7 +11,7 @@ pub(crate) async fn run(session: &mut Session) -> Answer {
     let selected = session.state.selected()?;
     if !selected.read_only {
         let mailbox = Arc::clone(&selected.mailbox);
-        session.server.work(move || expunge_deleted(&mailbox, None)).await?;
+        session.server.deps.work(move || expunge_deleted(&mailbox, None)).await?;
     }
     session.state.unselect();
     Ok(Reply::ok("CLOSE completed"))

@@ -8,9 +8,9 @@ use store::{Copied, Mailbox, StoreError, Uid};
 
 use super::super::answer::{Answer, Stop};
 use super::super::reply::Reply;
-use super::super::server::WorkError;
 use super::super::session::Session;
 use super::select::existing;
+use crate::work::WorkError;
 
 /// What COPY and MOVE work on.
 pub(super) struct Job {
@@ -23,7 +23,7 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     let Some(Job { source, uids, target }) = job(session, &args).await? else {
         return Ok(Reply::ok("COPY completed, there was nothing to copy"));
     };
-    let copied = session.server.work(move || source.copy(&uids, &target)).await?;
+    let copied = session.server.deps.work(move || source.copy(&uids, &target)).await?;
     if copied.uids.is_empty() {
         return gone(args.numbering, "COPY completed, the messages are gone");
     }
@@ -46,7 +46,7 @@ pub(super) async fn job(session: &mut Session, args: &Transfer) -> Result<Option
     let source = Arc::clone(&selected.mailbox);
     let mail = session.state.person()?.mail.clone();
     let target = match existing(&args.mailbox) {
-        Ok(name) => session.server.work(move || mail.mailbox(&name)).await,
+        Ok(name) => session.server.deps.work(move || mail.mailbox(&name)).await,
         Err(error) => Err(error.into()),
     };
     let target = target.map_err(no_target)?;

@@ -13,7 +13,7 @@ pub(crate) async fn run(session: &mut Session, args: Create) -> Answer {
         return Err(Reply::no("A special use can't be given to a mailbox").with_code("USEATTR").into());
     }
     let name = name_to_make(args.mailbox.as_str())?;
-    session.server.work(move || mail.create(&name)).await?;
+    session.server.deps.work(move || mail.create(&name)).await?;
     Ok(Reply::ok("CREATE completed"))
 }
 

@@ -11,7 +11,7 @@ pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox) -> Answer {
     let mail = session.state.person()?.mail.clone();
     let name = existing(mailbox)?;
     let deleted = name.clone();
-    session.server.work(move || mail.delete(&deleted)).await?;
+    session.server.deps.work(move || mail.delete(&deleted)).await?;
     // Nothing is left to be told of; other sessions that have it selected get a BYE.
     if session.state.selected().is_ok_and(|selected| selected.mailbox.name() == name) {
         session.state.unselect();

@@ -18,7 +18,7 @@ pub(crate) async fn run(session: &mut Session, set: Option<&MessageSet>) -> Answ
         None => None,
     };
     let mailbox = Arc::clone(&selected.mailbox);
-    session.server.work(move || expunge_deleted(&mailbox, only.as_ref())).await?;
+    session.server.deps.work(move || expunge_deleted(&mailbox, only.as_ref())).await?;
     Ok(Reply::ok("EXPUNGE completed"))
 }
 

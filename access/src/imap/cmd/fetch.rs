@@ -40,7 +40,7 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
         };
         let mailbox = Arc::clone(&session.state.selected()?.mailbox);
         let work = move || load::load(&mailbox, wanted, need, &unseen);
-        let Batch { loaded, seen } = session.server.work(work).await?;
+        let Batch { loaded, seen } = session.server.deps.work(work).await?;
         let seen: HashMap<Uid, Entry> = seen.into_iter().map(|entry| (entry.uid, entry)).collect();
         for message in loaded {
             gone |= message.gone;

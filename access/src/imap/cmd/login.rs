@@ -48,7 +48,7 @@ pub(super) async fn log_in(session: &mut Session, credentials: &Credentials, don
         return Err(Reply::no("The account has too many connections").with_code("LIMIT").into());
     };
     let (store, id) = (session.server.deps.store.clone(), account.clone());
-    let mail = session.server.work(move || store.account(&id)).await?;
+    let mail = session.server.deps.work(move || store.account(&id)).await?;
     session.account = Some(account.to_string());
     session.state = State::Authenticated(Person::new(mail, place));
     session.server.metrics.logins.with_label_values(&["accepted"]).inc();

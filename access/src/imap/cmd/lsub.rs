@@ -13,7 +13,7 @@ use super::list::{DELIMITER, Patterns};
 pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
     let mail = session.state.person()?.mail.clone();
     let patterns = Patterns::new(&args)?;
-    let names = session.server.work(move || {
+    let names = session.server.deps.work(move || {
         let subscribed = mail.list()?.into_iter().filter(|info| info.subscribed).map(|info| info.name);
         Ok(matching(&patterns, subscribed.map(|name| name.as_str().to_owned()).collect()))
     });

@@ -13,7 +13,7 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     let Some(Job { source, uids, target }) = job(session, &args).await? else {
         return Ok(Reply::ok("MOVE completed, there was nothing to move"));
     };
-    let moved = session.server.work(move || source.move_to(&uids, &target)).await?;
+    let moved = session.server.deps.work(move || source.move_to(&uids, &target)).await?;
     if moved.uids.is_empty() {
         return gone(args.numbering, "MOVE completed, the messages are gone");
     }

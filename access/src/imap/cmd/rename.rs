@@ -29,7 +29,7 @@ pub(crate) async fn run(session: &mut Session, from: &Mailbox, to: &Mailbox) -> 
         }
         Ok(Some(mailbox))
     };
-    if let Some(mailbox) = session.server.work(work).await? {
+    if let Some(mailbox) = session.server.deps.work(work).await? {
         session.state.selected()?.mailbox = mailbox;
     }
     Ok(Reply::ok("RENAME completed"))

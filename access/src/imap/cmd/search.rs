@@ -106,7 +106,7 @@ async fn find(session: &mut Session, work: &Work) -> Result<Vec<(u32, Uid)>, Sto
             return Ok(found);
         }
         let work = work.clone();
-        found.extend(session.server.work(move || search_batch(&work, batch)).await?);
+        found.extend(session.server.deps.work(move || search_batch(&work, batch)).await?);
     }
 }
 

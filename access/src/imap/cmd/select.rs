@@ -20,7 +20,7 @@ pub(crate) async fn run(session: &mut Session, args: &Select, read_only: bool) -
     // RFC 3501 §6.3.1: a SELECT that fails leaves nothing selected.
     session.state.unselect();
     let name = existing(&args.mailbox)?;
-    let opened = session.server.work(move || {
+    let opened = session.server.deps.work(move || {
         let mailbox = mail.mailbox(&name)?;
         let view = mailbox.refresh()?;
         let recent = mailbox.recent(!read_only)?;

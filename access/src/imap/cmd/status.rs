@@ -13,7 +13,7 @@ pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox, items: &[Statu
     let mail = session.state.person()?.mail.clone();
     let name = existing(mailbox)?;
     let wanted = name.clone();
-    let status = session.server.work(move || status(&mail, &wanted)).await?;
+    let status = session.server.deps.work(move || status(&mail, &wanted)).await?;
     encode(&name, &status, items, &mut session.connection.out);
     Ok(Reply::ok("STATUS completed"))
 }

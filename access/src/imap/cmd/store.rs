@@ -28,7 +28,7 @@ pub(crate) async fn run(session: &mut Session, args: Store) -> Answer {
     }
     let (mailbox, flags, unchanged_since) =
         (Arc::clone(&selected.mailbox), wanted.clone(), args.unchanged_since.map(ModSeq));
-    let stored = session.server.work(move || {
+    let stored = session.server.deps.work(move || {
         let stored = mailbox.store(&uids, change, &flags, unchanged_since)?;
         Ok((stored, mailbox.view()?))
     });

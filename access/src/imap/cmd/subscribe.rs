@@ -10,6 +10,6 @@ use super::super::session::Session;
 pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox, subscribed: bool) -> Answer {
     let mail = session.state.person()?.mail.clone();
     let name = MailboxName::parse(mailbox.as_str()).map_err(store::StoreError::from)?;
-    session.server.work(move || mail.set_subscribed(&name, subscribed)).await?;
+    session.server.deps.work(move || mail.set_subscribed(&name, subscribed)).await?;
     Ok(Reply::ok(if subscribed { "SUBSCRIBE completed" } else { "UNSUBSCRIBE completed" }))
 }

@@ -8,8 +8,8 @@ use tracing::warn;
 
 use super::super::connection::End;
 use super::super::selected::Moment;
-use super::super::server::WorkError;
 use super::{Session, State};
+use crate::work::WorkError;
 
 /// Writes what changed in the selected mailbox. The disk is looked at when the last look is longer ago than `interval`; without
 /// that this does no I/O.
@@ -18,7 +18,7 @@ pub(super) async fn sync(session: &mut Session, moment: Moment, interval: Durati
     let mailbox = Arc::clone(&selected.mailbox);
     let view = if selected.refreshed.elapsed() >= interval {
         selected.refreshed = Instant::now();
-        session.server.work(move || mailbox.refresh()).await
+        session.server.deps.work(move || mailbox.refresh()).await
     } else {
         mailbox.view().map_err(WorkError::from)
     };
@@ -50,7 +50,7 @@ async fn take_recent(session: &mut Session, view: &View) {
         return;
     }
     let (mailbox, take) = (Arc::clone(&selected.mailbox), !selected.read_only);
-    match session.server.work(move || mailbox.recent(take)).await {
+    match session.server.deps.work(move || mailbox.recent(take)).await {
         Ok(uids) => selected.take_recent(view, &uids),
         Err(error) => warn!(error = ?error, "recent messages could not be told"),
     }

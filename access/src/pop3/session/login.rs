@@ -102,7 +102,7 @@ impl Session {
         };
         let store = self.server.deps.store.clone();
         let id = account.clone();
-        let picture = self.server.work(move || {
+        let picture = self.server.deps.work(move || {
             let mailbox = store.account(&id)?.mailbox(&MailboxName::inbox())?;
             let view = mailbox.refresh()?;
             Ok((mailbox, view))

@@ -10,7 +10,7 @@ use store::Uid;
 use super::Session;
 use crate::pop3::metrics::End;
 use crate::pop3::reply;
-use crate::pop3::server::WorkError;
+use crate::work::WorkError;
 
 /// A message up to this size is read at once: its file is opened once.
 const WHOLE_OCTETS_MAX: u64 = 1 << 20;
@@ -79,6 +79,6 @@ impl Session {
             0..=WHOLE_OCTETS_MAX if offset == 0 => mailbox.content(uid),
             _ => mailbox.content_range(uid, offset, length),
         };
-        self.server.work(work).await
+        self.server.deps.work(work).await
     }
 }

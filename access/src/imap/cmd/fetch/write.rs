@@ -188,7 +188,7 @@ async fn write_octets(session: &mut Session, message: &Loaded, range: &Range<u64
 /// connection.
 async fn piece(session: &mut Session, uid: Uid, offset: u64, length: u64) -> Result<Bytes, Stop> {
     let mailbox = Arc::clone(&session.state.selected()?.mailbox);
-    session.server.work(move || mailbox.content_range(uid, offset, length)).await.map_err(|error| {
+    session.server.deps.work(move || mailbox.content_range(uid, offset, length)).await.map_err(|error| {
         tracing::warn!(uid = uid.0, error = ?error, "a message could not be read while it was sent");
         End::Refused(CUT_SHORT).into()
     })
