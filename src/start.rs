@@ -64,8 +64,13 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     addresses.insert("health".to_owned(), listener.local_addr()?);
     let running = parts.bind_roles(&settings, roles, &mut addresses).await?;
     // Outside the drain's tasks: health answers until they have all ended, so that a drain can be watched.
-    let health_server =
-        tokio::spawn(runtime::health::serve(listener, registry.clone(), health.clone(), drain.clone()));
+    let health_server = tokio::spawn(runtime::health::serve(
+        listener,
+        settings.health.clone(),
+        registry.clone(),
+        health.clone(),
+        drain.clone(),
+    ));
     let serving = running.spawn(&drain);
     let upkeep =
         parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));

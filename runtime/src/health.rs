@@ -15,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::Span;
 
 pub use http::serve;
 
@@ -25,18 +26,33 @@ pub struct HealthConfig {
     /// The address and port that `/metrics`, `/livez` and `/readyz` listen on; not for the open Internet.
     #[schemars(with = "String")]
     pub listen: SocketAddr,
+    /// Requests at once; more are closed unanswered.
+    pub connections_max: u16,
+    /// How long a request and its answer may take.
+    pub request_max: Span,
 }
 
 impl Default for HealthConfig {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 19090)) }
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 19090)),
+            connections_max: 64,
+            request_max: Span::secs(10),
+        }
     }
 }
 
 impl HealthConfig {
     /// What is wrong: key path and problem.
     pub fn faults(&self) -> Vec<(String, String)> {
-        Vec::new()
+        let mut faults = Vec::new();
+        if self.connections_max == 0 {
+            faults.push(("connections_max".to_owned(), "must be at least 1".to_owned()));
+        }
+        if self.request_max < Span::millis(100) {
+            faults.push(("request_max".to_owned(), "must be at least 100ms".to_owned()));
+        }
+        faults
     }
 }
 

@@ -1,22 +1,37 @@
 //! The three pages.
 
+use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::io;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{Request, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
 use prometheus::{Encoder as _, Registry, TextEncoder};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tower::Service as _;
+use tracing::debug;
 
-use super::Health;
+use super::{Health, HealthConfig};
 use crate::Drain;
+
+/// Octets of a request's header.
+const HEADER_SIZE_MAX: usize = 16 << 10;
 
 /// How long a scrape that is under way may delay the end.
 const FINISH_MAX: Duration = Duration::from_secs(2);
+/// How long to wait when the system gives no connection, for lack of file descriptors for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
 struct Shared {
@@ -26,25 +41,51 @@ struct Shared {
 }
 
 /// Answers until every task of the drain has ended, so that `/readyz` and `/metrics` tell of the drain too.
-/// Run it as a task of its own, outside the drain's tasks.
+/// Run it as a task of its own, outside the drain's tasks. Each connection carries one request.
 pub async fn serve(
     listener: TcpListener,
+    config: HealthConfig,
     registry: Registry,
     health: Health,
     drain: Drain,
-) -> io::Result<()> {
-    let ended = drained(drain.clone());
-    let late = {
-        let drain = drain.clone();
-        async move {
-            drained(drain).await;
-            tokio::time::sleep(FINISH_MAX).await;
-        }
-    };
+) {
+    let mut ended = pin!(drained(drain.clone()));
     let app = router(Shared { drain, health, registry });
-    tokio::select! {
-        served = async { axum::serve(listener, app).with_graceful_shutdown(ended).await } => served,
-        () = late => Ok(()),
+    let places = Arc::new(Semaphore::new(config.connections_max.into()));
+    let mut answering = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut ended => break,
+        };
+        while answering.try_join_next().is_some() {}
+        let Ok((tcp, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // Without a place the connection is closed at once.
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
+        let answer = answer(tcp, app.clone());
+        let request_max = config.request_max.as_duration();
+        answering.spawn(async move {
+            let _place = place;
+            let _ = tokio::time::timeout(request_max, answer).await;
+        });
+    }
+    let _ = tokio::time::timeout(FINISH_MAX, answering.join_all()).await;
+}
+
+async fn answer(tcp: TcpStream, app: Router) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut app = app.clone();
+        async move { app.call(request.map(Body::new)).await as Result<_, Infallible> }
+    });
+    let connection = hyper::server::conn::http1::Builder::new()
+        .keep_alive(false)
+        .max_header_size(HEADER_SIZE_MAX)
+        .serve_connection(TokioIo::new(tcp), service);
+    if let Err(error) = connection.await {
+        debug!(%error, "health connection ended early");
     }
 }
 
@@ -90,7 +131,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpStream;
+    use units::Span;
 
     use super::*;
 
@@ -111,7 +152,8 @@ mod tests {
         registry.register(Box::new(counter)).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = tokio::spawn(serve(listener, registry, health.clone(), drain.clone()));
+        let server =
+            tokio::spawn(serve(listener, HealthConfig::default(), registry, health.clone(), drain.clone()));
 
         let (gateway, queue) = (health.component("gateway"), health.component("queue"));
         assert_eq!(page(address, "/livez").await.0, 200);
@@ -130,6 +172,22 @@ mod tests {
         drain.begin();
         assert_eq!(page(address, "/readyz").await, (503, "draining\n".to_owned()));
         done.send(()).unwrap();
-        tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), server).await.unwrap().unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_client_that_says_nothing_keeps_nobody_out_for_long() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let config =
+            HealthConfig { connections_max: 1, request_max: Span::millis(200), ..HealthConfig::default() };
+        let (health, drain) = (Health::new(), Drain::new());
+        tokio::spawn(serve(listener, config, Registry::new(), health, drain));
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(b"GET /livez HTTP/1.1\r\n").await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert_eq!(second.read(&mut [0; 9]).await.unwrap_or(0), 0, "no place, closed");
+        assert_eq!(silent.read(&mut [0; 9]).await.unwrap_or(0), 0, "too late, closed");
+        assert_eq!(page(address, "/livez").await, (200, "ok\n".to_owned()));
     }
 }
