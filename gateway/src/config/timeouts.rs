@@ -23,7 +23,7 @@ pub struct Timeouts {
     pub reply: Span,
     /// Wait for the directory; then the client gets a temporary refusal.
     pub directory: Span,
-    /// Wait for the queue to make a message durable; then the client gets a temporary refusal. Below the ten minutes
+    /// Wait for the queue to make a message durable, and for its disk at each step on the way there; then the client gets a temporary refusal. Below the ten minutes
     /// for which RFC 5321 lets a client wait.
     pub publish: Span,
     /// How late an unknown recipient is answered to a client that asked for many.

@@ -1,10 +1,12 @@
 //! A message on its way from the wire into the queue's body writer.
 
 use std::io;
+use std::time::Duration;
 
 use envelope::MessageId;
 use queue::{Body, BodyWriter};
 use smtp_proto::{Poison, Reply};
+use tokio::time::timeout;
 
 use super::header::{self, Header, HeaderLimits};
 use crate::reply;
@@ -22,6 +24,8 @@ pub(super) struct Intake {
     size: u64,
     /// The Message-ID field's value, for the trail.
     message_id: String,
+    /// How long the disk may take over one step.
+    wait: Duration,
 }
 
 enum Stage {
@@ -91,6 +95,7 @@ impl Intake {
             },
             size: 0,
             message_id: String::new(),
+            wait: shared.config.timeouts.publish.as_duration(),
         }
     }
 
@@ -124,7 +129,7 @@ impl Intake {
         match &mut self.stage {
             Stage::Failed(_) => {}
             Stage::Text(writer) => {
-                if let Err(error) = writer.write(text).await {
+                if let Err(error) = within(self.wait, writer.write(text)).await {
                     self.fail(Fault::Spool(error));
                 }
             }
@@ -144,7 +149,10 @@ impl Intake {
             self.end_header().await;
         }
         match self.stage {
-            Stage::Text(writer) => Ok((writer.finish().await.map_err(Fault::Spool)?, self.message_id)),
+            Stage::Text(writer) => {
+                let body = within(self.wait, writer.finish()).await.map_err(Fault::Spool)?;
+                Ok((body, self.message_id))
+            }
             Stage::Failed(fault) => Err(fault),
             Stage::Header { .. } => Err(Fault::HeaderSize),
         }
@@ -178,7 +186,12 @@ impl Intake {
         if header.separator_missing {
             front.extend_from_slice(b"\r\n");
         }
-        writer.write(&front).await.map_err(Fault::Spool)?;
-        writer.write(rest).await.map_err(Fault::Spool)
+        within(self.wait, writer.write(&front)).await.map_err(Fault::Spool)?;
+        within(self.wait, writer.write(rest)).await.map_err(Fault::Spool)
     }
+}
+
+/// A disk that hangs must not hold the session for ever; what was spooled goes away with its writer.
+async fn within<T>(wait: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    timeout(wait, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
