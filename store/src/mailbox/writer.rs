@@ -60,7 +60,7 @@ impl Mailbox {
         }
     }
 
-    fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
+    pub(super) fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
         Ok(Writer { core: locked(&self.core), mailbox: self, locked: held, _passage: passage })
@@ -113,7 +113,7 @@ impl Writer<'_> {
         let known_below = if self.core.state.items.len() == 0 { 1 } else { self.core.state.uid_next };
         if reason != "unfinished" {
             // Numbers up to the end of the reserved block may have been given.
-            self.core.state.raise(reservation.uid_end, reservation.mod_seq_end);
+            self.core.state.raise(reservation.uid_end, reservation.mod_seq_end.saturating_sub(1));
         }
         self.core.state.keywords = Keywords::load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
         self.core.reservation = Some(reservation);
