@@ -1,5 +1,9 @@
 //! `sluice mailbox`.
 
+mod check;
+mod probe;
+
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -21,9 +25,37 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Compare files, index and cache, and say in what they differ; nothing is changed. Exit status 1 when they do. Nodes that
+    /// have the mailbox open wait meanwhile, but for the reading of contents.
+    Check {
+        #[command(flatten)]
+        which: Which,
+        /// Read every message too, and compare it with what index and cache say of it.
+        #[arg(long)]
+        contents: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Make the configured store.root a mail volume, once, with its file system mounted. Without that mark Sluice refuses to
     /// serve it, so that a mount that is away never looks like empty mailboxes.
     Init {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Try in a directory what the store needs of its file system: names, exclusive creation, atomic renames, links, locks,
+    /// appends, syncs, times. Exit status 1 when it is unfit for mail. Leaves nothing behind.
+    Probe {
+        /// The directory, on the file system in question.
+        directory: PathBuf,
+        /// The same directory through another mount: what one does must show through the other.
+        #[arg(long, value_name = "DIR")]
+        other: Option<PathBuf>,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -71,10 +103,14 @@ struct Figures {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
+        Action::Check { which, contents, json, place } => check::run(&which.open(place)?, *contents, *json)?,
         Action::Init { place } => {
             let root = Settings::load(place)?.store.root;
             Store::init_volume(&root)?;
             println!("`{}` is a mail volume", root.display());
+        }
+        Action::Probe { directory, other, json, place } => {
+            probe::run(&Settings::load(place)?.store, directory, other.as_deref(), *json)?;
         }
         Action::Rebuild { which, place } => {
             for (name, mailbox) in which.open(place)? {

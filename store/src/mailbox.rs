@@ -1,6 +1,7 @@
 //! One mailbox: the object that sessions share, and its pictures.
 
 mod append;
+mod check;
 mod commit;
 mod content;
 mod copy;
@@ -28,6 +29,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
+pub use self::check::{Check, Difference, Finding};
 use self::commit::Synced;
 use self::core::{Core, Peek};
 pub use self::rebuild::MailboxStats;

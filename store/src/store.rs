@@ -13,7 +13,7 @@ use crate::error::At as _;
 use crate::fs::{Fs, RealFs};
 use crate::metrics::Metrics;
 use crate::volume_sync::VolumeSync;
-use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout};
+use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout, mount};
 
 const MARKER: &str = "sluice.volume";
 const MARKER_TEXT: &[u8] = b"This directory holds mail. Sluice refuses a mail root without this file.\n";
@@ -68,6 +68,9 @@ impl Store {
             Metrics::new(registry).map_err(io::Error::other).at("register metrics of", &config.root)?;
         metrics.open_mailboxes_max.set(i64::from(config.open_mailboxes_max));
         check_mounted(&*fs, &config.root)?;
+        for (verdict, problem) in mount::of(&config.root).iter().flat_map(mount::Mount::problems) {
+            warn!(root = %config.root.display(), verdict = verdict.name(), problem, "unsuitable mount options");
+        }
         let network = fs.is_network(&config.root).at("look at the file system of", &config.root)?;
         let marker = config.root.join(MARKER);
         let volume = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);

@@ -1,5 +1,6 @@
 //! Whole operations on real directories.
 
+mod check;
 mod faults;
 mod foreign;
 mod life;

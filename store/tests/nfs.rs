@@ -31,6 +31,19 @@ fn a_change_shows_on_the_other_node_at_its_next_look() {
 }
 
 #[test]
+fn a_probe_tells_a_fit_mount_from_an_unfit_one() {
+    let fit = rig(&["-o", "lookupcache=positive"], "$SOAK probe $NFS_A $NFS_B");
+    let good = fit.lines().filter(|line| line.starts_with("good ")).count();
+    assert!(good == 9 && fit.contains("good locks through both mounts"), "{fit}");
+    let unfit = rig(&["-v", "3", "-o", "nolock,soft"], "$SOAK probe $NFS_A $NFS_B");
+    for line in
+        ["unfit locks two have the same lock", "unfit mount nfs: locks stay", "doubtful mount nfs: soft"]
+    {
+        assert!(unfit.contains(line), "{line}: {unfit}");
+    }
+}
+
+#[test]
 fn two_nodes_keep_every_promise_under_faults() {
     let ledgers = tempfile::tempdir().unwrap();
     let said = rig(&["-v", "4.0"], &format!("$SOAK run 20 11 {}", ledgers.path().display()));

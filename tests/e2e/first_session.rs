@@ -158,6 +158,8 @@ fn an_operator_rebuilds_a_mailbox_that_is_in_use() {
     assert_eq!((inbox[0]["messages"].as_u64(), inbox[0]["unparsed"].as_u64()), (Some(2), Some(0)));
     assert!(figures(&[]).as_array().unwrap().len() > 1, "every mailbox of the account");
 
+    let sound = node.sluice(&["mailbox", "check", "--contents", "alice@example.test"], "");
+    assert!(sound.contains("2 messages: no difference"), "{sound}");
     let said = node.sluice(&["mailbox", "rebuild", "alice@example.test"], "");
     assert!(said.contains("INBOX: 2 messages"), "{said}");
     assert_eq!(figures(&["INBOX"])[0]["unparsed"].as_u64(), Some(2), "the cache is gone until somebody asks");
@@ -170,4 +172,18 @@ fn an_operator_rebuilds_a_mailbox_that_is_in_use() {
         assert_eq!(refused.status.code(), Some(1), "{said}");
         assert!(said.contains(address) || said.contains(mailbox), "{said}");
     }
+}
+
+#[test]
+fn an_operator_tries_a_file_system() {
+    let node = Node::start();
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path().to_str().unwrap();
+    let said = node.sluice(&["mailbox", "probe", "--json", folder], "");
+    let checks: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(checks.as_array().unwrap().len(), 9, "{said}");
+    assert!(!said.contains("unfit"), "{said}");
+    let refused = node.try_sluice(&["mailbox", "probe", "/dev/null"], "");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && said.contains("/dev/null"), "{said}");
 }

@@ -6,6 +6,7 @@
 //! soak node   ROOT NAME SEED SECONDS LEDGERS
 //! soak check  ROOT ROOT LEDGERS      ledgers against the mailboxes as both mounts show them
 //! soak visible ROOT ROOT             a change through one mount shows through the other at the next look
+//! soak probe ROOT ROOT               what `sluice mailbox probe` finds, through both mounts
 //! soak listings ROOT ROOT COUNT      no listing under renames makes a message disappear
 //! ```
 
@@ -22,9 +23,14 @@ mod visible;
 mod world;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use store::RealFs;
+
+/// The guest's clock goes on in steps of 10 ms.
+const PROBE_STEP: Duration = Duration::from_millis(20);
 
 pub(crate) type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
@@ -54,6 +60,12 @@ fn command() -> Outcome<bool> {
             check::check([&PathBuf::from(one), &PathBuf::from(other)], &PathBuf::from(ledgers))
         }
         ["visible", one, other] => visible::run(&PathBuf::from(one), &PathBuf::from(other)),
+        ["probe", one, other] => {
+            for probed in store::probe(Path::new(one), Some(Path::new(other)), &RealFs, PROBE_STEP)? {
+                println!("{} {} {}", probed.verdict.name(), probed.check, probed.detail);
+            }
+            Ok(true)
+        }
         ["listings", one, other, count] => {
             listings::run(&PathBuf::from(one), &PathBuf::from(other), count.parse()?)
         }
