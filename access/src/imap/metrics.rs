@@ -2,6 +2,8 @@
 
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
+use super::config::Config;
+
 /// Counters and gauges `sluice_access_imap_*`.
 #[derive(Clone)]
 pub(crate) struct Metrics {
@@ -24,8 +26,8 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    /// Registers all of them.
-    pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+    /// Registers all of them, and says what the limits are.
+    pub(crate) fn register(registry: &Registry, config: &Config) -> Result<Self, prometheus::Error> {
         let counters = |name: &str, help: &str, label: &str| {
             let counters = IntCounterVec::new(Opts::new(name, help), &[label])?;
             registry.register(Box::new(counters.clone()))?;
@@ -36,6 +38,21 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok::<_, prometheus::Error>(gauge)
         };
+        let limits = [
+            (
+                "sluice_access_imap_connections_limit",
+                "IMAP connections that may be open.",
+                config.connections_max,
+            ),
+            (
+                "sluice_access_imap_append_memory_limit_bytes",
+                "Memory that messages being appended may take.",
+                config.append_memory_max.as_usize(),
+            ),
+        ];
+        for (name, help, limit) in limits {
+            gauge(name, help)?.set(i64::try_from(limit).unwrap_or(i64::MAX));
+        }
         let sent = IntCounter::new("sluice_access_imap_sent_bytes_total", "Octets sent to IMAP clients.")?;
         registry.register(Box::new(sent.clone()))?;
         Ok(Self {
@@ -72,5 +89,25 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_bounded_shows_its_bound() {
+        let registry = Registry::new();
+        let config = Config { connections_max: 7, ..Config::default() };
+        Metrics::register(&registry, &config).unwrap();
+        let families = registry.gather();
+        let value = |name: &str| {
+            let family = families.iter().find(|family| family.name() == name).unwrap();
+            family.get_metric()[0].get_gauge().get_value()
+        };
+        assert!((value("sluice_access_imap_connections_limit") - 7.0).abs() < 0.1);
+        let memory = value("sluice_access_imap_append_memory_limit_bytes");
+        assert!((memory - 536_870_912.0).abs() < 0.1, "{memory}");
     }
 }

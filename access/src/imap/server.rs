@@ -28,7 +28,7 @@ impl Server {
         deps: Arc<Deps>,
         tls: Option<ServerTls>,
     ) -> Result<Self, prometheus::Error> {
-        let metrics = Metrics::register(&deps.registry)?;
+        let metrics = Metrics::register(&deps.registry, &config)?;
         Ok(Self {
             accounts: Accounts::new(config.connections_per_account_max),
             append_memory: AppendMemory::new(
