@@ -1,6 +1,7 @@
 //! Whole operations on real directories.
 
 mod check;
+mod damage;
 mod faults;
 mod foreign;
 mod life;
