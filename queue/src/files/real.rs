@@ -1,8 +1,8 @@
 //! The real file system.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -11,13 +11,17 @@ use rustix::io::Errno;
 
 use super::{FileHandle, Files, LockGuard};
 
+/// Mail is nobody's business but its owner's, wherever `queue.dir` lies.
+const FILE_MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+
 /// `std::fs`, and `rustix` for what it lacks.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct RealFiles;
 
 impl Files for RealFiles {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
-        Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?))
+        Ok(Arc::new(OpenOptions::new().read(true).write(true).create_new(true).mode(FILE_MODE).open(path)?))
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn FileHandle>> {
@@ -43,7 +47,7 @@ impl Files for RealFiles {
         if let Some(parent) = path.parent() {
             self.create_directory(parent)?;
         }
-        match fs::create_dir(path) {
+        match DirBuilder::new().mode(DIRECTORY_MODE).create(path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
         }
@@ -131,5 +135,23 @@ impl FileHandle for File {
 
     fn set_size(&self, size: u64) -> io::Result<()> {
         self.set_len(size)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn only_the_owner_reads_what_waits() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().join("log/up");
+        RealFiles.create_directory(&directory).unwrap();
+        let file = directory.join("1.seg");
+        drop(RealFiles.create(&file).unwrap());
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&file), mode(&directory)), (0o600, 0o700));
     }
 }
