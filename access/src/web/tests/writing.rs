@@ -168,7 +168,11 @@ async fn drafts_are_saved_taken_up_and_thrown_away() {
     assert_eq!(value(&page, "text").trim_end(), "half a thou\u{161}ght");
     assert_eq!(page.field("reply"), at);
     let keep = page.field("keep");
-    let form = fields(&page, &["to", "bcc", "subject", "text"], &[("keep", &keep), ("do", "save")]);
+    let form = fields(
+        &page,
+        &["to", "bcc", "subject", "text"],
+        &[("keep", &keep), ("keep", &keep), ("keep", &keep), ("do", "save")],
+    );
     assert_eq!(send(&mut browser, &form, &[]).await.status, 303);
     assert_eq!(server.count(ALICE, "Drafts"), 1, "saving again replaces the draft");
     let drafts = server.account(ALICE).mailbox(&MailboxName::parse("Drafts").unwrap()).unwrap();
@@ -177,6 +181,7 @@ async fn drafts_are_saved_taken_up_and_thrown_away() {
     assert!(view.by_uid(uid).unwrap().1.flags.draft);
     // Taken up another day, the thread is in the draft itself.
     let page = browser.get(&format!("/edit/{}/{}/Drafts", view.uid_validity.0, uid.0)).await;
+    assert_eq!(page.body.matches("name=\"keep\"").count(), 1, "named three times, kept once");
     let form = fields(&page, &["to", "bcc", "subject", "text"], &[("do", "send")]);
     assert_eq!(send(&mut browser, &form, &[]).await.status, 303);
     let letter = content::read(&server.sink.0.lock().unwrap()[0].content.clone(), 10_000);

@@ -6,6 +6,7 @@
 
 mod upload;
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use axum::extract::{Multipart, State};
@@ -349,7 +350,10 @@ fn remove_draft(account: &Account, sheet: &Sheet) {
 
 fn keep_files(account: &Account, sheet: &mut Sheet, fields: &Fields) -> Result<Vec<File>, PageError> {
     let Some(source) = MessageRef::from_field(&sheet.source) else { return Ok(Vec::new()) };
-    let wanted: Vec<usize> = fields.all("keep").filter_map(|part| part.parse().ok()).collect();
+    // Each once, however often the form names it: a file is copied for every name here.
+    let mut named = HashSet::new();
+    let wanted = fields.all("keep").filter_map(|part| part.parse().ok());
+    let wanted: Vec<usize> = wanted.filter(|part| named.insert(*part)).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
     }
