@@ -10,7 +10,7 @@ use crate::listing;
 pub(crate) struct Arguments {
     /// The id of the 250 reply, a Message-ID, or an address.
     query: String,
-    /// As JSON, one array.
+    /// As JSON: `trail`, what happened so far, and `queued`, what waits.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
