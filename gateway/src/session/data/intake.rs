@@ -195,3 +195,16 @@ impl Intake {
 async fn within<T>(wait: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(wait, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_disk_that_hangs_is_a_temporary_refusal() {
+        let hangs = within(Duration::from_secs(120), std::future::pending::<io::Result<()>>());
+        let fault = Fault::Spool(hangs.await.unwrap_err());
+        assert_eq!(fault.reason(), Refused::QueueFailed);
+        assert!(fault.reply().to_string().starts_with("451"), "{}", fault.reply());
+    }
+}
