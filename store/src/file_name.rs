@@ -69,6 +69,11 @@ pub(crate) struct FileName {
     pub(crate) flags: Option<FlagBits>,
 }
 
+/// What stands before the colon: flags may change at any time, that part does not.
+pub(crate) fn front(name: &[u8]) -> &[u8] {
+    name.split(|byte| *byte == b':').next().unwrap_or_default()
+}
+
 impl FileName {
     /// `None` for names that can't be kept.
     pub(crate) fn parse(name: &[u8]) -> Option<Self> {

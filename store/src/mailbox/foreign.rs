@@ -19,7 +19,7 @@ use super::listing::{Found, Listing};
 use super::stage::fresh_id;
 use super::writer::{Writer, now};
 use crate::error::At as _;
-use crate::file_name::{Base, FileName};
+use crate::file_name::{Base, FileName, front};
 use crate::flags::FlagBits;
 use crate::items::{Item, Place};
 use crate::record::{Added, Op};
@@ -87,16 +87,18 @@ impl Writer<'_> {
             operations.list.push(Op::Removed { uids: missing });
         }
         self.record(&operations.list)?;
-        let renamed = self.take_newcomers(newcomers, known_below)?;
+        let Welcomed { renamed, unread } = self.take_newcomers(newcomers, known_below)?;
         if renamed {
             times = (modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?);
         }
         let (new, cur) = times;
         let resolution = mailbox.shared.config.mtime_resolution.as_duration();
-        let unsettled = renamed || !settled || [new, cur].iter().any(|time| age(*time) < resolution);
+        let unsettled =
+            renamed || unread || !settled || [new, cur].iter().any(|time| age(*time) < resolution);
         self.core.look_again = unsettled.then(Instant::now);
         self.core.look_now = false;
-        if self.core.state.directories != Some(times) {
+        // With a file unread, whoever looks next is to find a change.
+        if !unread && self.core.state.directories != Some(times) {
             self.record(&[Op::Directories { new, cur }])?;
         }
         Ok(())
@@ -181,8 +183,8 @@ impl Writer<'_> {
         })
     }
 
-    /// Gives newcomers their UIDs and names; whether any file was renamed or removed.
-    fn take_newcomers(&mut self, newcomers: Vec<Newcomer>, known_below: u32) -> Result<bool, StoreError> {
+    /// Gives newcomers their UIDs and names.
+    fn take_newcomers(&mut self, newcomers: Vec<Newcomer>, known_below: u32) -> Result<Welcomed, StoreError> {
         let mut newcomers = newcomers;
         newcomers.sort_by_cached_key(|newcomer| {
             let parsed = newcomer.parsed.as_ref();
@@ -190,7 +192,7 @@ impl Writer<'_> {
             (parsed.and_then(|parsed| parsed.uid).unwrap_or(u32::MAX), newcomer.name.clone())
         });
         let end = self.core.reservation.map_or(1, |reservation| reservation.uid_end);
-        let (mut renamed, mut last) = (false, known_below.saturating_sub(1));
+        let mut last = known_below.saturating_sub(1);
         let mut strangers = Vec::new();
         let mut kept = Vec::new();
         for newcomer in newcomers {
@@ -217,10 +219,13 @@ impl Writer<'_> {
             let kept: Vec<Op> = kept.into_iter().map(Op::Added).collect();
             self.record(&kept)?;
         }
+        let mut all = Welcomed::default();
         for newcomer in strangers {
-            renamed |= self.welcome(&newcomer)?;
+            let one = self.welcome(&newcomer)?;
+            all.renamed |= one.renamed;
+            all.unread |= one.unread;
         }
-        Ok(renamed)
+        Ok(all)
     }
 
     /// A file that already has a good name.
@@ -239,8 +244,8 @@ impl Writer<'_> {
         Ok(Some(Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None }))
     }
 
-    /// A file of another program, or delivered while the lock was out of reach. Whether the directory changed.
-    fn welcome(&mut self, newcomer: &Newcomer) -> Result<bool, StoreError> {
+    /// A file of another program, or delivered while the lock was out of reach.
+    fn welcome(&mut self, newcomer: &Newcomer) -> Result<Welcomed, StoreError> {
         let mailbox = self.mailbox;
         let directory = mailbox.path.join(newcomer.place.directory());
         let path = directory.join(&newcomer.name);
@@ -250,15 +255,21 @@ impl Writer<'_> {
             && self.core.state.find_id(id).is_some()
         {
             info!(mailbox = %mailbox.path.display(), %id, "second copy of a delivery removed");
-            return Ok(mailbox.shared.fs.remove_file(&path).is_ok());
+            let renamed = mailbox.shared.fs.remove_file(&path).is_ok();
+            return Ok(Welcomed { renamed, unread: false });
         }
-        let Ok((disk_size, size)) = self.measure(&path) else {
-            return Ok(false);
+        let (disk_size, size) = match self.measure(&path) {
+            Err(error) if error.is_not_found() || error.is_stale() => return Ok(Welcomed::default()),
+            Err(error) => {
+                warn!(path = %path.display(), %error, "unreadable, tried again at the next look");
+                return Ok(Welcomed { renamed: false, unread: true });
+            }
+            Ok(sizes) => sizes,
         };
         if disk_size == 0 {
             mailbox.shared.metrics.foreign_changes.with_label_values(&["ignored"]).inc();
             warn!(path = %path.display(), "empty file is no message, ignored");
-            return Ok(false);
+            return Ok(Welcomed::default());
         }
         let (base, internal_date) = match &newcomer.parsed {
             Some(parsed) => (parsed.base.clone(), self.date_of(parsed, &path)?),
@@ -282,13 +293,13 @@ impl Writer<'_> {
         let renamed = mailbox.shared.fs.rename(&path, &target);
         if renamed.is_err() && mailbox.shared.fs.meta(&target).is_err() {
             // Renamed by its program meanwhile: the next look finds it.
-            return Ok(true);
+            return Ok(Welcomed { renamed: true, unread: false });
         }
         mailbox.shared.metrics.foreign_changes.with_label_values(&["adopted"]).inc();
         self.core.unsynced = (true, true);
         let added = Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None };
         self.record(&[Op::Added(added)])?;
-        Ok(true)
+        Ok(Welcomed { renamed: true, unread: false })
     }
 
     /// Octets on disk and on the wire.
@@ -318,7 +329,6 @@ impl Writer<'_> {
         for found in self.mailbox.listing()?.into_values() {
             let uid = found.parsed.and_then(|parsed| parsed.uid);
             let Some(removal) = uid.and_then(|uid| self.core.state.removals.get(&uid)) else { continue };
-            let front = |name: &[u8]| name.split(|byte| *byte == b':').next().map(<[u8]>::to_vec);
             if front(found.name.as_encoded_bytes()) == front(removal.name.as_bytes()) {
                 let path = self.mailbox.path.join(found.place.directory()).join(&found.name);
                 let removed = self.mailbox.shared.fs.remove_file(&path);
@@ -336,6 +346,15 @@ struct Missing {
     uids: Vec<u32>,
     /// False when the directories never stood still long enough to tell.
     settled: bool,
+}
+
+/// What came of newcomers.
+#[derive(Debug, Default)]
+struct Welcomed {
+    /// Any file was renamed or removed.
+    renamed: bool,
+    /// Any file could not be read: it may be a message, and has no UID yet.
+    unread: bool,
 }
 
 struct Compared {

@@ -9,7 +9,7 @@ use tracing::warn;
 use super::Mailbox;
 use crate::StoreError;
 use crate::error::At as _;
-use crate::file_name::FileName;
+use crate::file_name::{FileName, front};
 use crate::fs::FileKind;
 use crate::items::Place;
 
@@ -22,7 +22,7 @@ pub(super) struct Found {
     pub(super) parsed: Option<FileName>,
 }
 
-/// Files by what stands before the colon: flags may change while we list, that part does not.
+/// Files by the [`front`] of their names, which stays when flags change while we list.
 pub(super) type Listing = HashMap<Vec<u8>, Found>;
 
 impl Mailbox {
@@ -43,7 +43,7 @@ impl Mailbox {
                     warn!(path = %directory.join(&item.name).display(), "not a regular file, ignored");
                     continue;
                 }
-                let front = bytes.split(|byte| *byte == b':').next().unwrap_or_default().to_vec();
+                let front = front(bytes).to_vec();
                 let parsed = FileName::parse(bytes);
                 let found = Found { place, name: item.name, parsed };
                 if let Some(other) = listing.get(&front)

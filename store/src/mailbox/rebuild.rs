@@ -1,7 +1,10 @@
 //! For operators: the index made anew from the files, and what there is.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
 use tracing::warn;
 
@@ -10,7 +13,7 @@ use super::core::log_repair;
 use super::stage::fresh_id;
 use super::writer::Writer;
 use crate::error::At as _;
-use crate::file_name::{Base, FileName};
+use crate::file_name::{Base, FileName, front};
 use crate::fs::{FileKind, FileMeta};
 use crate::items::Place;
 use crate::keywords::Keywords;
@@ -53,7 +56,7 @@ impl Mailbox {
             writer.core.damage = Some("asked");
             let path = self.path.join(cache::FILE);
             match fs.remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).at("remove", &path);
                 }
                 _ => {}
@@ -85,43 +88,72 @@ impl Mailbox {
     }
 }
 
+/// A file of a mailbox.
+type Named = (Place, OsString);
+
 impl Writer<'_> {
-    /// Of several files that say they are the same message, one stays it. The others become messages of their own; a
-    /// second name of the same file goes.
+    /// Of several files that say they are the same message, the one that the index knows stays it. The others become
+    /// messages of their own; a second name of the same file goes.
     fn part_twins(&mut self) -> Result<(), StoreError> {
-        let mailbox = self.mailbox;
-        let fs = &*mailbox.shared.fs;
-        let mut firsts: HashMap<Vec<u8>, FileMeta> = HashMap::new();
-        for place in [Place::Cur, Place::New] {
-            let directory = mailbox.path.join(place.directory());
-            for item in fs.list(&directory).at("list", &directory)? {
-                let bytes = item.name.as_bytes();
-                let claims = FileName::parse(bytes).is_some_and(|name| name.uid.is_some());
-                if item.kind != FileKind::File || bytes.starts_with(b".") || !claims {
-                    continue;
+        let mut claims: BTreeMap<Vec<u8>, Vec<Named>> = BTreeMap::new();
+        // In this order, as listings take of two the one in `new/`.
+        for place in [Place::New, Place::Cur] {
+            let directory = self.mailbox.path.join(place.directory());
+            for item in self.mailbox.shared.fs.list(&directory).at("list", &directory)? {
+                let has_uid = FileName::parse(item.name.as_bytes()).is_some_and(|name| name.uid.is_some());
+                if item.kind == FileKind::File && has_uid {
+                    let front = front(item.name.as_bytes()).to_vec();
+                    claims.entry(front).or_default().push((place, item.name));
                 }
-                let path = directory.join(&item.name);
-                // Gone: another program renamed it, and it is no twin of its other name.
-                let Ok(meta) = fs.meta(&path) else { continue };
-                let front = bytes.split(|byte| *byte == b':').next().unwrap_or_default().to_vec();
-                let Some(first) = firsts.get(&front).copied() else {
-                    firsts.insert(front, meta);
-                    continue;
-                };
-                self.core.unsynced = (true, true);
-                if first.identity == meta.identity {
-                    warn!(path = %path.display(), "second name of a message removed");
-                    fs.remove_file(&path).at("remove", &path)?;
-                    continue;
-                }
-                let seconds = u64::try_from(meta.modified / 1_000_000_000).unwrap_or(0);
-                let base = Base::Own { seconds, id: fresh_id()? };
-                let name = FileName { base, uid: None, disk_size: None, wire_size: None, flags: None };
-                let target = mailbox.path.join(Place::New.directory()).join(name.to_string());
-                warn!(path = %path.display(), to = %target.display(), "another file with the same UID becomes a message of its own");
-                fs.rename(&path, &target).at("rename to", &target)?;
             }
         }
+        for mut files in claims.into_values().filter(|files| files.len() > 1) {
+            let first = files.iter().position(|file| self.is_known(file)).unwrap_or(0);
+            let first = files.swap_remove(first);
+            for twin in files {
+                self.part(&first, &twin)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_known(&self, (place, name): &Named) -> bool {
+        let uid = FileName::parse(name.as_bytes()).and_then(|name| name.uid);
+        let item = uid.and_then(|uid| self.core.state.items.by_uid(uid));
+        item.is_some_and(|(_, item)| item.place == *place && name.as_os_str() == item.file_name().as_str())
+    }
+
+    /// A program that renames a file while we list shows it under two names as well, so no name is removed before the
+    /// file has another that only we know, and the first is seen to stand.
+    fn part(&mut self, first: &Named, twin: &Named) -> Result<(), StoreError> {
+        let fs = &*self.mailbox.shared.fs;
+        let path = |(place, name): &Named| self.mailbox.path.join(place.directory()).join(name);
+        let (first, old) = (path(first), path(twin));
+        let look = |path: &Path| match fs.meta(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some).at("look at", path),
+        };
+        let Some(meta) = look(&old)? else { return Ok(()) };
+        let seconds = u64::try_from(meta.modified / 1_000_000_000).unwrap_or(0);
+        let flags = FileName::parse(twin.1.as_bytes()).and_then(|name| name.flags);
+        let base = Base::Own { seconds, id: fresh_id()? };
+        let name = FileName { base, uid: None, disk_size: None, wire_size: None, flags };
+        let own = path(&(twin.0, name.to_string().into()));
+        self.core.unsynced = (true, true);
+        let is_it = |found: Option<FileMeta>| found.map(|found| found.identity == meta.identity);
+        let renamed = fs.rename(&old, &own);
+        if renamed.is_err() && is_it(look(&own)?) != Some(true) {
+            return if look(&old)?.is_some() { renamed.at("rename to", &own) } else { Ok(()) };
+        }
+        match is_it(look(&first)?) {
+            None => return fs.rename(&own, &old).at("rename to", &old),
+            Some(true) => {
+                warn!(path = %old.display(), "second name of a message removed");
+                return fs.remove_file(&own).at("remove", &own);
+            }
+            Some(false) => {}
+        }
+        warn!(path = %old.display(), now = %own.display(), "another file with the same UID becomes a message of its own");
         Ok(())
     }
 }

@@ -136,5 +136,10 @@ fn a_rebuild_makes_twins_two_messages() {
     let mut texts: Vec<_> = uids(&view).into_iter().map(|uid| inbox.content(Uid(uid)).unwrap()).collect();
     texts.sort();
     assert_eq!(texts, [text(1), text(2), text(9)]);
+    assert_eq!(
+        (inbox.content(Uid(1)).unwrap(), inbox.content(Uid(2)).unwrap()),
+        (text(1).into(), text(2).into())
+    );
+    assert!(view.get(2).unwrap().flags.seen, "flags of the other file are kept");
     assert_eq!(found(&inbox, true), []);
 }

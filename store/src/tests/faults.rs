@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::*;
+use crate::error::At as _;
 use crate::fs::simulated::{Fault, Loss, SimulatedFs};
 use crate::fs::{Fs as _, replace};
 
@@ -339,6 +340,34 @@ fn rebuild() {
         |store, _| {
             untouched(store, &[1, 2, 3]);
             assert!(inbox(store).refresh().unwrap().get(1).unwrap().flags.seen);
+        },
+    );
+}
+
+/// A second file that claims to be message 1, on disk.
+fn put_twin(store: &Store, number: u8) -> Result<(), StoreError> {
+    let fs = &store.shared().fs;
+    let inbox = open_inbox(store)?;
+    let of_message_1 = |item: &DirectoryItem| item.name.to_string_lossy().contains(",U=1,");
+    let known = fs.list(&inbox.path().join("new")).at("list", inbox.path())?;
+    let Some(known) = known.into_iter().find(of_message_1) else { return Err(StoreError::NoSuchMessage) };
+    let path = inbox.path().join("cur").join(known.name.to_string_lossy().into_owned() + ":2,F");
+    let file = fs.create_new(&path).at("create", &path)?;
+    file.write_all_at(&text(number), 0).at("write", &path)?;
+    file.sync().at("sync", &path)?;
+    fs.sync_dir(&inbox.path().join("cur")).at("sync", &path)
+}
+
+#[test]
+fn rebuild_with_two_files_of_one_uid() {
+    check(
+        |store| {
+            put_twin(store, 30)?;
+            open_inbox(store)?.rebuild()
+        },
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            assert!(!acknowledged || has(&inbox(store), 30), "the other file is no message");
         },
     );
 }
