@@ -78,7 +78,7 @@ impl Mount {
             problems.push((Verdict::Doubtful, text.to_owned()));
         }
         if !self.value("lookupcache").is_some_and(|cached| cached.starts_with("pos") || cached == "none") {
-            let text = "names that other machines made may stay unseen; mount with lookupcache=positive";
+            let text = "a name that was asked for before another machine made it may stay unseen by other programs; mount with lookupcache=positive";
             problems.push((Verdict::Doubtful, text.to_owned()));
         }
         problems

@@ -51,9 +51,12 @@ pub struct Probed {
 const RENAMES: usize = 300;
 /// Writes that are timed.
 const SYNCS: usize = 20;
-/// Steps of the directory's time that are watched, and for how long at most.
+/// Steps of the directory's time that are watched.
 const STEPS: usize = 20;
-const STEPS_WAIT: Duration = Duration::from_secs(3);
+/// How long each check waits for what should come at once.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// Octets of the files that are written.
+const SIZE: usize = 4096;
 /// The longest file name that the store makes or meets.
 const NAME_MAX: usize = 250;
 
@@ -195,7 +198,7 @@ impl<'a> Place<'a> {
 
     /// One replaces a file again and again while another reads it.
     fn renames(&self) -> Outcome {
-        let (target, version) = (self.path.join("target"), |byte: u8| vec![byte; 4096]);
+        let (target, version) = (self.path.join("target"), |byte: u8| vec![byte; SIZE]);
         self.create("target", &version(b'a'))?;
         let done = AtomicBool::new(false);
         let (renamed, read) = thread::scope(|scope| {
@@ -214,21 +217,21 @@ impl<'a> Place<'a> {
 
     fn read_until(&self, done: &AtomicBool) -> Result<u64, Trouble> {
         let path = self.seen.join("target");
-        let mut reads = 0;
+        let (mut reads, mut since) = (0, Instant::now());
         while !done.load(Ordering::Acquire) || reads == 0 {
             let content = match self.fs.open_read(&path).and_then(|file| fs::read_from(&*file, 0)) {
                 // The server took the file away that was just replaced: every reader of the store asks again.
-                Err(error) if is_stale(&error) => continue,
+                Err(error) if is_stale(&error) && since.elapsed() < PATIENCE => continue,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(unfit("while a file is replaced its name is gone"));
                 }
                 other => other.at("read", &path)?,
             };
             let whole = content.first().is_some_and(|first| content.iter().all(|byte| byte == first));
-            if !whole || content.len() != 4096 {
+            if !whole || content.len() != SIZE {
                 return Err(unfit("while a file is replaced a reader sees half of it"));
             }
-            reads += 1;
+            (reads, since) = (reads + 1, Instant::now());
         }
         Ok(reads)
     }
@@ -266,7 +269,7 @@ impl<'a> Place<'a> {
         drop(mine);
         let began = Instant::now();
         while !lock(&*other)? {
-            if began.elapsed() > STEPS_WAIT {
+            if began.elapsed() > PATIENCE {
                 return Err(unfit("a lock stays taken after its holder is gone"));
             }
             thread::sleep(Duration::from_millis(1));
@@ -298,7 +301,7 @@ impl<'a> Place<'a> {
         let mut times = Vec::with_capacity(SYNCS);
         for count in 0..SYNCS {
             let began = Instant::now();
-            self.create(&format!("sync{count}"), &[b'x'; 4096])?;
+            self.create(&format!("sync{count}"), &[b'x'; SIZE])?;
             self.fs.sync_dir(&self.path).at("sync", &self.path)?;
             times.push(began.elapsed());
         }
@@ -316,7 +319,7 @@ impl<'a> Place<'a> {
         let time = || self.fs.meta(&self.seen).at("look at", &self.seen).map(|meta| meta.modified);
         let (began, mut last, mut steps) = (Instant::now(), time()?, Vec::new());
         let mut count = 0;
-        while steps.len() < STEPS && began.elapsed() < STEPS_WAIT {
+        while steps.len() < STEPS && began.elapsed() < PATIENCE {
             count += 1;
             let path = self.path.join(format!("time{count}"));
             self.fs.create_new(&path).at("create", &path)?;

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::PathBuf;
 
 use super::Mailbox;
 use super::content::with_crlf;
@@ -96,7 +95,8 @@ impl Check {
 /// A message whose content is to be looked at.
 struct Wanted {
     item: Item,
-    path: PathBuf,
+    /// From the mailbox's directory on.
+    file: String,
 }
 
 impl Mailbox {
@@ -123,13 +123,12 @@ impl Mailbox {
             writer.check_cache(&mut check)?;
             let items = writer.core.state.items.iter().filter(|_| contents);
             let wanted = items.filter_map(|item| Some((item, seen.get(&item.uid())?)));
-            wanted
-                .map(|(item, file)| Wanted { item: item.clone(), path: self.path.join(file) })
-                .collect::<Vec<_>>()
+            wanted.map(|(item, file)| Wanted { item: item.clone(), file: file.clone() }).collect::<Vec<_>>()
         };
-        for Wanted { item, path } in wanted {
+        for Wanted { item, file } in wanted {
+            let path = self.path.join(&file);
             match fs::read_optional(&*self.shared.fs, &path) {
-                Ok(Some(content)) => self.check_content(&item, &content, &mut check),
+                Ok(Some(content)) => self.check_content(&item, &file, &content, &mut check),
                 // Renamed or expunged meanwhile.
                 Ok(None) => {}
                 Err(error) if fs::is_stale(&error) => {}
@@ -140,20 +139,20 @@ impl Mailbox {
         Ok(check)
     }
 
-    fn check_content(&self, item: &Item, content: &[u8], check: &mut Check) {
-        let (uid, file) = (item.uid(), item.file_name());
+    fn check_content(&self, item: &Item, file: &str, content: &[u8], check: &mut Check) {
+        let uid = item.uid();
         let mut wire = std::borrow::Cow::Borrowed(content);
         if item.disk_size != item.entry.size {
             wire = with_crlf(content).into();
         }
         if wire.len() as u64 != item.entry.size {
             let detail = format!("{} octets on the wire, the index says {}", wire.len(), item.entry.size);
-            return check.add(Difference::Content, Some(uid), &file, detail);
+            return check.add(Difference::Content, Some(uid), file, detail);
         }
         let Some(position) = item.cached else { return };
         if self.cached(uid, position).is_some_and(|cached| cached != summary::parse(&wire)) {
             let detail = "the cache's summary is of another text".to_owned();
-            check.add(Difference::Content, Some(uid), &file, detail);
+            check.add(Difference::Content, Some(uid), file, detail);
         }
     }
 
@@ -187,6 +186,13 @@ impl Writer<'_> {
             Some(found) if core.loaded && found.uid_end < core.state.uid_next => {
                 let detail =
                     format!("UIDs up to {} are reserved, {} is next", found.uid_end, core.state.uid_next);
+                check.add(Difference::Counters, None, crate::uid_validity::FILE, detail);
+            }
+            Some(found) if core.loaded && found.mod_seq_end <= core.state.mod_seq => {
+                let detail = format!(
+                    "mod-sequences below {} are reserved, {} is in use",
+                    found.mod_seq_end, core.state.mod_seq
+                );
                 check.add(Difference::Counters, None, crate::uid_validity::FILE, detail);
             }
             Some(_) => {}
