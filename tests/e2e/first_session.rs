@@ -160,6 +160,13 @@ fn an_operator_rebuilds_a_mailbox_that_is_in_use() {
 
     let sound = node.sluice(&["mailbox", "check", "--contents", "alice@example.test"], "");
     assert!(sound.contains("2 messages: no difference"), "{sound}");
+    let stray = node.maildir("alice@example.test").join("cur/empty");
+    std::fs::write(&stray, "").unwrap();
+    let differs = node.try_sluice(&["mailbox", "check", "alice@example.test", "INBOX"], "");
+    let said = String::from_utf8_lossy(&differs.stdout).into_owned();
+    assert!(differs.status.code() == Some(1) && said.contains("not a message"), "{said}");
+    assert!(said.contains("cur/empty"), "{said}");
+    std::fs::remove_file(stray).unwrap();
     let said = node.sluice(&["mailbox", "rebuild", "alice@example.test"], "");
     assert!(said.contains("INBOX: 2 messages"), "{said}");
     assert_eq!(figures(&["INBOX"])[0]["unparsed"].as_u64(), Some(2), "the cache is gone until somebody asks");

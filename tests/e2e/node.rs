@@ -156,6 +156,13 @@ impl Node {
         self.process.take().unwrap().terminate()
     }
 
+    /// The Maildir of an account that has got mail.
+    pub(crate) fn maildir(&self, address: &str) -> PathBuf {
+        let below = |folder: PathBuf| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let hashes = below(self.data().join("mail")).filter(|path| path.is_dir()).flat_map(below);
+        hashes.map(|hash| hash.join(address)).find(|path| path.is_dir()).expect("no mail came")
+    }
+
     /// What the process wrote to its log.
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.data().with_extension("up.log")).unwrap_or_default()
