@@ -2,8 +2,7 @@
 //!
 //! Parts are named by their number in the parser's list, so that a link names a part of this message and nothing else.
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +11,7 @@ use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, MessagePart, 
 
 use super::address::Person;
 use super::download::{is_deceptive, safe_name};
-use super::html::Images;
+use super::html::{Images, percent_decoded};
 use super::text;
 
 /// What people see of a message.
@@ -67,6 +66,8 @@ pub(super) struct Attachment {
     pub(super) name: String,
     pub(super) media_type: String,
     pub(super) size: usize,
+    /// A picture that the HTML shows where it belongs.
+    pub(super) is_shown: bool,
 }
 
 /// Reads a message; `shown_max` bounds the text and the HTML that are taken.
@@ -106,9 +107,9 @@ pub(super) fn part(raw: &[u8], number: usize) -> Option<(Attachment, Vec<u8>)> {
     Some((describe(number, part), part.contents().to_vec()))
 }
 
-/// The pictures that the message's HTML may name, together at most `size_max`.
+/// The pictures that the message's HTML may name, together at most `size_max`; as much of them is shown again.
 pub(super) fn images(raw: &[u8], size_max: usize) -> Images {
-    let mut found = HashMap::new();
+    let mut by_id = HashMap::new();
     let mut left = size_max;
     if let Some(message) = MessageParser::default().parse(raw) {
         for part in &message.parts {
@@ -117,10 +118,11 @@ pub(super) fn images(raw: &[u8], size_max: usize) -> Images {
                 continue;
             }
             left -= part.contents().len();
-            found.insert(id.to_owned(), format!("data:{kind};base64,{}", STANDARD.encode(part.contents())));
+            by_id.insert(id.to_owned(), format!("data:{kind};base64,{}", STANDARD.encode(part.contents())));
         }
     }
-    Arc::new(found)
+    // In base64, and each octet twice: a logo that stands above and below.
+    Images { by_id, written_max: size_max.saturating_mul(4) / 3 * 2 }
 }
 
 /// What the first bytes say, whatever the header claims.
@@ -194,19 +196,32 @@ fn parameter<'a>(part: &'a MessagePart<'_>, name: &str) -> Option<&'a str> {
 }
 
 fn attachments(message: &Message<'_>, html: Option<&str>) -> Vec<Attachment> {
-    let shown = |part: &MessagePart<'_>| {
-        let id = part.content_id();
-        id.is_some_and(|id| html.is_some_and(|html| html.contains(&format!("cid:{id}"))))
-            && picture_type(part.contents()).is_some()
+    let named = html.map(named_parts).unwrap_or_default();
+    let is_shown = |part: &MessagePart<'_>| {
+        part.content_id().is_some_and(|id| named.contains(id)) && picture_type(part.contents()).is_some()
     };
     message
         .attachments
         .iter()
         .filter_map(|number| usize::try_from(*number).ok())
         .filter_map(|number| message.parts.get(number).map(|part| (number, part)))
-        .filter(|(_, part)| !shown(part))
-        .map(|(number, part)| describe(number, part))
+        .map(|(number, part)| Attachment { is_shown: is_shown(part), ..describe(number, part) })
         .collect()
+}
+
+/// The Content-IDs that an HTML text names (RFC 2392). Each octet is looked at once: a text may be made of `cid:` alone,
+/// and a message of thousands of parts.
+fn named_parts(html: &str) -> HashSet<String> {
+    let mut names = HashSet::new();
+    let mut rest = html;
+    while let Some(start) = rest.find("cid:") {
+        let from = rest.get(start + "cid:".len()..).unwrap_or_default();
+        let stop = |c: char| c.is_whitespace() || "\"'<>)".contains(c);
+        let (name, behind) = from.split_at(from.find(stop).unwrap_or(from.len()));
+        names.insert(percent_decoded(name));
+        rest = behind;
+    }
+    names
 }
 
 fn describe(number: usize, part: &MessagePart<'_>) -> Attachment {
@@ -220,10 +235,14 @@ fn describe(number: usize, part: &MessagePart<'_>) -> Attachment {
         }
         PartType::Html(_) => format!("part-{number}.html"),
         PartType::Text(_) => format!("part-{number}.txt"),
-        _ => format!("part-{number}"),
+        _ => match picture_type(part.contents()).and_then(|kind| kind.strip_prefix("image/")) {
+            Some(kind) => format!("picture-{number}.{kind}"),
+            None => format!("part-{number}"),
+        },
     };
     let name = safe_name(part.attachment_name().unwrap_or_default(), &otherwise);
-    Attachment { part: number, name, media_type: printable(&media_type), size: part.contents().len() }
+    let (media_type, size) = (printable(&media_type), part.contents().len());
+    Attachment { part: number, name, media_type, size, is_shown: false }
 }
 
 fn parties(message: &Message<'_>, name: HeaderName<'static>) -> Vec<Party> {
@@ -278,11 +297,11 @@ mod tests {
         assert_eq!(letter.references, ["a@x.test", "b@x.test"]);
         assert_eq!(letter.text.trim_end(), "Hello world");
         assert!(letter.has_text && !letter.cut && letter.html.unwrap().contains("<b>world</b>"));
-        let names: Vec<_> = letter.attachments.iter().map(|a| a.name.as_str()).collect();
-        assert_eq!(names, ["a.pdf", "inner.eml"]);
+        let names: Vec<_> = letter.attachments.iter().map(|a| (a.name.as_str(), a.is_shown)).collect();
+        assert_eq!(names, [("picture-5.png", true), ("a.pdf", false), ("inner.eml", false)]);
         let images = images(MIXED.as_bytes(), 1000);
-        assert_eq!(images.get("pic@x").map(String::as_str), Some("data:image/png;base64,iVBORw0KGgo="));
-        let (file, content) = part(MIXED.as_bytes(), letter.attachments[0].part).unwrap();
+        assert_eq!(images.by_id.get("pic@x").map(String::as_str), Some("data:image/png;base64,iVBORw0KGgo="));
+        let (file, content) = part(MIXED.as_bytes(), letter.attachments[1].part).unwrap();
         assert_eq!((file.media_type.as_str(), content.as_slice()), ("application/pdf", b"PDF".as_slice()));
         for wrong in [0, 1, 999, usize::MAX] {
             assert!(part(MIXED.as_bytes(), wrong).is_none(), "{wrong}");
@@ -295,8 +314,21 @@ mod tests {
         let letter = read(raw.as_bytes(), 99);
         assert!(letter.cut);
         assert_eq!(letter.text, "ä".repeat(49));
-        assert!(images(MIXED.as_bytes(), 7).is_empty());
-        assert_eq!(images(MIXED.as_bytes(), 8).len(), 1);
+        assert!(images(MIXED.as_bytes(), 7).by_id.is_empty());
+        assert_eq!(images(MIXED.as_bytes(), 8).by_id.len(), 1);
+    }
+
+    #[test]
+    fn named_parts_are_found_by_their_whole_name() {
+        let named = |html: &str| {
+            let mut names: Vec<_> = named_parts(html).into_iter().collect();
+            names.sort();
+            names
+        };
+        assert_eq!(named("<img src=\"cid:a@x\"><img src='cid:b%40x'> url(cid:c)"), ["a@x", "b@x", "c"]);
+        assert_eq!(named("cid:cid:cid:a"), ["cid:cid:a"]);
+        assert_eq!(named("<img src=cid:aa>"), ["aa"]);
+        assert!(named("no picture").is_empty());
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering::Relaxed;
 
 use ammonia::{Builder, UrlRelative};
 
@@ -15,8 +16,15 @@ use super::style;
 pub(super) const FRAME_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; \
     form-action 'none'; frame-ancestors 'self'; sandbox allow-popups allow-popups-to-escape-sandbox";
 
-/// The pictures that a message brings along, by Content-ID, as `data:` addresses.
-pub(super) type Images = Arc<HashMap<String, String>>;
+/// The pictures that a message brings along.
+#[derive(Debug, Default)]
+pub(super) struct Images {
+    /// `data:` addresses by Content-ID.
+    pub(super) by_id: HashMap<String, String>,
+    /// How many octets of `data:` addresses a document may hold: one small picture that is named very often would make
+    /// a document of gigabytes. Pictures behind it are left out.
+    pub(super) written_max: usize,
+}
 
 /// Elements whose content goes with them.
 const GONE: &[&str] = &[
@@ -40,8 +48,8 @@ const GONE: &[&str] = &[
 ];
 
 /// Cleans a message's HTML.
-pub(super) fn clean(html: &str, images: &Images) -> String {
-    let images = Arc::clone(images);
+pub(super) fn clean(html: &str, images: Images) -> String {
+    let left = AtomicUsize::new(images.written_max);
     let table = || {
         HashSet::from([
             "align",
@@ -81,7 +89,7 @@ pub(super) fn clean(html: &str, images: &Images) -> String {
         .link_rel(Some("noopener noreferrer nofollow"))
         .set_tag_attribute_value("a", "target", "_blank")
         .attribute_filter(move |element, attribute, value| match (element, attribute) {
-            ("img", "src") => picture(value, &images).map(Cow::Owned),
+            ("img", "src") => picture(value, &images, &left).map(Cow::Owned),
             ("img", _) if attribute == "srcset" => None,
             (_, "href") => is_outside_link(value).then_some(Cow::Borrowed(value)),
             (_, "src") => None,
@@ -105,10 +113,12 @@ pub(super) fn document(clean: &str) -> String {
     )
 }
 
-fn picture(source: &str, images: &Images) -> Option<String> {
+fn picture(source: &str, images: &Images, left: &AtomicUsize) -> Option<String> {
     let trimmed = source.trim();
     if let Some(id) = strip_scheme(trimmed, "cid:") {
-        return images.get(&percent_decoded(id)).cloned();
+        let picture = images.by_id.get(&percent_decoded(id))?;
+        let fits = |left: usize| left.checked_sub(picture.len());
+        return left.fetch_update(Relaxed, Relaxed, fits).is_ok().then(|| picture.clone());
     }
     if let Some(data) = strip_scheme(trimmed, "data:") {
         let (kind, body) = data.split_once(";base64,")?;
@@ -131,7 +141,7 @@ fn is_outside_link(target: &str) -> bool {
 }
 
 /// A Content-ID in a `cid:` address is percent-encoded (RFC 2392 §2).
-fn percent_decoded(text: &str) -> String {
+pub(super) fn percent_decoded(text: &str) -> String {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((first, tail)) = rest.split_first() {

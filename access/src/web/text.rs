@@ -69,10 +69,8 @@ fn link(line: &str, out: &mut String) {
         let stop = |c: char| c.is_whitespace() || c.is_control() || "<>\"`{}|\\^".contains(c);
         let end = from.find(stop).unwrap_or(from.len());
         let (target, _) = from.split_at(end);
-        let mut target = target.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_']);
-        while target.ends_with([')', ']']) && !target.contains(['(', '[']) {
-            target = target.get(..target.len() - 1).unwrap_or_default();
-        }
+        let target = target.trim_end_matches(['.', ',', ';', ':', '!', '?', '\'', '*', '_']);
+        let target = if target.contains(['(', '[']) { target } else { target.trim_end_matches([')', ']']) };
         escape(before, out);
         out.push_str("<a rel=\"noopener noreferrer nofollow\" target=\"_blank\" href=\"");
         escape(target, out);
@@ -84,12 +82,13 @@ fn link(line: &str, out: &mut String) {
     escape(rest, out);
 }
 
+/// Looks at no octet behind the link that it finds, so that a line full of links takes time that grows with its length.
 fn find_link(text: &str) -> Option<usize> {
-    let at = |scheme: &str| text.find(scheme).filter(|start| text.len() > start + scheme.len());
-    match (at("https://"), at("http://")) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    text.match_indices("http").map(|(start, _)| start).find(|start| {
+        let behind = text.get(start + "http".len()..).unwrap_or_default();
+        let target = behind.strip_prefix('s').unwrap_or(behind).strip_prefix("://");
+        target.is_some_and(|target| !target.is_empty())
+    })
 }
 
 /// Joins the lines of a format=flowed text (RFC 3676 §4.1). `delsp`: the space at a line's end goes.
@@ -187,6 +186,8 @@ mod tests {
         );
         check("javascript:alert(1)", "javascript:alert(1)");
         check("https://", "https://");
+        check("http http:// https", &format!("http {} https", a("http://")));
+        check("[http://x.test/)])", &format!("[{})])", a("http://x.test/")));
         check("a\n> b\n>> c\n> > d\ne", "a<blockquote>b<blockquote>c\nd</blockquote></blockquote>e");
         check("one\n\ntwo", "one\n\ntwo");
     }

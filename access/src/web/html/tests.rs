@@ -1,10 +1,23 @@
 use std::collections::HashMap;
-use std::sync::Arc;
 
-use super::{FRAME_POLICY, clean, document};
+use super::{FRAME_POLICY, Images, clean, document};
 
 fn cleaned(html: &str) -> String {
-    clean(html, &Arc::new(HashMap::from([("pic@x".to_owned(), "data:image/png;base64,AAAA".to_owned())])))
+    with_pictures(html, usize::MAX)
+}
+
+fn with_pictures(html: &str, written_max: usize) -> String {
+    let by_id = HashMap::from([("pic@x".to_owned(), "data:image/png;base64,AAAA".to_owned())]);
+    clean(html, Images { by_id, written_max })
+}
+
+#[test]
+fn one_picture_named_often_is_not_written_without_bound() {
+    let html = "<img src=cid:pic@x>".repeat(1000);
+    let picture = "data:image/png;base64,AAAA";
+    let written = with_pictures(&html, picture.len() * 3 + 1);
+    assert_eq!(written.matches(picture).count(), 3);
+    assert_eq!(written.matches("<img").count(), 1000);
 }
 
 /// Reads the cleaned HTML again as a browser would, and looks for anything that runs or reaches out.

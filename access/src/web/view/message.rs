@@ -110,7 +110,7 @@ pub(super) async fn frame(
         let letter = content::read(&raw, shown_max(&shared));
         let size = usize::try_from(shared.config.inline_images_size_max.as_u64()).unwrap_or(usize::MAX);
         let images = content::images(&raw, size);
-        let clean = html::clean(&letter.html.ok_or(PageError::NotFound)?, &images);
+        let clean = html::clean(&letter.html.ok_or(PageError::NotFound)?, images);
         Ok(html::document(&clean))
     })
     .await?;
@@ -221,7 +221,7 @@ fn mark_read(mailbox: &Mailbox, entry: &Entry) -> Result<(), PageError> {
 fn reader(at: &MessageRef, entry: &Entry, letter: Letter, view: Option<&str>, is_draft: bool) -> Reader {
     let received = i64::try_from(entry.internal_date.unix_seconds()).unwrap_or(i64::MAX);
     let show_html = letter.html.is_some() && view != Some("text");
-    let files = letter.attachments.iter().map(|file| FileRow {
+    let files = letter.attachments.iter().filter(|file| !file.is_shown).map(|file| FileRow {
         name: file.name.clone(),
         size: size(file.size),
         kind: file
