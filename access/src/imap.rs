@@ -14,9 +14,7 @@
 //!
 //! One command per file in `cmd/`; errors become wire text in `reply.rs` only.
 
-mod accounts;
 mod answer;
-mod append_memory;
 mod cmd;
 mod config;
 mod connection;

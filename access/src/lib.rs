@@ -14,12 +14,14 @@
 //! Failure behaviour: a listener that can't be bound fails [`bind`]; a store or directory that is down refuses commands
 //! in the protocol's terms and keeps the connection; a panic ends one connection.
 
+mod accounts;
 mod config;
 mod error;
 mod imap;
 mod listen;
 mod login;
 mod pop3;
+mod upload_memory;
 mod web;
 mod work;
 

@@ -33,6 +33,7 @@ mod smtp;
 mod style;
 mod submit;
 mod text;
+mod uploads;
 mod view;
 mod when;
 
@@ -41,7 +42,6 @@ use std::sync::Arc;
 
 use runtime::{ConnectionLimits, Drain, ServerTls};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 pub use config::Config;
 
@@ -49,6 +49,7 @@ use metrics::Metrics;
 use server::{Connection, Serving};
 use session::{SessionLimits, Sessions};
 use submit::{NoSubmit, Submit};
+use uploads::Uploads;
 
 use crate::listen::{addresses, listen};
 use crate::{BindError, Deps};
@@ -67,7 +68,7 @@ struct Inner {
     submit: Arc<dyn Submit>,
     sessions: Sessions,
     metrics: Metrics,
-    uploads: Arc<Semaphore>,
+    uploads: Uploads,
     drain: Drain,
 }
 
@@ -108,7 +109,7 @@ impl Web {
             live_updates: config.live_updates_max,
         };
         let sessions = Sessions::new(limits, metrics.sessions.clone());
-        let uploads = Arc::new(Semaphore::new(config.uploads_max));
+        let uploads = Uploads::new(&config, metrics.upload_memory.clone());
         let inner = Inner { config, deps, submit, sessions, metrics, uploads, drain: Drain::new() };
         Ok(Self { plain, encrypted, inner })
     }

@@ -8,7 +8,7 @@ use runtime::{Drain, ServerTls, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use super::append_memory::Held;
+use crate::upload_memory::Held;
 
 /// What one read takes while no large command is under way.
 const READ_SMALL: usize = 2 * 1024;

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use imap_proto::{FrameLimits, ParseLimits};
 use runtime::ServerTls;
 
-use super::accounts::Accounts;
-use super::append_memory::AppendMemory;
 use super::config::Config;
 use super::metrics::Metrics;
 use crate::Deps;
+use crate::accounts::Accounts;
+use crate::upload_memory::UploadMemory;
 
 /// Configuration, dependencies and counters, one per node.
 pub(crate) struct Server {
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) metrics: Metrics,
     pub(crate) accounts: Accounts,
-    pub(crate) append_memory: AppendMemory,
+    pub(crate) append_memory: UploadMemory,
 }
 
 impl Server {
@@ -31,7 +31,7 @@ impl Server {
         let metrics = Metrics::register(&deps.registry, &config)?;
         Ok(Self {
             accounts: Accounts::new(config.connections_per_account_max),
-            append_memory: AppendMemory::new(
+            append_memory: UploadMemory::new(
                 config.append_memory_max.as_usize(),
                 metrics.append_memory.clone(),
             ),

@@ -16,7 +16,7 @@ pub(super) struct Person {
 }
 
 impl fmt::Display for Person {
-    /// As it stands in the To field; [`people`] reads it back.
+    /// As it stands in the To field; [`People::read`] reads it back.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.name {
             None => write!(f, "{}", self.address),
@@ -31,18 +31,34 @@ impl fmt::Display for Person {
     }
 }
 
-/// Reads `Name <a@b>, c@d; "E, F" <g@h>`. The error is the piece that is no address.
-pub(super) fn people(text: &str) -> Result<Vec<Person>, String> {
-    let mut found = Vec::new();
-    for piece in pieces(text) {
-        let piece = piece.trim();
-        if piece.is_empty() {
-            continue;
-        }
-        found.push(person(piece).ok_or_else(|| piece.chars().take(100).collect::<String>())?);
-    }
-    Ok(found)
+/// What stands in a field such as To.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct People {
+    pub(super) people: Vec<Person>,
+    /// Pieces that are no address, as typed: nobody can get them, and a draft keeps them.
+    pub(super) unread: Vec<String>,
 }
+
+impl People {
+    /// Reads `Name <a@b>, c@d; "E, F" <g@h>`.
+    pub(super) fn read(text: &str) -> Self {
+        let mut found = Self::default();
+        for piece in pieces(text).into_iter().map(str::trim).filter(|piece| !piece.is_empty()) {
+            match person(piece) {
+                Some(person) => found.people.push(person),
+                None => found.unread.push(piece.chars().take(UNREAD_MAX).collect()),
+            }
+        }
+        found
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.people.is_empty() && self.unread.is_empty()
+    }
+}
+
+/// How much of a piece that is no address is kept, in characters.
+const UNREAD_MAX: usize = 200;
 
 /// Joins people for a field.
 pub(super) fn join(people: &[Person]) -> String {
@@ -119,35 +135,39 @@ mod tests {
 
     #[test]
     fn the_to_field() {
-        let check = |input: &str, expected: Result<&[(&str, &str)], &str>| {
-            let got = people(input);
-            let got = got.as_ref().map(|people| {
-                people
-                    .iter()
-                    .map(|p| (p.name.as_deref().unwrap_or_default(), p.address.to_string()))
-                    .collect::<Vec<_>>()
-            });
-            let got = got.as_ref().map(|list| list.iter().map(|(n, a)| (*n, a.as_str())).collect::<Vec<_>>());
-            assert_eq!(got.as_deref().map_err(|e| e.as_str()), expected, "{input}");
+        let check_both = |input: &str, expected: &[(&str, &str)], unread: &[&str]| {
+            let got = People::read(input);
+            let people: Vec<_> = got
+                .people
+                .iter()
+                .map(|p| (p.name.as_deref().unwrap_or_default(), p.address.to_string()))
+                .collect();
+            let people: Vec<_> = people.iter().map(|(name, address)| (*name, address.as_str())).collect();
+            assert_eq!(
+                (people.as_slice(), got.unread.as_slice()),
+                (expected, unread.iter().map(|piece| (*piece).to_owned()).collect::<Vec<_>>().as_slice()),
+                "{input}"
+            );
         };
-        check("", Ok(&[]));
-        check(" , ;\r\n", Ok(&[]));
-        check("a@b.test", Ok(&[("", "a@b.test")]));
-        check("<a@b.test>", Ok(&[("", "a@b.test")]));
-        check("Ann B <a@b.test>, c@d.test", Ok(&[("Ann B", "a@b.test"), ("", "c@d.test")]));
-        check("\"B, Ann\" <a@b.test>; c@d.test", Ok(&[("B, Ann", "a@b.test"), ("", "c@d.test")]));
-        check("\"A \\\"Q\\\" B\" <a@b.test>", Ok(&[("A \"Q\" B", "a@b.test")]));
-        check("\"x,y\"@b.test", Ok(&[("", "\"x,y\"@b.test")]));
-        check("nobody", Err("nobody"));
-        check("a@b.test, Ann <x", Err("Ann <x"));
-        check("a@b.test\r\nBcc: x@y.test", Err("Bcc: x@y.test"));
+        let check = |input: &str, expected: &[(&str, &str)]| check_both(input, expected, &[]);
+        check("", &[]);
+        check(" , ;\r\n", &[]);
+        check("a@b.test", &[("", "a@b.test")]);
+        check("<a@b.test>", &[("", "a@b.test")]);
+        check("Ann B <a@b.test>, c@d.test", &[("Ann B", "a@b.test"), ("", "c@d.test")]);
+        check("\"B, Ann\" <a@b.test>; c@d.test", &[("B, Ann", "a@b.test"), ("", "c@d.test")]);
+        check("\"A \\\"Q\\\" B\" <a@b.test>", &[("A \"Q\" B", "a@b.test")]);
+        check("\"x,y\"@b.test", &[("", "\"x,y\"@b.test")]);
+        check_both("nobody", &[], &["nobody"]);
+        check_both("a@b.test, Ann <x; c@d.test", &[("", "a@b.test"), ("", "c@d.test")], &["Ann <x"]);
+        check_both("a@b.test\r\nBcc: x@y.test", &[("", "a@b.test")], &["Bcc: x@y.test"]);
     }
 
     #[test]
     fn prints_what_it_reads() {
         for text in ["a@b.test", "Ann B <a@b.test>", "\"B, Ann\" <a@b.test>, \"Q \\\"x\\\" \\\\\" <c@d.test>"]
         {
-            assert_eq!(join(&people(text).unwrap()), text);
+            assert_eq!(join(&People::read(text).people), text);
         }
     }
 

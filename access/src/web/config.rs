@@ -38,8 +38,12 @@ pub struct Config {
     pub message_size_max: ByteSize,
     /// How many files one message may carry.
     pub attachments_max: usize,
-    /// How many messages are written or sent at once on this node; each may hold `message_size_max` several times in memory.
+    /// How many messages are built, saved or sent at once on this node; each may hold `message_size_max` several times in memory.
     pub uploads_max: usize,
+    /// How many messages of one account may be on their way in, or be sent, at once.
+    pub uploads_per_account_max: usize,
+    /// How much memory messages on their way in from browsers may take together. A browser waits ten seconds for it, then gets 503.
+    pub upload_memory_max: ByteSize,
     /// How many recipients one message may have.
     pub recipients_max: usize,
     /// How many sessions this node keeps.
@@ -85,6 +89,8 @@ impl Default for Config {
             message_size_max: ByteSize::mib(25),
             attachments_max: 50,
             uploads_max: 8,
+            uploads_per_account_max: 2,
+            upload_memory_max: ByteSize::mib(512),
             recipients_max: 200,
             sessions_max: 20_000,
             sessions_per_account_max: 20,
@@ -111,6 +117,7 @@ impl Config {
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
             ("uploads_max", self.uploads_max),
+            ("uploads_per_account_max", self.uploads_per_account_max),
             ("recipients_max", self.recipients_max),
             ("sessions_max", self.sessions_max),
             ("sessions_per_account_max", self.sessions_per_account_max),
@@ -119,6 +126,12 @@ impl Config {
             if value == 0 {
                 fault(key, "must be at least 1");
             }
+        }
+        if self.upload_memory_max < self.message_size_max {
+            fault(
+                "upload_memory_max",
+                "must be at least message_size_max, or a message of that size never fits",
+            );
         }
         if self.page_size > 500 {
             fault("page_size", "must be at most 500");

@@ -7,7 +7,10 @@ use std::collections::{HashMap, HashSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use envelope::Address;
-use mail_parser::{HeaderName, HeaderValue, Message, MessageParser, MessagePart, MimeHeaders as _, PartType};
+use mail_parser::{
+    Addr, Address as Addresses, HeaderName, HeaderValue, Message, MessageParser, MessagePart,
+    MimeHeaders as _, PartType,
+};
 
 use super::address::Person;
 use super::download::{is_deceptive, safe_name};
@@ -99,12 +102,18 @@ pub(super) fn read(raw: &[u8], shown_max: usize) -> Letter {
 
 /// One part's content, for a download.
 pub(super) fn part(raw: &[u8], number: usize) -> Option<(Attachment, Vec<u8>)> {
+    parts(raw, &[number])?.pop()
+}
+
+/// The content of some parts; nothing when one of them is no part with content.
+pub(super) fn parts(raw: &[u8], numbers: &[usize]) -> Option<Vec<(Attachment, Vec<u8>)>> {
     let message = MessageParser::default().parse(raw)?;
-    let part = message.parts.get(number)?;
-    if number == 0 || matches!(part.body, PartType::Multipart(_)) {
-        return None;
-    }
-    Some((describe(number, part), part.contents().to_vec()))
+    let one = |number: &usize| {
+        let part = message.parts.get(*number)?;
+        let has_content = *number > 0 && !matches!(part.body, PartType::Multipart(_));
+        has_content.then(|| (describe(*number, part), part.contents().to_vec()))
+    };
+    numbers.iter().map(one).collect()
 }
 
 /// The pictures that the message's HTML may name, together at most `size_max`; as much of them is shown again.
@@ -247,16 +256,22 @@ fn describe(number: usize, part: &MessagePart<'_>) -> Attachment {
 
 fn parties(message: &Message<'_>, name: HeaderName<'static>) -> Vec<Party> {
     const PARTIES_MAX: usize = 1000;
-    let Some(addresses) = message.header(name).and_then(HeaderValue::as_address) else { return Vec::new() };
-    addresses
-        .iter()
-        .take(PARTIES_MAX)
-        .filter_map(|addr| {
-            let address = printable(addr.address().unwrap_or_default());
-            let name = printable(addr.name().unwrap_or_default());
-            (!address.is_empty() || !name.is_empty()).then_some(Party { name, address })
-        })
-        .collect()
+    let party = |name: &str, address: &str| Party { name: printable(name), address: printable(address) };
+    let member = |addr: &Addr<'_>| party(addr.name().unwrap_or_default(), addr.address().unwrap_or_default());
+    let found: Vec<Party> = match message.header(name).and_then(HeaderValue::as_address) {
+        None => Vec::new(),
+        Some(Addresses::List(list)) => list.iter().take(PARTIES_MAX).map(member).collect(),
+        // A group without members is a name alone: `undisclosed-recipients:;`, or what a draft keeps.
+        Some(Addresses::Group(groups)) => groups
+            .iter()
+            .flat_map(|group| {
+                let alone = group.name.as_deref().filter(|_| group.addresses.is_empty());
+                group.addresses.iter().map(member).chain(alone.map(|name| party(name, "")))
+            })
+            .take(PARTIES_MAX)
+            .collect(),
+    };
+    found.into_iter().filter(|party| !party.address.is_empty() || !party.name.is_empty()).collect()
 }
 
 fn ids(value: &HeaderValue<'_>) -> Vec<String> {

@@ -13,6 +13,8 @@ pub(super) struct Metrics {
     submissions: IntCounterVec,
     pub(super) sessions: IntGauge,
     pub(super) live_updates: IntGauge,
+    /// In octets.
+    pub(super) upload_memory: IntGauge,
     pub(super) forged: IntCounter,
 }
 
@@ -47,6 +49,10 @@ impl Metrics {
             seconds,
             sessions: gauge("sluice_access_web_sessions_count", "Signed-in sessions.")?,
             live_updates: gauge("sluice_access_web_live_updates_count", "Windows with live updates.")?,
+            upload_memory: gauge(
+                "sluice_access_web_upload_memory_bytes",
+                "Memory taken by messages on their way in from browsers.",
+            )?,
             forged,
         })
     }

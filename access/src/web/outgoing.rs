@@ -9,16 +9,16 @@ use mail_builder::headers::content_type::ContentType;
 use mail_builder::headers::message_id::MessageId;
 use mail_builder::mime::{BodyPart, MimePart};
 
-use super::address::Person;
+use super::address::{People, Person};
 use super::session::random_name;
 use super::text;
 
 /// What somebody wrote.
 pub(super) struct Outgoing {
     pub(super) from: Person,
-    pub(super) to: Vec<Person>,
-    pub(super) cc: Vec<Person>,
-    pub(super) bcc: Vec<Person>,
+    pub(super) to: People,
+    pub(super) cc: People,
+    pub(super) bcc: People,
     pub(super) subject: String,
     pub(super) text: String,
     pub(super) in_reply_to: Vec<String>,
@@ -41,10 +41,8 @@ impl Outgoing {
     /// The message for the wire, CRLF line ends, no Bcc field.
     pub(super) fn build(&self) -> Option<Vec<u8>> {
         let id = format!("{}@{}", random_name()?.get(..26)?, self.from.address.domain());
-        let mut builder = MessageBuilder::new()
-            .from(words(std::slice::from_ref(&self.from)))
-            .subject(one_line(&self.subject))
-            .message_id(id);
+        let mut builder =
+            MessageBuilder::new().from(word(&self.from)).subject(one_line(&self.subject)).message_id(id);
         if !self.to.is_empty() {
             builder = builder.to(words(&self.to));
         }
@@ -119,17 +117,21 @@ fn safe_media_type(media_type: &str) -> String {
     }
 }
 
-fn words(people: &[Person]) -> Words<'_> {
-    let word = |person: &Person| {
-        Words::Address(EmailAddress {
-            name: person.name.as_deref().map(|name| Cow::Owned(one_line(name))),
-            email: Cow::Owned(person.address.to_string()),
-        })
-    };
-    match people {
-        [one] => word(one),
-        many => Words::new_list(many.iter().map(word).collect()),
+/// What is no address becomes a group without members (RFC 5322 §3.4): a draft keeps it in its field, where every program
+/// shows it, and nobody can get mail by it.
+fn words(field: &People) -> Words<'_> {
+    let group = |piece: &String| Words::new_group(Some(one_line(piece)), Vec::new());
+    match (field.people.as_slice(), field.unread.as_slice()) {
+        ([one], []) => word(one),
+        (many, unread) => Words::new_list(many.iter().map(word).chain(unread.iter().map(group)).collect()),
     }
+}
+
+fn word(person: &Person) -> Words<'_> {
+    Words::Address(EmailAddress {
+        name: person.name.as_deref().map(|name| Cow::Owned(one_line(name))),
+        email: Cow::Owned(person.address.to_string()),
+    })
 }
 
 fn identifiers(ids: &[String]) -> MessageId<'_> {
@@ -149,16 +151,15 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::address::people;
     use super::super::content;
     use super::*;
 
     fn outgoing() -> Outgoing {
         Outgoing {
-            from: people("Zoë <zoe@x.test>").unwrap().remove(0),
-            to: people("\"B, Ann\" <ann@y.test>, c@y.test").unwrap(),
-            cc: people("d@y.test").unwrap(),
-            bcc: people("secret@y.test").unwrap(),
+            from: People::read("Zoë <zoe@x.test>").people.remove(0),
+            to: People::read("\"B, Ann\" <ann@y.test>, c@y.test"),
+            cc: People::read("d@y.test"),
+            bcc: People::read("secret@y.test"),
             subject: "Grüße, and a subject that is so long that it must be folded over more than one line"
                 .to_owned(),
             text: format!(
@@ -189,7 +190,10 @@ mod tests {
         let letter = content::read(&wire, 100_000);
         assert_eq!(letter.subject, outgoing.subject);
         assert_eq!(letter.from[0].person().unwrap(), outgoing.from);
-        assert_eq!(letter.to.iter().filter_map(content::Party::person).collect::<Vec<_>>(), outgoing.to);
+        assert_eq!(
+            letter.to.iter().filter_map(content::Party::person).collect::<Vec<_>>(),
+            outgoing.to.people
+        );
         assert_eq!(letter.text.trim_end(), outgoing.text.trim_end());
         assert_eq!(
             (letter.in_reply_to, letter.references),
@@ -217,12 +221,34 @@ mod tests {
     fn a_field_can_not_add_fields() {
         let mut outgoing = outgoing();
         outgoing.subject = "x\r\nBcc: evil@z.test\r\n\r\nbody".to_owned();
-        outgoing.to[0].name = Some("a\r\nX-Evil: 1".to_owned());
+        outgoing.to.people[0].name = Some("a\r\nX-Evil: 1".to_owned());
         outgoing.references = vec!["a>\r\nX-Evil: 2".to_owned()];
         outgoing.files[0].name = "a\r\nX-Evil: 3".to_owned();
         outgoing.files[0].media_type = "text/html\r\nX-Evil: 4".to_owned();
         let wire = String::from_utf8(outgoing.build().unwrap()).unwrap();
         assert!(!wire.lines().any(|line| line.starts_with("X-Evil") || line.starts_with("Bcc")), "{wire}");
+    }
+
+    #[test]
+    fn what_is_no_address_stays_in_its_field() {
+        let mut outgoing = outgoing();
+        outgoing.cc = People::read("bob, Ann <ann@, d@y.test, \"x\"y\r\nBcc: evil@z.test, Zoë");
+        outgoing.bcc = People::read("just bob");
+        let wire = outgoing.build().unwrap();
+        let letter = content::read(&outgoing.with_bcc(&wire), 1000);
+        let read = |parties: &[content::Party]| {
+            let mut people = People::default();
+            for party in parties {
+                match party.person() {
+                    Some(person) => people.people.push(person),
+                    None => people.unread.push(party.label().to_owned()),
+                }
+            }
+            people
+        };
+        assert_eq!(read(&letter.cc), outgoing.cc);
+        assert_eq!(read(&letter.bcc), outgoing.bcc);
+        assert!(!String::from_utf8_lossy(&wire).lines().any(|line| line.starts_with("Bcc")));
     }
 
     #[test]

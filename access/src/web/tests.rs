@@ -1,5 +1,6 @@
 //! The webmail as a browser meets it: over HTTP, with a real store.
 
+mod drafts;
 mod folders;
 mod harness;
 mod writing;

@@ -2,7 +2,7 @@
 
 use store::Account;
 
-use super::super::accounts::AccountPlace;
+use crate::accounts::AccountPlace;
 
 /// Somebody who is logged in.
 pub(crate) struct Person {

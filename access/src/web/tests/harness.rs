@@ -283,12 +283,30 @@ impl Browser {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> TcpStream {
+        let mut stream = self.begin_with(method, path, headers, body.len()).await;
+        // The server may refuse before it has read everything.
+        let _ = stream.write_all(body).await;
+        stream
+    }
+
+    /// Sends a POST's header, which announces `length` octets, and nothing behind it.
+    pub(super) async fn begin(&self, path: &str, headers: &[(&str, &str)], length: usize) -> TcpStream {
+        self.begin_with("POST", path, headers, length).await
+    }
+
+    async fn begin_with(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        length: usize,
+    ) -> TcpStream {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let cookies: Vec<String> =
             self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let mut head = format!(
             "{method} {path} HTTP/1.1\r\nHost: mail.test\r\nConnection: close\r\nContent-Length: {}\r\nCookie: {}\r\n",
-            body.len(),
+            length,
             cookies.join("; ")
         );
         for (name, value) in headers {
@@ -296,8 +314,6 @@ impl Browser {
         }
         head.push_str("\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        // The server may refuse before it has read everything.
-        let _ = stream.write_all(body).await;
         stream
     }
 }

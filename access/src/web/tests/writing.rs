@@ -11,7 +11,11 @@ const QUESTION: &str = "From: Ann <ann@y.test>\nTo: alice@x.test, Carl <carl@y.t
     Content-Type: application/pdf; name=plan.pdf\nContent-Disposition: attachment\n\nPDF\n--b--\n";
 
 /// The fields of the page's form, with changes.
-fn fields<'a>(page: &'a Answer, names: &[&'a str], change: &[(&'a str, &'a str)]) -> Vec<(&'a str, String)> {
+pub(super) fn fields<'a>(
+    page: &'a Answer,
+    names: &[&'a str],
+    change: &[(&'a str, &'a str)],
+) -> Vec<(&'a str, String)> {
     let mut fields: Vec<(&str, String)> = ["csrf", "nonce", "reply", "forward", "draft", "source"]
         .map(|name| (name, page.field(name)))
         .to_vec();
@@ -20,7 +24,7 @@ fn fields<'a>(page: &'a Answer, names: &[&'a str], change: &[(&'a str, &'a str)]
     fields
 }
 
-fn value(page: &Answer, name: &str) -> String {
+pub(super) fn value(page: &Answer, name: &str) -> String {
     let raw = if name == "text" {
         page.body
             .split_once("<textarea")
@@ -43,7 +47,11 @@ fn value(page: &Answer, name: &str) -> String {
         .replace("&#38;", "&")
 }
 
-async fn send(browser: &mut Browser, fields: &[(&str, String)], files: &[(&str, &[u8])]) -> Answer {
+pub(super) async fn send(
+    browser: &mut Browser,
+    fields: &[(&str, String)],
+    files: &[(&str, &[u8])],
+) -> Answer {
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     browser.upload("/compose", &fields, files).await
 }

@@ -42,6 +42,8 @@ pub(super) struct Sheet {
     pub(super) source: String,
     pub(super) files: Vec<KeptFile>,
     pub(super) problem: Option<String>,
+    /// What to know before writing.
+    pub(super) note: Option<&'static str>,
     /// Made anew for each sheet: one sheet is sent once.
     pub(super) nonce: String,
 }
@@ -171,9 +173,9 @@ pub(super) async fn edit(
                 .map(|person| person.to_string())
                 .next()
                 .unwrap_or_default(),
-            to: people(&letter.to),
-            cc: people(&letter.cc),
-            bcc: people(&letter.bcc),
+            to: typed(&letter.to),
+            cc: typed(&letter.cc),
+            bcc: typed(&letter.bcc),
             subject: letter.subject.clone(),
             text: letter.text.clone(),
             reply: origin.reply,
@@ -181,6 +183,10 @@ pub(super) async fn edit(
             draft: at.to_field(),
             source: at.to_field(),
             files: kept(&letter),
+            note: letter.html.is_some().then_some(
+                "This draft has formatting, which can't be written here. Saving or sending keeps its text and its files; \
+                 the draft as it was goes to the Trash.",
+            ),
             ..Sheet::default()
         })
     })
@@ -277,6 +283,16 @@ pub(super) fn kept(letter: &Letter) -> Vec<KeptFile> {
 
 fn people(parties: &[Party]) -> String {
     join(&parties.iter().filter_map(Party::person).collect::<Vec<_>>())
+}
+
+/// The same as it was typed, with what is no address.
+fn typed(parties: &[Party]) -> String {
+    let one = |party: &Party| match party.person() {
+        Some(person) => person.to_string(),
+        None if party.address.is_empty() => party.name.clone(),
+        None => party.address.clone(),
+    };
+    parties.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 fn plain_list(parties: &[Party]) -> String {

@@ -18,7 +18,7 @@ use store::{Account, FlagChange, Flags, SpecialUse};
 use tracing::info;
 
 use super::super::Shared;
-use super::super::address::{Person, people};
+use super::super::address::{People, Person};
 use super::super::content;
 use super::super::error::PageError;
 use super::super::form::Fields;
@@ -43,13 +43,14 @@ pub(super) async fn post(
     Signed(session): Signed,
     multipart: Multipart,
 ) -> Result<Response, PageError> {
-    let permit = Arc::clone(&web.uploads).try_acquire_owned().map_err(|_| PageError::Busy)?;
-    let sent = upload::read(&web, &session, multipart).await?;
+    let upload = web.uploads.begin(&session.account).ok_or(PageError::Busy)?;
+    let (sent, upload) = upload::read(&web, &session, multipart, upload).await?;
+    let turn = web.uploads.turn(web.config.request_timeout.into()).await.ok_or(PageError::Busy)?;
     let task = web.drain.spawn({
         let web = Arc::clone(&web);
         async move {
             let done = dispatch(&web, session, sent).await;
-            drop(permit);
+            drop((turn, upload));
             done
         }
     });
@@ -220,16 +221,21 @@ impl Written {
         };
         let mut wrong = None;
         let mut read = |label: &str, text: &str| {
-            people(text).unwrap_or_else(|piece| {
-                wrong.get_or_insert_with(|| format!("{label}: “{piece}” is no mail address."));
-                Vec::new()
-            })
+            let field = People::read(text);
+            if let (Some(piece), None) = (field.unread.first(), &wrong) {
+                wrong = Some(format!("{label}: “{piece}” is no mail address."));
+            }
+            field
         };
         let (to, cc, bcc) = (read("To", &sheet.to), read("Cc", &sheet.cc), read("Bcc", &sheet.bcc));
-        let from = read("From", &sheet.from).into_iter().next();
+        let from = read("From", &sheet.from).people.into_iter().next();
         let from = from.unwrap_or_else(|| Person { name: None, address: session.account.address().clone() });
         let mut files = keep_files(account, &mut sheet, fields)?;
         files.extend(sent.files);
+        if files.len() > web.config.attachments_max {
+            let (count, most) = (files.len(), web.config.attachments_max);
+            wrong = Some(format!("{count} files are too many: at most {most}. Take some files out."));
+        }
         let (in_reply_to, references) = thread_of(account, &sheet)?;
         let outgoing = Outgoing {
             from,
@@ -263,7 +269,8 @@ impl Written {
 
     fn recipients(&self) -> Vec<Address> {
         let mut seen = std::collections::BTreeSet::new();
-        let everybody = self.outgoing.to.iter().chain(&self.outgoing.cc).chain(&self.outgoing.bcc);
+        let Outgoing { to, cc, bcc, .. } = &self.outgoing;
+        let everybody = to.people.iter().chain(&cc.people).chain(&bcc.people);
         let addresses = everybody.map(|person| person.address.clone());
         addresses.filter(|address| seen.insert(address.clone())).collect()
     }
@@ -344,7 +351,15 @@ fn remove_draft(account: &Account, sheet: &Sheet) {
     if let Ok((mailbox, _, entry)) = find(account, &draft)
         && entry.flags.draft
     {
-        let _ = mailbox.expunge(&[draft.uid]);
+        // What another program formatted is not in what was written here.
+        let html = mailbox.content(draft.uid).map(|raw| content::read(&raw, 0).html.is_some());
+        let _ = match html {
+            Ok(false) => mailbox.expunge(&[draft.uid]).map(drop),
+            _ => account
+                .special(SpecialUse::Trash)
+                .and_then(|trash| mailbox.move_to(&[draft.uid], &trash))
+                .map(drop),
+        };
     }
 }
 
@@ -360,8 +375,8 @@ fn keep_files(account: &Account, sheet: &mut Sheet, fields: &Fields) -> Result<V
     let (mailbox, ..) = find(account, &source)?;
     let raw = mailbox.content(source.uid)?;
     let mut files = Vec::new();
-    for number in wanted {
-        let (file, content) = content::part(&raw, number).ok_or(PageError::NotFound)?;
+    let parts = content::parts(&raw, &wanted).ok_or(PageError::NotFound)?;
+    for (number, (file, content)) in wanted.into_iter().zip(parts) {
         sheet.files.push(KeptFile { part: number, name: file.name.clone(), size: size(file.size) });
         files.push(File { name: file.name, media_type: file.media_type, content });
     }

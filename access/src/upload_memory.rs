@@ -1,4 +1,4 @@
-//! The memory that messages on their way into APPEND may take, over all connections.
+//! The memory that messages may take that people are sending in, by APPEND or by the webmail's form, over all connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,19 +14,19 @@ const WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// The common budget. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct AppendMemory {
+pub(crate) struct UploadMemory {
     steps: Arc<Semaphore>,
     taken: IntGauge,
 }
 
-/// What one command holds of it.
+/// What one command or form holds of it.
 pub(crate) struct Held {
-    memory: AppendMemory,
+    memory: UploadMemory,
     steps: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl AppendMemory {
+impl UploadMemory {
     pub(crate) fn new(octets: usize, taken: IntGauge) -> Self {
         Self { steps: Arc::new(Semaphore::new((octets / STEP).clamp(1, Semaphore::MAX_PERMITS))), taken }
     }
@@ -75,7 +75,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_budget_is_shared_and_comes_back() {
         let gauge = IntGauge::new("a", "b").unwrap();
-        let memory = AppendMemory::new(4 * STEP, gauge.clone());
+        let memory = UploadMemory::new(4 * STEP, gauge.clone());
         let (mut one, mut two) = (memory.hold(), memory.hold());
         assert!(one.grow_to(STEP as u64 - 1).await);
         assert_eq!(gauge.get(), 0);

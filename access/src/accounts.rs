@@ -1,18 +1,18 @@
-//! How many connections each account has.
+//! How many connections, or uploads, each account has.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use envelope::AccountId;
 
-/// Counts logged-in connections by account. Cheap to clone.
+/// Counts by account. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Accounts {
     counts: Arc<Mutex<HashMap<AccountId, usize>>>,
     limit: usize,
 }
 
-/// One connection's place; the session's end gives it back.
+/// One place; given back when it is dropped.
 pub(crate) struct AccountPlace {
     account: AccountId,
     counts: Arc<Mutex<HashMap<AccountId, usize>>>,
@@ -23,7 +23,7 @@ impl Accounts {
         Self { counts: Arc::default(), limit }
     }
 
-    /// Takes a place; none when the account has as many connections as it may.
+    /// Takes a place; none when the account has as many as it may.
     pub(crate) fn enter(&self, account: &AccountId) -> Option<AccountPlace> {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         let count = counts.entry(account.clone()).or_insert(0);
