@@ -32,7 +32,7 @@ impl Default for Blocking {
 pub(crate) struct Settings {
     /// The name by which this node speaks: in greetings, `Received` fields, reports and the self-signed certificate.
     pub(crate) hostname: String,
-    /// How long a process that was told to end waits for its sessions and messages.
+    /// How long a process that was told to end waits for its sessions and messages, and then once more for its disks.
     pub(crate) drain_grace: Span,
     /// Threads for files.
     pub(crate) blocking: Blocking,

@@ -24,6 +24,8 @@ use parts::Parts;
 
 /// How often the store is given time for upkeep.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long work on files that nobody waits for any more may go on at the end.
+const LEFTOVERS_MAX: Duration = Duration::from_secs(1);
 /// The domain of a first start.
 const FIRST_DOMAIN: &str = "example.test";
 
@@ -37,22 +39,30 @@ pub(crate) fn run(node: &Node, roles: &[Role]) -> anyhow::Result<()> {
         .max_blocking_threads(settings.blocking.slots.saturating_mul(2).saturating_add(64))
         .build()
         .context("failed to start")?;
-    executor.block_on(serve(node, settings, roles))
+    let served = executor.block_on(serve(node, settings, roles));
+    // A thread that waits for a disk that is away, or works on what its client gave up long ago, must not hold the
+    // process: everything that has to be on disk is there by now.
+    executor.shutdown_timeout(LEFTOVERS_MAX);
+    served
 }
 
 async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
     let process = process_name(roles);
-    let (data, new) = DataFolder::create(&node.place.data)?;
+    let data = DataFolder::create(&node.place.data)?;
     let _locks = roles.iter().map(|role| data.lock(role.name())).collect::<anyhow::Result<Vec<_>>>()?;
     let registry = prometheus::Registry::new();
     let _telemetry = runtime::telemetry::init(&settings.log, process, &data.trail(), &registry)?;
     runtime::process::observe(&registry)?;
     let mut terminate = Terminate::new().context("failed to listen for signals")?;
-    let first = new && roles.len() > 1;
+    let first = roles.len() > 1 && data.is_new();
     if first {
+        data.begin_installation()?;
         add_first_domain(&settings)?;
     }
     let parts = Parts::open(&settings, &data, &registry, roles, process, first).await?;
+    if first {
+        data.complete_installation()?;
+    }
 
     let drain = Drain::new();
     let health = Health::new();
@@ -89,10 +99,18 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
         open = finish(serving, &drain, settings.drain_grace.as_duration()) => open,
         signal = terminate.next() => bail!("told to end a second time ({signal}): not waiting for sessions"),
     };
-    if let Some(task) = upkeep {
-        let _ = task.await;
+    let closing = async {
+        if let Some(task) = upkeep {
+            let _ = task.await;
+        }
+        parts.close().await;
+    };
+    tokio::select! {
+        closed = tokio::time::timeout(settings.drain_grace.as_duration(), closing) => if closed.is_err() {
+            warn!("a disk did not answer in the grace: what could not be synced was not confirmed to anybody");
+        },
+        signal = terminate.next() => bail!("told to end a second time ({signal}): not waiting for the disks"),
     }
-    parts.close().await;
     health_server.abort();
     if open > 0 {
         warn!(open, "the grace passed with sessions open");

@@ -78,6 +78,7 @@ async fn serve(listener: Option<TcpListener>, server: Arc<Server>, tls_first: bo
     let limits = ConnectionLimits {
         total: server.config.connections_max,
         per_address: server.config.connections_per_address_max,
+        proxies: Vec::new(),
     };
     let session_drain = drain.clone();
     runtime::serve(listener, limits, drain, move |accepted| {

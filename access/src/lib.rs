@@ -55,11 +55,15 @@ pub struct Deps {
     pub submission: Option<Submission>,
 }
 
+/// Finds the gateway's submission listener.
+pub type Locate = Arc<dyn Fn() -> Option<SocketAddr> + Send + Sync>;
+
 /// The gateway's submission listener as the webmail reaches it.
 #[derive(Clone)]
 pub struct Submission {
-    /// Where it listens.
-    pub address: SocketAddr,
+    /// Where it listens now; none when no gateway is known. Asked for every message, for a gateway may start later than this
+    /// role, and again at another address.
+    pub locate: Locate,
     /// How its certificate is checked after STARTTLS; without it the connection stays plain.
     pub tls: Option<ClientTls>,
     /// The name in its certificate.

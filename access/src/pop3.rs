@@ -76,6 +76,7 @@ async fn accept(listener: TcpListener, kind: Listener, server: Arc<Server>, drai
     let limits = ConnectionLimits {
         total: server.config.connections_max,
         per_address: server.config.connections_per_address_max,
+        proxies: Vec::new(),
     };
     let sessions = drain.clone();
     runtime::serve(listener, limits, drain, move |accepted| {

@@ -125,11 +125,19 @@ impl Web {
         let limits = ConnectionLimits {
             total: inner.config.connections_max,
             per_address: inner.config.connections_per_address_max,
+            proxies: inner.config.trusted_proxies.clone(),
         };
-        let (header_timeout, tls) = (inner.config.header_timeout, inner.deps.tls.clone());
+        let (header_timeout, write_timeout) = (inner.config.header_timeout, inner.config.write_timeout);
+        let tls = inner.deps.tls.clone();
         let router = view::router(Arc::new(inner));
         let start = |listener: Option<TcpListener>, tls: Option<ServerTls>| {
-            let serving = Serving { router: router.clone(), limits, header_timeout, tls };
+            let serving = Serving {
+                router: router.clone(),
+                limits: limits.clone(),
+                header_timeout,
+                write_timeout,
+                tls,
+            };
             let drain = drain.clone();
             async move {
                 if let Some(listener) = listener {

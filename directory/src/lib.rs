@@ -31,10 +31,12 @@ mod schema;
 mod sqlite;
 mod throttle;
 
+use std::fmt;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, Secret};
+use sha2::{Digest as _, Sha256};
 
 pub use admin::{AccountChange, AccountInfo, Admin, AliasInfo, DomainChange, DomainInfo};
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
@@ -75,6 +77,24 @@ pub enum Authentication {
     Throttled,
 }
 
+/// What an account's logins rest on: another one after every change of the password, and after the account was made anew.
+/// Tells nothing of the password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct LoginStamp([u8; 32]);
+
+impl LoginStamp {
+    /// Of a stored password hash (a PHC string with its salt).
+    pub fn of(stored: &str) -> Self {
+        Self(Sha256::digest(stored.as_bytes()).into())
+    }
+}
+
+impl fmt::Debug for LoginStamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LoginStamp")
+    }
+}
+
 /// What the roles ask.
 #[async_trait]
 pub trait Directory: Send + Sync + 'static {
@@ -91,6 +111,10 @@ pub trait Directory: Send + Sync + 'static {
         password: &Secret<String>,
         peer: IpAddr,
     ) -> Result<Authentication, Unavailable>;
+
+    /// What `account`'s logins rest on now; none when nobody has it, it has no password, or it may not log in. A session
+    /// that outlives its login asks now and then whether this is still what it was.
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable>;
 
     /// Whether `account` may send with `sender` as its reverse path or From: its own address, or an alias that leads to it.
     async fn may_send_as(&self, account: &AccountId, sender: &Address) -> Result<bool, Unavailable>;

@@ -23,7 +23,7 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::lookup::{self, LoginRecord, LookupError};
 use crate::metrics::{Metrics, Source};
-use crate::{Authentication, Config, Directory, OpenError, Resolution, Unavailable, schema};
+use crate::{Authentication, Config, Directory, LoginStamp, OpenError, Resolution, Unavailable, schema};
 use freshness::{Freshness, Standing};
 use login::Logins;
 use pool::Pool;
@@ -96,14 +96,14 @@ impl Directory for SqliteDirectory {
         password: &Secret<String>,
         peer: IpAddr,
     ) -> Result<Authentication, Unavailable> {
-        let inner = &self.inner;
-        let record = |account: Address| async move {
-            let yes = |answer: &Option<LoginRecord>| answer.is_some();
-            let answer = inner.ask(&inner.records, account, yes, lookup::login_record).await;
-            inner.metrics.entries("logins", inner.records.len());
-            answer
-        };
-        inner.logins.check(login, password, peer, record).await
+        let record = |account: Address| self.inner.login_record(account);
+        self.inner.logins.check(login, password, peer, record).await
+    }
+
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
+        let record = self.inner.login_record(account.address().canonical()).await?;
+        let stored = record.filter(|record| record.login_allowed).and_then(|record| record.password);
+        Ok(stored.map(|stored| LoginStamp::of(&stored)))
     }
 
     /// A group's members may send as the group, and who gets a domain's catch-all as any address that nobody has.
@@ -127,6 +127,13 @@ impl Directory for SqliteDirectory {
 }
 
 impl Inner {
+    async fn login_record(&self, account: Address) -> Result<Option<LoginRecord>, Unavailable> {
+        let yes = |answer: &Option<LoginRecord>| answer.is_some();
+        let answer = self.ask(&self.records, account, yes, lookup::login_record).await;
+        self.metrics.entries("logins", self.records.len());
+        answer
+    }
+
     /// Answers from the cache, the file, or what was known before, in this order. `yes` tells the answers that may be
     /// given while the file is unavailable: a cached "no" would refuse mail for good that a later try could deliver.
     async fn ask<K, V>(

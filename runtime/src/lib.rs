@@ -17,6 +17,6 @@ pub use blocking::{BlockingError, BlockingPool};
 pub use drain::Drain;
 pub use health::{Health, HealthConfig};
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
-pub use stream::Stream;
+pub use stream::{Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, install_crypto_provider};

@@ -20,12 +20,20 @@ const REFUSAL_MAX: Duration = Duration::from_secs(10);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 
 /// How many connections a listener serves at once.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ConnectionLimits {
     /// In all.
     pub total: usize,
     /// From one IPv4 address or one IPv6 /64 network.
     pub per_address: usize,
+    /// Addresses of proxies, which speak for many: `per_address` is not for them.
+    pub proxies: Vec<IpAddr>,
+}
+
+impl ConnectionLimits {
+    fn per_address(&self, peer: IpAddr) -> usize {
+        if self.proxies.contains(&peer.to_canonical()) { usize::MAX } else { self.per_address }
+    }
 }
 
 /// A connection's place in the count of its network; given back when dropped.
@@ -78,7 +86,7 @@ where
         };
         let _ = tcp.set_nodelay(true);
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER));
-        let admission = admit(&counts, limits.per_address, network(peer.ip()));
+        let admission = admit(&counts, limits.per_address(peer.ip()), network(peer.ip()));
         let span = info_span!("conn", %peer);
         // The slot is held to the task's end, refusals included: they count against the total.
         if let Some(admission) = admission {
@@ -155,7 +163,8 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_lets_the_open_connection_finish() {
-        let (address, drain, accepting) = start(ConnectionLimits { total: 10, per_address: 10 }).await;
+        let (address, drain, accepting) =
+            start(ConnectionLimits { total: 10, per_address: 10, proxies: Vec::new() }).await;
         let mut tcp = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut tcp).await);
         drain.begin();
@@ -169,7 +178,8 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_its_limit_and_gets_places_back() {
-        let (address, drain, _accepting) = start(ConnectionLimits { total: 10, per_address: 2 }).await;
+        let (address, drain, _accepting) =
+            start(ConnectionLimits { total: 10, per_address: 2, proxies: Vec::new() }).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await && talks(&mut second).await);
@@ -187,8 +197,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_proxy_speaks_for_many() {
+        let proxies = vec!["127.0.0.1".parse().unwrap()];
+        let (address, _drain, _accepting) =
+            start(ConnectionLimits { total: 10, per_address: 1, proxies }).await;
+        let mut first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        assert!(talks(&mut first).await && talks(&mut second).await);
+    }
+
+    #[tokio::test]
     async fn the_total_makes_others_wait_not_fail() {
-        let (address, _drain, _accepting) = start(ConnectionLimits { total: 1, per_address: 5 }).await;
+        let (address, _drain, _accepting) =
+            start(ConnectionLimits { total: 1, per_address: 5, proxies: Vec::new() }).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await);
         let mut second = TcpStream::connect(address).await.unwrap();

@@ -1,11 +1,13 @@
-//! A connection, plain or encrypted.
+//! A connection, plain or encrypted, and one with a deadline for whoever does not read.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::time::Sleep;
 use tokio_rustls::TlsStream;
 
 /// What a session reads and writes. STARTTLS turns a plain one into an encrypted one ([`crate::ServerTls::upgrade`]);
@@ -61,5 +63,91 @@ impl AsyncWrite for Stream {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
             Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
         }
+    }
+}
+
+/// A connection that fails when nothing could be written to it for a time: a client that asks and never reads must not
+/// hold it. Any progress begins the time anew.
+pub struct WriteDeadline<S> {
+    stream: S,
+    patience: Duration,
+    /// Runs while a write waits.
+    deadline: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> WriteDeadline<S> {
+    /// `stream` with a write that waits at most `patience`.
+    pub const fn new(stream: S, patience: Duration) -> Self {
+        Self { stream, patience, deadline: None }
+    }
+
+    fn bounded<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.deadline = None;
+            return written;
+        }
+        let patience = self.patience;
+        let deadline = self.deadline.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        deadline.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for WriteDeadline<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteDeadline<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, buf);
+        this.bounded(cx, written)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.bounded(cx, flushed)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let shut = Pin::new(&mut this.stream).poll_shutdown(cx);
+        this.bounded(cx, shut)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_never_reads_is_given_up_and_who_reads_slowly_is_not() {
+        let (client, server) = duplex(8);
+        let mut writer = WriteDeadline::new(server, Duration::from_secs(30));
+        assert_eq!(writer.write_all(b"123456789").await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        drop(client);
+        let (mut client, server) = duplex(8);
+        let mut writer = WriteDeadline::new(server, Duration::from_secs(30));
+        let reading = tokio::spawn(async move {
+            let mut read = Vec::new();
+            let mut octets = [0; 8];
+            loop {
+                tokio::time::sleep(Duration::from_secs(29)).await;
+                match client.read(&mut octets).await.unwrap() {
+                    0 => return read,
+                    count => read.extend_from_slice(&octets[..count]),
+                }
+            }
+        });
+        writer.write_all(&[7; 64]).await.unwrap();
+        // Silence without anything to write is no fault.
+        tokio::time::sleep(Duration::from_secs(300)).await;
+        writer.write_all(b"more").await.unwrap();
+        drop(writer);
+        assert_eq!(reading.await.unwrap().len(), 68);
     }
 }

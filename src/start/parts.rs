@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
@@ -9,6 +10,7 @@ use queue::Queue;
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls};
 use store::Store;
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use super::SharedDirectory;
 use crate::announce::Announcement;
@@ -25,7 +27,8 @@ pub(crate) struct Parts {
     tls: ServerTls,
     client_tls: Option<ClientTls>,
     registry: prometheus::Registry,
-    announced_gateway: Option<SocketAddr>,
+    /// Where running processes say what they listen on.
+    run: PathBuf,
 }
 
 /// Roles whose listeners are bound.
@@ -72,7 +75,6 @@ impl Parts {
         } else {
             None
         };
-        let announced = Announcement::read(&data.run(), Role::Gateway.name());
         Ok(Self {
             blocking: BlockingPool::new(settings.blocking.slots, settings.blocking.wait_max.as_duration()),
             store,
@@ -81,7 +83,7 @@ impl Parts {
             client_tls: client_tls(settings, data)?,
             tls,
             registry: registry.clone(),
-            announced_gateway: announced.and_then(|file| file.addresses.get("submission").copied()),
+            run: data.run(),
         })
     }
 
@@ -152,22 +154,35 @@ impl Parts {
     }
 
     async fn access(&self, settings: &Settings, own: Option<SocketAddr>) -> anyhow::Result<access::Access> {
-        let address = own.or(settings.submission).or(self.announced_gateway);
-        let submission = address.map(|address| access::Submission {
-            address,
+        let submission = access::Submission {
+            locate: locate(own.or(settings.submission), self.run.clone()),
             tls: self.client_tls.clone(),
             server_name: settings.hostname.clone(),
-        });
+        };
+        if (submission.locate)().is_none() {
+            warn!(
+                "no gateway is announced here and `submission` is not set: until a gateway is, mail written in the browser stays a draft"
+            );
+        }
         let deps = access::Deps {
             directory: Arc::clone(&self.directory),
             store: self.store()?,
             blocking: self.blocking.clone(),
             tls: Some(self.tls.clone()),
             registry: self.registry.clone(),
-            submission,
+            submission: Some(submission),
         };
         Ok(access::bind(settings.access.clone(), deps).await?)
     }
+}
+
+/// Where the gateway takes submissions: the address that is given, or what a gateway over the same data folder announces.
+fn locate(given: Option<SocketAddr>, run: PathBuf) -> access::Locate {
+    Arc::new(move || {
+        let announced =
+            || Announcement::read(&run, Role::Gateway.name())?.addresses.get("submission").copied();
+        given.or_else(announced)
+    })
 }
 
 /// How the webmail checks the gateway's certificate: it must be ours.

@@ -19,6 +19,28 @@ fn sigterm_drains_and_the_next_start_goes_on() {
 }
 
 #[test]
+fn a_role_that_comes_before_the_installation_spoils_nothing() {
+    let mut node = Node::fresh();
+    let data = node.data();
+    let arguments = ["gateway", "--data", data.to_str().unwrap(), "--port-base", "0"];
+    let output =
+        crate::node::run(std::process::Command::new(env!("CARGO_BIN_EXE_sluice")).args(arguments), "");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(1) && text.contains("`sluice up`"), "{text}");
+    // What it says works, also after a start that was killed in its first steps.
+    node.up();
+    node.add_account("alice@example.test");
+    assert!(node.terminate());
+    // A directory that is away later is not made anew.
+    std::fs::rename(data.join("directory.sqlite"), node.folder.path().join("away")).unwrap();
+    let arguments = ["up", "--data", data.to_str().unwrap(), "--port-base", "0"];
+    let output =
+        crate::node::run(std::process::Command::new(env!("CARGO_BIN_EXE_sluice")).args(arguments), "");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(!data.join("directory.sqlite").exists());
+}
+
+#[test]
 fn a_second_process_over_the_same_data_is_refused() {
     let node = Node::start();
     let data = node.data();

@@ -1,6 +1,6 @@
 //! The webmail's part of the configuration.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,9 @@ pub struct Config {
     pub listen_tls: Option<SocketAddr>,
     /// Whether a proxy in front speaks TLS with the browsers: the session cookie is then marked Secure on the plain listener too.
     pub behind_tls_proxy: bool,
+    /// Addresses of HTTP proxies in front, which are believed when they name the browser's address in `X-Forwarded-For`:
+    /// failed sign-ins count for that address, and `connections_per_address_max` is not for the proxy.
+    pub trusted_proxies: Vec<IpAddr>,
     /// On which connections without TLS people may sign in; a TLS proxy in front counts as TLS.
     pub plaintext_login: PlaintextLogin,
     /// How long one submission may take in all.
@@ -28,6 +31,8 @@ pub struct Config {
     pub connections_per_address_max: usize,
     /// How long a browser may take to send a request's header, and how long an idle connection is kept.
     pub header_timeout: Span,
+    /// How long a browser may take to read anything of what it is sent.
+    pub write_timeout: Span,
     /// How long a request may take that carries no files.
     pub request_timeout: Span,
     /// How long a request may take that carries files.
@@ -54,6 +59,9 @@ pub struct Config {
     pub session_idle_timeout: Span,
     /// A session ends this long after sign-in, used or not.
     pub session_timeout: Span,
+    /// How often a session in use asks the directory whether its login still holds: it ends with a change of the password,
+    /// with the permission to log in and with the account.
+    pub session_check_interval: Span,
     /// How many windows of one session get live updates at once.
     pub live_updates_max: usize,
     /// How often a window's mailbox is looked at for changes made by other nodes.
@@ -78,11 +86,13 @@ impl Default for Config {
             listen: None,
             listen_tls: None,
             behind_tls_proxy: false,
+            trusted_proxies: vec![IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)],
             plaintext_login: PlaintextLogin::default(),
             submission_timeout: Span::mins(2),
             connections_max: 2000,
             connections_per_address_max: 200,
             header_timeout: Span::secs(30),
+            write_timeout: Span::secs(30),
             request_timeout: Span::secs(30),
             upload_timeout: Span::mins(10),
             form_size_max: ByteSize::kib(256),
@@ -96,6 +106,7 @@ impl Default for Config {
             sessions_per_account_max: 20,
             session_idle_timeout: Span::hours(12),
             session_timeout: Span::hours(24 * 7),
+            session_check_interval: Span::mins(1),
             live_updates_max: 4,
             live_updates_interval: Span::secs(15),
             page_size: 50,

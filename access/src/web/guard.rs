@@ -26,10 +26,30 @@ impl FromRequestParts<Shared> for Signed {
 
     async fn from_request_parts(parts: &mut Parts, web: &Shared) -> Result<Self, PageError> {
         let secure = web.is_secure(parts.extensions.get::<Connection>());
-        cookie(&parts.headers, session_cookie(secure))
+        let session = cookie(&parts.headers, session_cookie(secure))
             .and_then(|name| web.sessions.find(name, Instant::now()))
-            .map(Self)
-            .ok_or(PageError::SignedOut)
+            .ok_or(PageError::SignedOut)?;
+        if holds(web, &session).await { Ok(Self(session)) } else { Err(PageError::SignedOut) }
+    }
+}
+
+/// Whether the login that a session rests on still holds; asked now and then, and the session ends when it does not: a
+/// thief's must not outlive the change of the password. A directory that can't say changes nothing.
+pub(super) async fn holds(web: &Shared, session: &Arc<Session>) -> bool {
+    if !session.is_check_due(web.config.session_check_interval.into(), Instant::now()) {
+        return true;
+    }
+    match web.deps.directory.login_stamp(&session.account).await {
+        Ok(Some(stamp)) if stamp == session.stamp => true,
+        Ok(_) => {
+            tracing::info!(account = %session.account, "the login changed, the session ends");
+            web.sessions.revoke(session);
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "whether a session's login still holds is not known");
+            true
+        }
     }
 }
 

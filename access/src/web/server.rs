@@ -1,16 +1,16 @@
 //! HTTP/1.1 over the runtime's listener: bounded connections, deadlines, drain.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::Request;
+use axum::http::{HeaderMap, Request};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use runtime::{Accepted, ConnectionLimits, Drain, ServerTls, Stream, serve};
+use runtime::{Accepted, ConnectionLimits, Drain, ServerTls, Stream, WriteDeadline, serve};
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tower::Service as _;
@@ -20,7 +20,8 @@ use units::Span;
 /// Facts about the connection, put beside every request.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Connection {
-    pub(super) peer: SocketAddr,
+    /// The browser's address, as far as it is known.
+    pub(super) peer: IpAddr,
     pub(super) tls: bool,
 }
 
@@ -30,6 +31,7 @@ pub(super) struct Serving {
     pub(super) router: Router,
     pub(super) limits: ConnectionLimits,
     pub(super) header_timeout: Span,
+    pub(super) write_timeout: Span,
     pub(super) tls: Option<ServerTls>,
 }
 
@@ -43,7 +45,7 @@ const REFUSAL: &[u8] =
 /// Serves until the drain begins.
 pub(super) async fn run(listener: TcpListener, serving: Serving, drain: Drain) {
     let draining = drain.clone();
-    serve(listener, serving.limits, drain, move |accepted| {
+    serve(listener, serving.limits.clone(), drain, move |accepted| {
         let (serving, drain) = (serving.clone(), draining.clone());
         async move {
             match accepted {
@@ -73,9 +75,11 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, serving: Serving, drain: Dra
             }
         },
     };
-    let facts = Connection { peer, tls: stream.is_tls() };
+    let tls = stream.is_tls();
+    let proxies = serving.limits.proxies;
     let service = service_fn(move |request: Request<Incoming>| {
         let mut router = serving.router.clone();
+        let facts = Connection { peer: client(peer.ip(), request.headers(), &proxies), tls };
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(facts);
@@ -88,7 +92,7 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, serving: Serving, drain: Dra
         .header_read_timeout(serving.header_timeout.as_duration())
         .max_header_size(HEADER_SIZE_MAX)
         .max_headers(HEADERS_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(WriteDeadline::new(stream, serving.write_timeout.into())), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
@@ -99,5 +103,50 @@ async fn converse(tcp: TcpStream, peer: SocketAddr, serving: Serving, drain: Dra
     };
     if let Err(error) = ended {
         debug!(%error, "connection ended early");
+    }
+}
+
+/// Who asks: the peer, or behind trusted proxies the last address in `X-Forwarded-For` that is not one of them. What stands
+/// before it, anybody may have written.
+fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[IpAddr]) -> IpAddr {
+    let mut client = peer.to_canonical();
+    let fields = headers.get_all("x-forwarded-for").iter().rev().filter_map(|field| field.to_str().ok());
+    for word in fields.flat_map(|field| field.rsplit(',')) {
+        if !proxies.contains(&client) {
+            break;
+        }
+        let word = word.trim();
+        let address = word.parse().or_else(|_| word.parse::<SocketAddr>().map(|address| address.ip()));
+        let Ok(address) = address else { break };
+        client = address.to_canonical();
+    }
+    client
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_trusted_proxies_are_believed() {
+        let check = |peer: &str, fields: &[&str], expected: &str| {
+            let mut headers = HeaderMap::new();
+            for field in fields {
+                headers.append("x-forwarded-for", field.parse().unwrap());
+            }
+            let proxies: Vec<IpAddr> = ["127.0.0.1", "10.0.0.1"].map(|text| text.parse().unwrap()).into();
+            let found = client(peer.parse().unwrap(), &headers, &proxies);
+            assert_eq!(found, expected.parse::<IpAddr>().unwrap(), "{peer} {fields:?}");
+        };
+        check("127.0.0.1", &[], "127.0.0.1");
+        check("::ffff:127.0.0.1", &["192.0.2.7"], "192.0.2.7");
+        check("127.0.0.1", &["192.0.2.7:4711"], "192.0.2.7");
+        check("127.0.0.1", &["[2001:db8::1]:4711"], "2001:db8::1");
+        // What the browser wrote itself stands before what the proxy added.
+        check("127.0.0.1", &["198.51.100.9, 192.0.2.7"], "192.0.2.7");
+        check("127.0.0.1", &["198.51.100.9", "192.0.2.7"], "192.0.2.7");
+        check("127.0.0.1", &["198.51.100.9, 192.0.2.7, 10.0.0.1"], "192.0.2.7");
+        check("127.0.0.1", &["192.0.2.7, unknown"], "127.0.0.1");
+        check("203.0.113.5", &["192.0.2.7"], "203.0.113.5");
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use directory::LoginStamp;
 use envelope::AccountId;
 use sha2::{Digest, Sha256};
 use tokio::sync::Semaphore;
@@ -57,10 +58,13 @@ pub(super) struct Session {
     /// Travels in every form.
     pub(super) csrf: String,
     pub(super) live_updates: Arc<Semaphore>,
+    /// What the sign-in rested on.
+    pub(super) stamp: LoginStamp,
     /// Cancelled when the session ends.
     pub(super) ended: CancellationToken,
     created: Instant,
     used: Mutex<Instant>,
+    checked: Mutex<Instant>,
     notice: Mutex<Option<Notice>>,
     /// Sheets that are being sent or were sent, newest last.
     sent: Mutex<VecDeque<String>>,
@@ -123,6 +127,16 @@ impl Session {
         self.sent.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| other != sheet);
     }
 
+    /// Whether it is time to ask the directory again; one of those who ask this at once is told so.
+    pub(super) fn is_check_due(&self, interval: Duration, now: Instant) -> bool {
+        let mut checked = self.checked.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = now.saturating_duration_since(*checked) >= interval;
+        if due {
+            *checked = now;
+        }
+        due
+    }
+
     fn last_used(&self) -> Instant {
         *self.used.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -152,6 +166,7 @@ impl Sessions {
         account: AccountId,
         login: &str,
         password: &str,
+        stamp: LoginStamp,
         now: Instant,
     ) -> Option<(String, Arc<Session>)> {
         let name = random_name()?;
@@ -160,10 +175,12 @@ impl Sessions {
             login: login.to_owned(),
             password: Arc::new(Password::new(password)),
             csrf: random_name()?,
+            stamp,
             live_updates: Arc::new(Semaphore::new(self.limits.live_updates)),
             ended: CancellationToken::new(),
             created: now,
             used: Mutex::new(now),
+            checked: Mutex::new(now),
             notice: Mutex::new(None),
             sent: Mutex::default(),
         });
@@ -198,6 +215,13 @@ impl Sessions {
         }
         *session.used.lock().unwrap_or_else(PoisonError::into_inner) = now;
         Some(session)
+    }
+
+    /// Ends a session whose name is not at hand.
+    pub(super) fn revoke(&self, session: &Arc<Session>) {
+        let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        retain(&mut table, |other| !std::ptr::eq(other, &raw const **session));
+        self.gauge.set(i64::try_from(table.len()).unwrap_or(i64::MAX));
     }
 
     /// Ends the session of that name.
@@ -261,7 +285,7 @@ mod tests {
     }
 
     fn begin(sessions: &Sessions, account: &str, now: Instant) -> String {
-        sessions.begin(account.parse().unwrap(), account, "secret", now).unwrap().0
+        sessions.begin(account.parse().unwrap(), account, "secret", LoginStamp::of("hash"), now).unwrap().0
     }
 
     #[test]

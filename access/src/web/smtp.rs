@@ -4,6 +4,7 @@
 //! writer is told who it was.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -49,7 +50,10 @@ impl Smtp {
     }
 
     async fn converse(&self, submission: &Submission, sent: &mut bool) -> Result<Outcome, SubmitError> {
-        let tcp = TcpStream::connect(self.gateway.address).await.map_err(SubmitError::Unreachable)?;
+        let locate = Arc::clone(&self.gateway.locate);
+        let located = tokio::task::spawn_blocking(move || locate()).await;
+        let address = located.ok().flatten().ok_or_else(no_gateway)?;
+        let tcp = TcpStream::connect(address).await.map_err(SubmitError::Unreachable)?;
         let mut line =
             Line { stream: Some(Stream::Plain(tcp)), buffer: Vec::new(), decoder: ReplyDecoder::default() };
         let mut client = Client::new(self.job(submission));
@@ -182,6 +186,10 @@ impl Line {
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
+}
+
+fn no_gateway() -> SubmitError {
+    SubmitError::Later("no mail gateway is running that this server knows of".to_owned())
 }
 
 /// Whom a command asks for, when it is RCPT.

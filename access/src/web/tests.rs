@@ -5,10 +5,10 @@ mod folders;
 mod harness;
 mod writing;
 
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use super::Config;
-use harness::{ALICE, BOB, PASSWORD, Server};
+use harness::{ALICE, BOB, Login, PASSWORD, Server};
 
 const SECRET: &str = "From: Ann <ann@y.test>\nTo: alice@x.test\nCc: c@y.test\nSubject: The secret plan\nMessage-ID: <s@y.test>\n\
     MIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n--b\nContent-Type: text/html\n\n\
@@ -64,6 +64,49 @@ async fn signing_in_makes_a_new_session_and_signing_out_ends_it() {
         "/sign-in",
         "the name is worth nothing now"
     );
+}
+
+#[tokio::test]
+async fn a_session_ends_with_the_login_that_it_rests_on() {
+    let at_once = || Config { session_check_interval: units::Span::millis(0), ..Config::default() };
+    for login in [Login::Changed, Login::Gone] {
+        let server = Server::start_with(at_once()).await;
+        let (mut alice, mut bob) = (server.signed_in(ALICE).await, server.signed_in(BOB).await);
+        let mut other = alice.clone();
+        server.turn_login(ALICE, login);
+        for browser in [&mut alice, &mut other] {
+            assert_eq!(browser.get("/folder/INBOX").await.header("location"), "/sign-in");
+        }
+        assert_eq!(bob.get("/folder/INBOX").await.status, 200);
+    }
+    // A directory that can't say ends nothing, and the windows that only wait are told as well.
+    let server =
+        Server::start_with(Config { live_updates_interval: units::Span::millis(5), ..at_once() }).await;
+    let mut alice = server.signed_in(ALICE).await;
+    let mut live = alice.open("GET", "/live/INBOX", &[], b"").await;
+    server.turn_login(ALICE, Login::Unknown);
+    assert_eq!(alice.get("/folder/INBOX").await.status, 200);
+    server.turn_login(ALICE, Login::Gone);
+    let mut told = Vec::new();
+    let end = tokio::time::timeout(std::time::Duration::from_secs(20), live.read_to_end(&mut told)).await;
+    assert!(end.is_ok(), "the window's updates end");
+    assert_eq!(alice.get("/folder/INBOX").await.header("location"), "/sign-in");
+}
+
+#[tokio::test]
+async fn a_browser_that_never_reads_is_given_up() {
+    let config = Config { write_timeout: units::Span::millis(50), ..Config::default() };
+    let server = Server::start_with(config).await;
+    let mut silent = tokio::net::TcpStream::connect(server.address).await.unwrap();
+    let request = b"GET /assets/app.css HTTP/1.1\r\nHost: mail.test\r\n\r\n".repeat(100);
+    // Until both sides' buffers are full, which is when the server has let go.
+    let ended = async { while silent.write_all(&request).await.is_ok() {} };
+    tokio::time::timeout(std::time::Duration::from_secs(30), ended).await.unwrap();
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    while server.drain.open() > 0 {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
 }
 
 #[tokio::test]

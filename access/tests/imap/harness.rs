@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use access::{Config, Deps, ImapConfig};
 use async_trait::async_trait;
-use directory::{Authentication, Directory, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
 use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
 use store::{Delivery, Flags, MailboxName, Store, Uid};
@@ -51,6 +51,10 @@ impl Directory for TestDirectory {
             }
             _ => Ok(Authentication::Refused),
         }
+    }
+
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
+        Ok(Some(LoginStamp::of(&account.to_string())))
     }
 
     async fn may_send_as(&self, _: &AccountId, _: &Address) -> Result<bool, Unavailable> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use directory::{Authentication, Directory, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
 use envelope::{
     AccountId, Address, Domain, Entrance, Envelope, MessageId, Origin, ReversePath, Secret, Timestamp,
 };
@@ -66,6 +66,10 @@ impl Directory for Fake {
         _: IpAddr,
     ) -> Result<Authentication, Unavailable> {
         Ok(Authentication::Refused)
+    }
+
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
+        Ok(Some(LoginStamp::of(&account.to_string())))
     }
 
     async fn may_send_as(&self, _: &AccountId, _: &Address) -> Result<bool, Unavailable> {

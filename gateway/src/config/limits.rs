@@ -102,7 +102,11 @@ impl Limits {
     }
 
     pub(crate) const fn connections(&self) -> ConnectionLimits {
-        ConnectionLimits { total: self.connections_max, per_address: self.connections_per_address_max }
+        ConnectionLimits {
+            total: self.connections_max,
+            per_address: self.connections_per_address_max,
+            proxies: Vec::new(),
+        }
     }
 
     pub(crate) fn lines(&self) -> LineLimits {

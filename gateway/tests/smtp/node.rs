@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use directory::{Authentication, Directory, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
 use envelope::{AccountId, Address, Domain, Secret};
 use gateway::{Config, Deps};
 use queue::memory::MemoryQueue;
@@ -75,6 +75,10 @@ impl Directory for TestDirectory {
             ("throttled@example.test", _) => Authentication::Throttled,
             _ => Authentication::Refused,
         })
+    }
+
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
+        Ok(Some(LoginStamp::of(&account.to_string())))
     }
 
     async fn may_send_as(&self, account: &AccountId, sender: &Address) -> Result<bool, Unavailable> {

@@ -1,5 +1,8 @@
 //! The client against a server that says what it is told to say.
 
+use std::net::SocketAddr;
+use std::sync::Mutex;
+
 use bytes::Bytes;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpListener;
@@ -7,6 +10,10 @@ use tokio::net::TcpListener;
 use super::*;
 
 const EHLO: &str = "250-test\r\n250-SIZE 1000000\r\n250 AUTH PLAIN";
+
+fn at(address: SocketAddr, tls: Option<runtime::ClientTls>) -> crate::Submission {
+    crate::Submission { locate: Arc::new(move || Some(address)), tls, server_name: "localhost".to_owned() }
+}
 
 fn submission(recipients: &[&str]) -> Submission {
     Submission {
@@ -51,7 +58,7 @@ async fn check(
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(serve(listener, replies.to_vec()));
-    let gateway = crate::Submission { address, tls: None, server_name: "localhost".to_owned() };
+    let gateway = at(address, None);
     let outcome = Smtp::new(gateway, Duration::from_millis(timeout)).submit(submission(recipients)).await;
     (outcome, server.await.unwrap())
 }
@@ -121,7 +128,7 @@ async fn a_gateway_that_is_away_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
-    let gateway = crate::Submission { address, tls: None, server_name: "localhost".to_owned() };
+    let gateway = at(address, None);
     let outcome = Smtp::new(gateway, Duration::from_secs(20)).submit(submission(&["b@y.test"])).await;
     assert!(matches!(outcome, Err(SubmitError::Unreachable(_))));
 }
@@ -129,11 +136,7 @@ async fn a_gateway_that_is_away_is_unreachable() {
 #[tokio::test]
 async fn a_silent_gateway_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let gateway = crate::Submission {
-        address: listener.local_addr().unwrap(),
-        tls: None,
-        server_name: "localhost".to_owned(),
-    };
+    let gateway = at(listener.local_addr().unwrap(), None);
     let outcome = Smtp::new(gateway, Duration::from_millis(50)).submit(submission(&["b@y.test"])).await;
     assert_eq!(outcome.unwrap_err().outcome(), "unreachable");
 }
@@ -145,8 +148,24 @@ async fn a_password_does_not_go_out_when_tls_is_asked_for_and_missing() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let server = tokio::spawn(serve(listener, vec!["220 hi", EHLO, "221 bye"]));
-    let gateway = crate::Submission { address, tls: Some(tls), server_name: "localhost".to_owned() };
+    let gateway = at(address, Some(tls));
     let outcome = Smtp::new(gateway, Duration::from_secs(20)).submit(submission(&["b@y.test"])).await;
     assert_eq!(outcome.unwrap_err().outcome(), "later");
     assert!(!server.await.unwrap().iter().any(|line| line.starts_with("AUTH")));
+}
+
+#[tokio::test]
+async fn a_gateway_that_starts_later_is_found() {
+    let known = Arc::new(Mutex::new(None));
+    let asked = Arc::clone(&known);
+    let locate: crate::Locate = Arc::new(move || *asked.lock().unwrap());
+    let gateway = crate::Submission { locate, tls: None, server_name: "localhost".to_owned() };
+    let smtp = Smtp::new(gateway, Duration::from_secs(20));
+    assert_eq!(smtp.submit(submission(&["b@y.test"])).await.unwrap_err().outcome(), "later");
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    *known.lock().unwrap() = Some(listener.local_addr().unwrap());
+    let replies = ["220 hi", EHLO, "235 ok", "250 ok", "250 ok", "354 go", "250 2.0.0 queued", "221 bye"];
+    let server = tokio::spawn(serve(listener, replies.to_vec()));
+    assert_eq!(smtp.submit(submission(&["b@y.test"])).await.unwrap(), "queued");
+    server.await.unwrap();
 }

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use directory::{Authentication, Directory, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
 use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
 use runtime::{BlockingPool, Drain};
 use store::{Account, Delivery, Flags, MailboxName, Store};
@@ -21,7 +21,20 @@ pub(super) const ALICE: &str = "alice@x.test";
 pub(super) const BOB: &str = "bob@x.test";
 pub(super) const PASSWORD: &str = "correct horse";
 
-struct People;
+/// What became of an account's login.
+pub(super) enum Login {
+    Changed,
+    Gone,
+    /// The directory can't say.
+    Unknown,
+}
+
+/// What became of whose login.
+type Logins = Arc<Mutex<BTreeMap<AccountId, Login>>>;
+
+struct People {
+    logins: Logins,
+}
 
 #[async_trait]
 impl Directory for People {
@@ -46,6 +59,15 @@ impl Directory for People {
                 Ok(Authentication::Accepted(login.parse().unwrap()))
             }
             _ => Ok(Authentication::Refused),
+        }
+    }
+
+    async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
+        match self.logins.lock().unwrap().get(account) {
+            None => Ok(Some(LoginStamp::of("the first password"))),
+            Some(Login::Changed) => Ok(Some(LoginStamp::of("another password"))),
+            Some(Login::Gone) => Ok(None),
+            Some(Login::Unknown) => Err(Unavailable("asleep".to_owned())),
         }
     }
 
@@ -76,6 +98,7 @@ pub(super) struct Server {
     pub(super) address: SocketAddr,
     pub(super) store: Store,
     pub(super) sink: Arc<Sink>,
+    logins: Logins,
     pub(super) drain: Drain,
     pub(super) running: tokio::task::JoinHandle<()>,
     _directory: tempfile::TempDir,
@@ -93,8 +116,9 @@ impl Server {
         let registry = prometheus::Registry::new();
         let settings = store::Config { root, ..store::Config::default() };
         let store = Store::open(&settings, Arc::new(store::RealFs), &registry).unwrap();
+        let logins = Logins::default();
         let deps = Deps {
-            directory: Arc::new(People),
+            directory: Arc::new(People { logins: Arc::clone(&logins) }),
             store: store.clone(),
             blocking: BlockingPool::new(4, Duration::from_secs(20)),
             tls: None,
@@ -108,7 +132,12 @@ impl Server {
         let address = web.addresses()[0].1;
         let drain = Drain::new();
         let running = tokio::spawn(web.run(drain.clone()));
-        Self { address, store, sink, drain, running, _directory: directory }
+        Self { address, store, sink, logins, drain, running, _directory: directory }
+    }
+
+    /// Changes what the directory says of somebody's login.
+    pub(super) fn turn_login(&self, who: &str, login: Login) {
+        self.logins.lock().unwrap().insert(who.parse().unwrap(), login);
     }
 
     pub(super) fn account(&self, who: &str) -> Account {

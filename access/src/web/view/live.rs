@@ -18,7 +18,7 @@ use tokio::sync::watch;
 
 use super::super::Shared;
 use super::super::error::PageError;
-use super::super::guard::Signed;
+use super::super::guard::{Signed, holds};
 use super::super::session::Session;
 use super::work;
 
@@ -87,6 +87,9 @@ impl Stream {
                     return Some(*self.changes.borrow_and_update());
                 }
                 () = tokio::time::sleep(interval) => {}
+            }
+            if !holds(&self.web, &self.session).await {
+                return None;
             }
             let mailbox = Arc::clone(&self.mailbox);
             // A store that is down is not the end of the stream: the next look may work.

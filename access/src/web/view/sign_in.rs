@@ -6,7 +6,8 @@ use askama::Template;
 use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use envelope::Secret;
+use directory::LoginStamp;
+use envelope::{AccountId, Secret};
 
 use super::super::Shared;
 use super::super::error::PageError;
@@ -77,9 +78,9 @@ pub(super) async fn sign_in(
             Some("Please fill in your address and your password."),
         );
     }
-    let checked = login(&web.deps, name, &Secret::new(password.to_owned()), connection.peer.ip()).await;
-    let account = match checked {
-        Ok(account) => account,
+    let checked = login(&web.deps, name, &Secret::new(password.to_owned()), connection.peer).await;
+    let (account, stamp) = match with_stamp(&web, checked).await {
+        Ok(known) => known,
         Err(error) => {
             let (status, outcome, problem) = match error {
                 LoginError::Refused => {
@@ -104,7 +105,7 @@ pub(super) async fn sign_in(
     if let Some(old) = cookie(&headers, session_cookie(secure)) {
         web.sessions.end(old);
     }
-    let Some((new, _)) = web.sessions.begin(account, name, password, Instant::now()) else {
+    let Some((new, _)) = web.sessions.begin(account, name, password, stamp, Instant::now()) else {
         return Err(PageError::Unexpected);
     };
     web.metrics.login("accepted");
@@ -135,8 +136,21 @@ pub(super) async fn sign_out(
     Ok(response)
 }
 
+/// What the login rests on, so that the session can end with it.
+async fn with_stamp(
+    web: &Shared,
+    login: Result<AccountId, LoginError>,
+) -> Result<(AccountId, LoginStamp), LoginError> {
+    let account = login?;
+    match web.deps.directory.login_stamp(&account).await {
+        Ok(Some(stamp)) => Ok((account, stamp)),
+        Ok(None) => Err(LoginError::Refused),
+        Err(_) => Err(LoginError::Unavailable),
+    }
+}
+
 fn may_sign_in(web: &Shared, connection: &Connection) -> bool {
-    web.config.plaintext_login.permits(connection.peer.ip(), web.is_secure(Some(connection)))
+    web.config.plaintext_login.permits(connection.peer, web.is_secure(Some(connection)))
 }
 
 /// The form with a fresh token, in the form and in a cookie: a page elsewhere can't know it, so nobody is signed in

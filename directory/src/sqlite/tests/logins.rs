@@ -47,6 +47,32 @@ async fn right_and_wrong() {
 }
 
 #[tokio::test]
+async fn a_stamp_changes_with_what_a_login_rests_on() {
+    let mut rig = rig();
+    let alice = address("alice@example.test");
+    let stamp =
+        async |rig: &Rig| rig.directory.login_stamp(&"alice@example.test".parse().unwrap()).await.unwrap();
+    let first = stamp(&rig).await;
+    assert!(first.is_some());
+    let named = AccountChange { display_name: Some("Alice".to_owned()), ..AccountChange::default() };
+    rig.admin.set_account(&alice, &named).unwrap();
+    assert_eq!(stamp(&rig).await, first, "what has nothing to do with logins");
+    let password =
+        |text: &str| AccountChange { password: Some(Some(secret(text))), ..AccountChange::default() };
+    rig.admin.set_account(&alice, &password("secret")).unwrap();
+    let second = stamp(&rig).await;
+    assert!(second.is_some() && second != first, "the same password set again is a new one");
+    let barred = AccountChange { login_allowed: Some(false), ..AccountChange::default() };
+    rig.admin.set_account(&alice, &barred).unwrap();
+    assert_eq!(stamp(&rig).await, None);
+    rig.admin.remove_account(&alice).unwrap();
+    assert_eq!(stamp(&rig).await, None);
+    rig.admin.add_account(&alice, &password("secret")).unwrap();
+    assert!(![None, first, second].contains(&stamp(&rig).await), "another account of the same name");
+    assert_eq!(rig.directory.login_stamp(&"bob@example.test".parse().unwrap()).await.unwrap(), None);
+}
+
+#[tokio::test]
 async fn a_new_password_ends_what_was_remembered() {
     let mut rig = rig();
     assert_eq!(login(&rig, "alice@example.test", "secret").await, accepted("alice@example.test"));
