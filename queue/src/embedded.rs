@@ -137,6 +137,7 @@ impl EmbeddedQueue {
         for directory in [&spool, &config.dir.join("consumer")] {
             files.create_directory(directory).map_err(|source| failed("create", directory, source))?;
         }
+        sync_names(&*files, &config.dir).map_err(|source| failed("sync", &config.dir, source))?;
         remove_orphans(&*files, &config.dir, writer).map_err(|source| failed("clean", &spool, source))?;
         let metrics = Metrics::new(registry)
             .map_err(|error| failed("register metrics of", &log, io::Error::other(error)))?;
@@ -349,6 +350,19 @@ impl Drop for EmbeddedQueue {
     fn drop(&mut self) {
         // The committer ends by itself when it has answered all, since its last sender goes with this.
         self.consumer.stop();
+    }
+}
+
+/// A process that was killed may have made a directory and not come to the sync of its name: what is published into it
+/// would not outlive a power cut.
+fn sync_names(files: &dyn Files, directory: &Path) -> io::Result<()> {
+    for part in [&directory.join("log"), &directory.join("spool"), directory] {
+        files.sync_directory(part)?;
+    }
+    match directory.parent().map_or(Ok(()), |parent| files.sync_directory(parent)) {
+        // An operator's own directory, made by the operator.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        synced => synced,
     }
 }
 

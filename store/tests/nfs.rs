@@ -10,7 +10,7 @@ fn rig(options: &[&str], line: &str) -> String {
     let test = std::env::current_exe().unwrap();
     let soak = test.parent().unwrap().parent().unwrap().join("examples/soak");
     assert!(soak.exists(), "{} is not built", soak.display());
-    let rig = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/nfs/nfs-rig");
+    let rig = Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../tests/nfs/nfs-rig");
     let output =
         Command::new(rig).args(options).args(["bash", "-c", line]).env("SOAK", soak).output().unwrap();
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();

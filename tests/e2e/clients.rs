@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::node::{Node, PASSWORD, must, wait_for};
 
 fn script(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name)
+    Path::new(&std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("tests/clients").join(name)
 }
 
 fn write_private(path: &Path, text: &str) {

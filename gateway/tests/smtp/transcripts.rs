@@ -28,7 +28,8 @@ struct Transcript {
 }
 
 fn transcripts() -> Vec<Transcript> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../tests/transcripts/smtp");
+    let folder =
+        PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap()).join("../tests/transcripts/smtp");
     let mut paths: Vec<PathBuf> =
         std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();

@@ -74,7 +74,7 @@ fn lasting(error: &io::Error) -> bool {
 fn read_record(segment: &Segment, id: MessageId, place: &Place) -> Result<(Header, Bytes), Unreadable> {
     let mut record = vec![0; place.size as usize];
     let count = segment.handle.read_at(&mut record, place.offset).map_err(Unreadable::Io)?;
-    match parse(record.get(..count).unwrap_or_default(), segment.salt) {
+    match parse(record.get(..count).unwrap_or_default(), segment.header.salt) {
         Found::Record(header) if header.id == id => Ok((header, record.into())),
         Found::Record(_) => Err(Unreadable::Damaged("another message is in its place")),
         Found::Bad(_) | Found::Blank | Found::Short(_) => Err(Unreadable::Damaged("the checksum is another")),

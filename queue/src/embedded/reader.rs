@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::consumer::Consumer;
 use super::record::Kind;
 use super::scan::{Extent, Pass, Segment, each_record, pass};
-use super::segment::{LogWriter, segment_name, sequences};
+use super::segment::{LogWriter, sequences};
 use super::settle::{Settler, log_directory, remove_older};
 use super::state::{Decision, SegmentKey, State};
 use crate::files::Files;
@@ -168,8 +168,7 @@ impl Reader {
         for seq in numbers {
             let key = SegmentKey { writer: Arc::clone(writer), seq: *seq };
             if self.segment(&key).is_none() {
-                let path = directory.join(segment_name(*seq, "seg"));
-                let segment = match Segment::open(&*self.consumer.files, &path) {
+                let segment = match Segment::open(&*self.consumer.files, directory, *seq, "seg") {
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     other => other?,
                 };
@@ -192,11 +191,7 @@ impl Reader {
         let inner = self.consumer.lock();
         let later =
             inner.state.segments.range(key.clone()..).take_while(|(other, _)| other.writer == key.writer);
-        later
-            .flat_map(|(_, state)| &state.segment.cuts)
-            .filter(|(seq, _)| *seq == key.seq)
-            .map(|(_, cut)| *cut)
-            .min()
+        later.filter_map(|(_, state)| state.segment.header.cut_of(key.seq)).min()
     }
 
     fn read_segment(&mut self, key: &SegmentKey, extent: Extent) -> io::Result<bool> {
@@ -270,8 +265,7 @@ fn load(consumer: &Consumer) -> io::Result<LogWriter> {
 pub(super) fn replay(files: &dyn Files, directory: &Path, state: &mut State) -> io::Result<u64> {
     let mut damaged = 0;
     for seq in sequences(files, directory, "log")? {
-        let path: PathBuf = directory.join(segment_name(seq, "log"));
-        let segment = Segment::open(files, &path)?;
+        let segment = Segment::open(files, directory, seq, "log")?;
         damaged += each_record(&segment, |kind, id, json, body| match kind {
             Kind::Done => body
                 .as_chunks::<16>()

@@ -21,21 +21,22 @@ const PEEK: usize = 4096;
 #[derive(Debug, Clone)]
 pub(super) struct Segment {
     pub(super) handle: Arc<dyn FileHandle>,
-    pub(super) salt: u64,
-    pub(super) cuts: Vec<(u64, u64)>,
+    pub(super) header: Arc<SegmentHeader>,
 }
 
 impl Segment {
-    pub(super) fn open(files: &dyn Files, path: &Path) -> io::Result<Self> {
-        let handle = files.open(path)?;
+    pub(super) fn open(files: &dyn Files, log: &Path, seq: u64, extension: &str) -> io::Result<Self> {
+        let path = log.join(segment_name(seq, extension));
+        let handle = files.open(&path)?;
         if let Some(header) = SegmentHeader::read(&*handle)? {
-            return Ok(Self { handle, salt: header.salt, cuts: header.cuts });
+            return Ok(Self { handle, header: Arc::new(header) });
         }
         // Both copies are damaged: the first record carries the salt as well.
         tracing::error!(path = %path.display(), "the header of a queue segment is damaged");
         let mut salt = [0; 8];
         handle.read_at(&mut salt, START)?;
-        Ok(Self { handle, salt: u64::from_le_bytes(salt), cuts: Vec::new() })
+        let header = SegmentHeader { salt: u64::from_le_bytes(salt), seq, cuts: Vec::new(), void_from: None };
+        Ok(Self { handle, header: Arc::new(header) })
     }
 }
 
@@ -44,15 +45,16 @@ impl Segment {
 pub(super) fn open_all(files: &dyn Files, log: &Path) -> io::Result<Vec<(u64, Segment, Option<u64>)>> {
     let mut segments = Vec::new();
     for seq in sequences(files, log, "seg")? {
-        match Segment::open(files, &log.join(segment_name(seq, "seg"))) {
+        match Segment::open(files, log, seq, "seg") {
             // All its messages have left in the meantime.
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             segment => segments.push((seq, segment?, None)),
         }
     }
-    let cuts: Vec<(u64, u64)> = segments.iter().flat_map(|(_, segment, _)| segment.cuts.clone()).collect();
+    let headers: Vec<Arc<SegmentHeader>> =
+        segments.iter().map(|(_, segment, _)| Arc::clone(&segment.header)).collect();
     for (number, _, cut) in &mut segments {
-        *cut = cuts.iter().filter(|(seq, _)| seq == number).map(|(_, cut)| *cut).min();
+        *cut = headers.iter().filter_map(|header| header.cut_of(*number)).min();
     }
     Ok(segments)
 }
@@ -71,7 +73,7 @@ pub(super) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(super) fn new(segment: &'a Segment, offset: u64) -> Self {
-        Self { handle: &*segment.handle, salt: segment.salt, offset, buffer: Vec::new(), base: offset }
+        Self { handle: &*segment.handle, salt: segment.header.salt, offset, buffer: Vec::new(), base: offset }
     }
 
     /// Looks at the next record; stays on whatever is none.

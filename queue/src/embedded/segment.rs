@@ -5,7 +5,7 @@
 //!  | header   | header     | record | record | ... | zeros up to the reserved size |
 //!  | JSON     | once more  |
 //!
-//!  header: "SLUICEQ1" | crc32c u32 | size u32 | JSON { salt, seq, cuts }
+//!  header: "SLUICEQ1" | crc32c u32 | size u32 | JSON { salt, seq, cuts, void_from }
 //! ```
 //! It comes into being as `<seq>.new` and gets its name when the header is on disk, so that a reader
 //! never sees half a header. Once a write or sync has failed nothing more is written to it: the header
@@ -25,9 +25,6 @@ use crate::files::{FileHandle, Files};
 pub(super) const START: u64 = 4096;
 const COPY: usize = 2048;
 const MAGIC: &[u8; 8] = b"SLUICEQ1";
-/// How many condemned segments a header can name.
-const CUTS_MAX: usize = 32;
-
 /// What the header page says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentHeader {
@@ -37,9 +34,18 @@ pub(super) struct SegmentHeader {
     /// Earlier segments of which only so many octets count, since the rest was answered with an error.
     #[serde(default)]
     pub(super) cuts: Vec<(u64, u64)>,
+    /// The segments from this number to the one before this count for nothing: to begin them failed.
+    #[serde(default)]
+    pub(super) void_from: Option<u64>,
 }
 
 impl SegmentHeader {
+    /// How much of an earlier segment counts, when it is not all of it.
+    pub(super) fn cut_of(&self, seq: u64) -> Option<u64> {
+        let void = self.void_from.is_some_and(|from| (from..self.seq).contains(&seq)).then_some(START);
+        self.cuts.iter().filter(|(cut, _)| *cut == seq).map(|(_, octets)| *octets).chain(void).min()
+    }
+
     fn encode(&self) -> io::Result<Vec<u8>> {
         let json = serde_json::to_vec(self)?;
         let mut page = Vec::with_capacity(START as usize);
@@ -82,21 +88,21 @@ pub(super) struct LogWriter {
     extension: &'static str,
     reserve: u64,
     next: u64,
+    /// The first number that was tried since the last segment began.
+    tried_from: u64,
     active: Option<Active>,
-    cuts: Vec<(u64, u64)>,
+    /// The segment that was condemned since then, and how much of it counts.
+    cut: Option<(u64, u64)>,
 }
 
 #[derive(Debug)]
 struct Active {
     handle: Arc<dyn FileHandle>,
-    seq: u64,
-    salt: u64,
+    header: Arc<SegmentHeader>,
     /// Where the next write goes; all before it is on disk, or a marker.
     position: u64,
     /// The reserved space.
     limit: u64,
-    /// What its header says of earlier segments.
-    cuts: Vec<(u64, u64)>,
 }
 
 /// A position in a log.
@@ -123,15 +129,14 @@ impl LogWriter {
                 next = next.max(seq.saturating_add(1));
             }
         }
-        Ok(Self { files, directory, extension, reserve, next, active: None, cuts: Vec::new() })
+        Ok(Self { files, directory, extension, reserve, next, tried_from: next, active: None, cut: None })
     }
 
     /// The segment that is written, and the position behind the last write.
     pub(super) fn current(&self) -> Option<(Segment, Position)> {
         self.active.as_ref().map(|active| {
-            let cuts = active.cuts.clone();
-            let segment = Segment { handle: Arc::clone(&active.handle), salt: active.salt, cuts };
-            (segment, Position { seq: active.seq, offset: active.position })
+            let segment = Segment { handle: Arc::clone(&active.handle), header: Arc::clone(&active.header) };
+            (segment, Position { seq: active.header.seq, offset: active.position })
         })
     }
 
@@ -142,14 +147,12 @@ impl LogWriter {
 
     /// Begins a new segment with room for `size` octets, and `first` already in it when its name appears.
     pub(super) fn begin(&mut self, first: &mut Batch, size: u64) -> io::Result<()> {
-        if self.cuts.len() > CUTS_MAX {
-            return Err(io::Error::other("too many condemned segments"));
-        }
         let seq = self.next;
         let salt = random_salt()?;
         let name = self.directory.join(segment_name(seq, self.extension));
         let draft = name.with_extension("new");
-        let header = SegmentHeader { salt, seq, cuts: self.cuts.clone() };
+        let cuts = self.cut.into_iter().collect();
+        let header = SegmentHeader { salt, seq, cuts, void_from: Some(self.tried_from) };
         self.next += 1;
         // Twice what it begins with, so that a log with a large beginning is not renewed at once.
         let limit = self.reserve.max(START + 2 * first.size() + size);
@@ -164,15 +167,17 @@ impl LogWriter {
         let named =
             self.files.rename(&draft, &name).and_then(|()| self.files.sync_directory(&self.directory));
         if let Err(error) = named {
-            // The name may be there. Then readers take what came before it for sealed, and so must we.
+            // The name may be there. Then readers take what came before it for sealed, and so must we. What is in it counts
+            // for nothing: the next header says so.
             let _ = self.files.remove(&draft);
             self.condemn();
-            self.cuts.push((seq, START));
             return Err(error);
         }
         self.seal();
-        let cuts = std::mem::take(&mut self.cuts);
-        self.active = Some(Active { handle, seq, salt, position: START + first.size(), limit, cuts });
+        self.cut = None;
+        self.tried_from = self.next;
+        let position = START + first.size();
+        self.active = Some(Active { handle, header: Arc::new(header), position, limit });
         Ok(())
     }
 
@@ -181,10 +186,10 @@ impl LogWriter {
     /// told was refused.
     pub(super) fn write(&mut self, batch: &mut Batch) -> io::Result<Position> {
         let active = self.active.as_mut().ok_or_else(|| io::Error::other("the log has no open segment"))?;
-        let start = Position { seq: active.seq, offset: active.position };
+        let start = Position { seq: active.header.seq, offset: active.position };
         let outcome = active
             .handle
-            .write_at(batch.stamp(active.salt), start.offset)
+            .write_at(batch.stamp(active.header.salt), start.offset)
             .and_then(|()| active.handle.sync());
         match outcome {
             Ok(()) => {
@@ -201,10 +206,10 @@ impl LogWriter {
     /// Writes a batch without sync: markers, which may be lost.
     pub(super) fn mark(&mut self, batch: &mut Batch) {
         let Some(active) = self.active.as_mut() else { return };
-        match active.handle.write_at(batch.stamp(active.salt), active.position) {
+        match active.handle.write_at(batch.stamp(active.header.salt), active.position) {
             Ok(()) => active.position += batch.size(),
             Err(error) => {
-                tracing::warn!(%error, seq = active.seq, "failed to mark a commit, beginning a new segment");
+                tracing::warn!(%error, seq = active.header.seq, "failed to mark a commit, beginning a new segment");
                 self.condemn();
             }
         }
@@ -215,7 +220,7 @@ impl LogWriter {
         if let Some(active) = self.active.take()
             && let Err(error) = active.handle.set_size(active.position)
         {
-            tracing::debug!(%error, seq = active.seq, "failed to cut a full segment");
+            tracing::debug!(%error, seq = active.header.seq, "failed to cut a full segment");
         }
     }
 
@@ -223,7 +228,7 @@ impl LogWriter {
         if let Some(active) = self.active.take() {
             // The cut in the next header decides; this only makes it likely that it is not needed.
             let _ = active.handle.set_size(active.position);
-            self.cuts.push((active.seq, active.position));
+            self.cut = Some((active.header.seq, active.position));
         }
     }
 

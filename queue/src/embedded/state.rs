@@ -221,11 +221,19 @@ impl State {
         self.segments.entry(key.clone()).or_insert(state);
     }
 
-    /// Segments of which nothing is needed any more.
+    /// Segments of which nothing is needed any more. One whose header says how much of an earlier one counts stays as long as
+    /// that one: without it, what was refused would be read after the next start.
     pub(super) fn spent(&self) -> Vec<SegmentKey> {
+        let cuts_another = |key: &SegmentKey, segment: &SegmentState| {
+            let first = SegmentKey { writer: Arc::clone(&key.writer), seq: 0 };
+            self.segments
+                .range(first..key.clone())
+                .any(|(other, _)| segment.segment.header.cut_of(other.seq).is_some())
+        };
         self.segments
             .iter()
             .filter(|(_, segment)| segment.ended && segment.live == 0)
+            .filter(|(key, segment)| !cuts_another(key, segment))
             .map(|(key, _)| key.clone())
             .collect()
     }

@@ -26,6 +26,7 @@ fn fresh() -> (TempDir, Arc<dyn Queue>) {
     (directory, Arc::new(queue))
 }
 
+mod condemned;
 mod damage;
 mod faults;
 mod processes;
