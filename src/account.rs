@@ -75,6 +75,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let change = AccountChange { password, display_name: name.clone(), login_allowed: None };
             admin.add_account(address, &change)?;
             println!("account {} added", address.canonical());
+            if admin.make_postmaster_if_first(address)? {
+                let domain = address.domain();
+                println!(
+                    "it gets the mail for postmaster@{domain} and abuse@{domain}: `sluice domain set {domain} --postmaster ADDRESS` changes that"
+                );
+            }
         }
         Action::List { domain, json, place } => {
             let accounts = admin(place)?.accounts(domain.as_ref())?;

@@ -7,6 +7,7 @@ use clap::Subcommand;
 
 use crate::arguments::{Node, Place};
 use crate::listing;
+use crate::roles::Role;
 use crate::settings::{self, Settings};
 
 #[derive(clap::Args)]
@@ -48,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Action::Show { node } => {
             let mut shown: Settings = config::load(node.place.config.as_deref(), settings::variables())
                 .map_err(|faults| anyhow::anyhow!("the configuration is not usable\n{faults}"))?;
-            shown.listen_from(node.effective_port_base());
+            shown.listen_from(node.effective_port_base(), Role::ALL);
             listing::write(config::show(&shown).context("failed to write the configuration")?)?;
         }
     }

@@ -24,6 +24,17 @@ impl Role {
         }
     }
 
+    /// The standard port for metrics and health of a process with these roles: one of its own for each kind, so that they
+    /// run beside each other on one machine.
+    pub(crate) const fn health_port(roles: &[Self]) -> u16 {
+        match roles {
+            [Self::Gateway] => 9091,
+            [Self::Worker] => 9092,
+            [Self::Access] => 9093,
+            _ => 9090,
+        }
+    }
+
     /// Least privilege: the gateway never opens the mail store.
     pub(crate) const fn needs_store(self) -> bool {
         matches!(self, Self::Access | Self::Worker)

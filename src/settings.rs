@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use units::Span;
 
 use crate::arguments::Place;
+use crate::roles::Role;
 
 /// Work that blocks a thread: files and password hashes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -133,8 +134,9 @@ pub(crate) fn variables() -> Vec<(String, String)> {
 }
 
 impl Settings {
-    /// Lets every service listen on 127.0.0.1 on `base` plus its standard port; 0 takes free ports. `None` changes nothing.
-    pub(crate) fn listen_from(&mut self, base: Option<u16>) {
+    /// Lets every service of a process with `roles` listen on 127.0.0.1 on `base` plus its standard port; 0 takes free ports.
+    /// `None` changes nothing.
+    pub(crate) fn listen_from(&mut self, base: Option<u16>, roles: &[Role]) {
         let Some(base) = base else { return };
         let at = |port: u16| {
             let port = if base == 0 { 0 } else { base.saturating_add(port) };
@@ -149,7 +151,7 @@ impl Settings {
         self.access.pop3.listen_tls = Some(at(995));
         self.access.web.listen = Some(at(8080));
         self.access.web.listen_tls = Some(at(8443));
-        self.health.listen = at(9090);
+        self.health.listen = at(Role::health_port(roles));
     }
 }
 
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn browsers_open_the_default_port() {
         let mut settings = Settings::default();
-        settings.listen_from(Some(10_000));
+        settings.listen_from(Some(10_000), Role::ALL);
         let port = settings.access.web.listen.unwrap().port();
         assert!(!BLOCKED_BY_BROWSERS.contains(&port), "{port}");
     }
@@ -178,7 +180,7 @@ mod tests {
     #[test]
     fn what_is_shown_loads_again() {
         let mut settings = Settings::default();
-        settings.listen_from(Some(20_000));
+        settings.listen_from(Some(20_000), Role::ALL);
         let text = config::show(&settings).unwrap();
         let again: Settings = config::load_text("sluice.toml", &text, []).unwrap();
         assert_eq!(again, settings);

@@ -32,7 +32,7 @@ const FIRST_DOMAIN: &str = "example.test";
 /// Runs `roles` until SIGTERM or SIGINT.
 pub(crate) fn run(node: &Node, roles: &[Role]) -> anyhow::Result<()> {
     let mut settings = Settings::load(&node.place)?;
-    settings.listen_from(node.effective_port_base());
+    settings.listen_from(node.effective_port_base(), roles);
     let executor = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         // Work on files is bounded by the pool; directory and queue have bounds of their own.

@@ -101,6 +101,10 @@ pub trait Directory: Send + Sync + 'static {
     /// What `address` stands for: an exact mailbox or alias first, then without the tag, then the domain's catch-all.
     async fn resolve(&self, address: &Address) -> Result<Resolution, Unavailable>;
 
+    /// Who gets mail for `<Postmaster>` without a domain when nobody was named for it (RFC 5321 §4.5.1): the postmaster of the
+    /// domain that was added first among those that have one.
+    async fn postmaster(&self) -> Result<Option<Address>, Unavailable>;
+
     /// Whether `domain` is ours.
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable>;
 

@@ -76,6 +76,13 @@ pub(crate) fn resolve(
     Ok(Resolution::Unknown)
 }
 
+/// The postmaster of the oldest domain that has one.
+pub(crate) fn postmaster(connection: &Connection) -> Result<Option<Address>, LookupError> {
+    let sql = "SELECT postmaster FROM domain WHERE postmaster IS NOT NULL ORDER BY created_at, name LIMIT 1";
+    let found = connection.prepare_cached(sql)?.query_row([], |row| row.get::<_, String>(0)).optional()?;
+    Ok(found.map(|text| text.parse()).transpose()?)
+}
+
 struct DomainDefaults {
     catch_all: Option<String>,
     postmaster: Option<String>,

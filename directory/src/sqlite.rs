@@ -43,6 +43,7 @@ struct Inner {
     freshness: Freshness,
     addresses: Cache<Address, Resolution>,
     domains: Cache<Domain, bool>,
+    postmaster: Cache<(), Option<Address>>,
     records: Cache<Address, Option<LoginRecord>>,
     logins: Arc<Logins>,
     metrics: Arc<Metrics>,
@@ -64,6 +65,7 @@ impl SqliteDirectory {
             freshness: Freshness::new(seen, Arc::clone(&metrics)),
             addresses: Cache::new(config.cache.entries_max),
             domains: Cache::new(config.cache.entries_max),
+            postmaster: Cache::new(1),
             records: Cache::new(config.cache.entries_max),
             logins: Arc::new(Logins::new(&config, Arc::clone(&metrics))?),
             pool,
@@ -84,6 +86,11 @@ impl Directory for SqliteDirectory {
         let answer = self.inner.ask(&self.inner.addresses, address.canonical(), yes, ask).await;
         self.inner.metrics.entries("addresses", self.inner.addresses.len());
         answer
+    }
+
+    async fn postmaster(&self) -> Result<Option<Address>, Unavailable> {
+        let ask = |connection: &Connection, (): &()| lookup::postmaster(connection);
+        self.inner.ask(&self.inner.postmaster, (), Option::is_some, ask).await
     }
 
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable> {

@@ -26,7 +26,8 @@ pub struct Config {
     pub submission: Vec<SocketAddr>,
     /// Addresses on which people submit with TLS from the first octet (port 465). An empty list serves none.
     pub submissions: Vec<SocketAddr>,
-    /// The address that `RCPT TO:<Postmaster>` without a domain means; `postmaster@` and the host name when it is empty.
+    /// The address that `RCPT TO:<Postmaster>` without a domain means. When it is empty: `postmaster@` and the host name, or, when
+    /// that is no domain served here, the postmaster of the domain that was added first.
     pub postmaster: String,
     /// Whether a password may cross an unencrypted connection from a loopback address. For tests only: every other
     /// connection must encrypt first.

@@ -16,7 +16,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use envelope::AccountId;
+use envelope::{AccountId, Address};
 use runtime::{Drain, ServerTls, Stream};
 use smtp_proto::server::{Action, Input, Offer, Service, Session as Machine};
 use smtp_proto::{Frame, LineDecoder, Reply};
@@ -56,6 +56,8 @@ struct Session {
     exchange: Option<sasl::server::Exchange>,
     /// The last moment of the session.
     deadline: Instant,
+    /// Whom `<Postmaster>` means, when it is not the configured address.
+    postmaster: Option<Address>,
     unknown_recipients: u32,
     accepted: u32,
     commands: u32,
@@ -131,6 +133,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         account: None,
         exchange: None,
         deadline: Instant::now() + timeouts.session.as_duration(),
+        postmaster: None,
         unknown_recipients: 0,
         accepted: 0,
         commands: 0,

@@ -31,6 +31,10 @@ impl Directory for TestDirectory {
         Ok(Resolution::Unknown)
     }
 
+    async fn postmaster(&self) -> Result<Option<Address>, Unavailable> {
+        Ok(None)
+    }
+
     async fn is_local(&self, _: &Domain) -> Result<bool, Unavailable> {
         Ok(true)
     }

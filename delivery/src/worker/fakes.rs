@@ -55,6 +55,10 @@ impl Directory for Fake {
         }
     }
 
+    async fn postmaster(&self) -> Result<Option<Address>, Unavailable> {
+        Ok(None)
+    }
+
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable> {
         Ok(domain.to_string() == "example.test")
     }

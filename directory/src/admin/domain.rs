@@ -75,6 +75,18 @@ impl Admin {
         Ok(domains)
     }
 
+    /// Makes the first account of a domain its postmaster, when it has none: mail to these names must reach somebody
+    /// (RFC 5321 §4.5.1). Gives whether it was so.
+    pub fn make_postmaster_if_first(&mut self, account: &Address) -> Result<bool, AdminError> {
+        let account = account.canonical();
+        let sql = "UPDATE domain SET postmaster = ?2 WHERE name = ?1 AND postmaster IS NULL
+                   AND (SELECT count(*) FROM (SELECT 1 FROM account WHERE domain = ?1 LIMIT 2)) = 1";
+        let parameters = params![account.domain().as_str(), account.to_string()];
+        let changed =
+            self.connection.execute(sql, parameters).map_err(AdminError::sqlite("change a domain"))?;
+        Ok(changed > 0)
+    }
+
     /// Changes a domain.
     pub fn set_domain(&mut self, domain: &Domain, change: &DomainChange) -> Result<(), AdminError> {
         let transaction = self.change()?;

@@ -165,3 +165,24 @@ fn aliases() {
     check(admin.set_alias(&a, &many), "an alias has at most 1000 targets, a@example.test would have 1001");
     assert_eq!(admin.aliases(Some(&domain("example.test"))).unwrap()[0].targets.len(), 1000);
 }
+
+#[test]
+fn the_first_account_of_a_domain_is_its_postmaster() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = Config { path: folder.path().join("directory.sqlite"), ..Config::default() };
+    let mut admin = Admin::open(&config).unwrap();
+    admin.add_domain(&domain("a.test"), &DomainChange::default()).unwrap();
+    let mut add = |text: &str| {
+        admin.add_account(&address(text), &AccountChange::default()).unwrap();
+        let made = admin.make_postmaster_if_first(&address(text)).unwrap();
+        (made, admin.domains().unwrap()[0].postmaster.clone())
+    };
+    assert_eq!(add("Ann@a.test"), (true, Some(address("ann@a.test"))));
+    assert_eq!(add("ben@a.test"), (false, Some(address("ann@a.test"))));
+    // Nobody, because somebody said so: it stays.
+    let nobody = DomainChange { postmaster: Some(None), ..DomainChange::default() };
+    admin.set_domain(&domain("a.test"), &nobody).unwrap();
+    admin.add_account(&address("carl@a.test"), &AccountChange::default()).unwrap();
+    assert!(!admin.make_postmaster_if_first(&address("carl@a.test")).unwrap());
+    assert_eq!(admin.domains().unwrap()[0].postmaster, None);
+}

@@ -1,6 +1,6 @@
 //! RCPT: is this somebody here?
 
-use directory::Resolution;
+use directory::{Resolution, Unavailable};
 use envelope::Address;
 use smtp_proto::{ForwardPath, Rcpt, Reply};
 use tokio::time::timeout;
@@ -11,9 +11,18 @@ use crate::reply;
 
 impl Session {
     pub(super) async fn check_recipient(&mut self, rcpt: &Rcpt) -> Reply {
-        let address = self.recipient_address(&rcpt.forward_path);
         let wait = self.shared.config.timeouts.directory.as_duration();
-        match timeout(wait, self.shared.directory.resolve(&address)).await {
+        let known = match &rcpt.forward_path {
+            ForwardPath::Address(_) => Ok(Ok(())),
+            ForwardPath::Postmaster => timeout(wait, self.find_postmaster()).await,
+        };
+        let address = self.recipient_address(&rcpt.forward_path);
+        let resolution = match known {
+            Ok(Ok(())) => timeout(wait, self.shared.directory.resolve(&address)).await,
+            Ok(Err(error)) => Ok(Err(error)),
+            Err(elapsed) => Err(elapsed),
+        };
+        match resolution {
             Ok(Ok(Resolution::Alias(_) | Resolution::Mailbox { .. })) => reply::recipient_ok(),
             Ok(Ok(Resolution::NotLocal)) => {
                 self.shared.metrics.refused(Refused::NotLocal);
@@ -33,8 +42,19 @@ impl Session {
     pub(super) fn recipient_address(&self, path: &ForwardPath) -> Address {
         match path {
             ForwardPath::Address(address) => address.clone(),
-            ForwardPath::Postmaster => self.shared.postmaster.clone(),
+            ForwardPath::Postmaster => self.postmaster.as_ref().unwrap_or(&self.shared.postmaster).clone(),
         }
+    }
+
+    /// `<Postmaster>` must reach somebody (RFC 5321 §4.5.1), also where nobody was named for it and the host's own name is no
+    /// domain of ours.
+    async fn find_postmaster(&mut self) -> Result<(), Unavailable> {
+        let is_named = !self.shared.config.postmaster.is_empty();
+        if is_named || self.shared.directory.is_local(self.shared.postmaster.domain()).await? {
+            return Ok(());
+        }
+        self.postmaster = self.shared.directory.postmaster().await?;
+        Ok(())
     }
 
     /// Who guesses addresses is answered ever later; the budget of errors ends it.

@@ -12,6 +12,7 @@ mod drain;
 mod faults;
 mod limits;
 mod node;
+mod postmaster;
 mod queues;
 mod smuggling;
 mod submission;

@@ -56,6 +56,11 @@ impl Directory for TestDirectory {
         Ok(resolution(address))
     }
 
+    async fn postmaster(&self) -> Result<Option<Address>, Unavailable> {
+        self.check()?;
+        Ok(Some("bob@example.test".parse().unwrap()))
+    }
+
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable> {
         self.check()?;
         Ok(domain.as_str() == "example.test")
