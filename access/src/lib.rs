@@ -21,7 +21,6 @@ mod imap;
 mod listen;
 mod login;
 mod pop3;
-mod upload_memory;
 mod web;
 mod work;
 

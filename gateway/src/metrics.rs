@@ -18,6 +18,7 @@ pub(crate) struct Metrics {
     octets: HashMap<Kind, IntCounter>,
     refused: HashMap<Refused, IntCounter>,
     logins: HashMap<Login, IntCounter>,
+    pub(crate) message_memory: IntGauge,
 }
 
 impl Metrics {
@@ -39,6 +40,11 @@ impl Metrics {
         let refused =
             counters(registry, "refused_total", "Recipients and messages refused, by reason.", "reason")?;
         let logins = counters(registry, "logins_total", "Logins, by outcome.", "outcome")?;
+        let message_memory = IntGauge::new(
+            "sluice_gateway_message_memory_bytes",
+            "Memory taken by messages on their way in.",
+        )?;
+        registered(registry, message_memory.clone())?;
         let of = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[label]);
         Ok(Self {
             connections: kinds.map(|(kind, name)| (kind, connections.with_label_values(&[name]))).into(),
@@ -50,6 +56,7 @@ impl Metrics {
             octets: kinds.map(|(kind, name)| (kind, of(&octets, name))).into(),
             refused: Refused::ALL.map(|reason| (reason, of(&refused, reason.name()))).into(),
             logins: Login::ALL.map(|outcome| (outcome, of(&logins, outcome.name()))).into(),
+            message_memory,
         })
     }
 

@@ -84,6 +84,10 @@ pub(crate) fn queue_full() -> Reply {
     Reply::enhanced(452, (4, 3, 1), "Insufficient system storage, try again later")
 }
 
+pub(crate) fn memory_short() -> Reply {
+    Reply::enhanced(452, (4, 3, 1), "Too many messages at once, try again later")
+}
+
 pub(crate) fn queue_failed() -> Reply {
     Reply::enhanced(451, (4, 3, 0), "The message could not be stored, try again later")
 }

@@ -5,6 +5,7 @@
 mod blocking;
 mod drain;
 pub mod health;
+mod memory;
 pub mod process;
 mod serve;
 pub mod signals;
@@ -16,6 +17,7 @@ pub mod trail;
 pub use blocking::{BlockingError, BlockingPool};
 pub use drain::Drain;
 pub use health::{Health, HealthConfig};
+pub use memory::{HeldMemory, MemoryBudget};
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
 pub use stream::{Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};

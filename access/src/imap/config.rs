@@ -56,6 +56,8 @@ pub struct Config {
     pub append_max: ByteSize,
     /// The memory for messages that are being appended, over all connections of this node.
     pub append_memory_max: ByteSize,
+    /// How long a client waits for that memory when it is short, before it is refused.
+    pub append_memory_wait: Span,
     /// The most ranges in one set of message numbers.
     pub sequence_ranges_max: usize,
     /// The most keys in one SEARCH.
@@ -88,6 +90,7 @@ impl Default for Config {
             literal_max: ByteSize::kib(64),
             append_max: ByteSize::mib(50),
             append_memory_max: ByteSize::mib(512),
+            append_memory_wait: Span::secs(10),
             sequence_ranges_max: 10_000,
             search_keys_max: 1000,
             search_message_max: ByteSize::mib(16),

@@ -8,7 +8,7 @@ use runtime::{Drain, ServerTls, Stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
-use crate::upload_memory::Held;
+use runtime::HeldMemory;
 
 /// What one read takes while no large command is under way.
 const READ_SMALL: usize = 2 * 1024;
@@ -85,7 +85,7 @@ pub(crate) struct Connection {
     /// What is to be sent.
     pub(crate) out: Vec<u8>,
     /// Memory for the command that is coming in.
-    pub(crate) memory: Held,
+    pub(crate) memory: HeldMemory,
     /// Octets of the command that is coming in.
     pending: u64,
     write_timeout: Duration,
@@ -94,7 +94,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, memory: Held, write_timeout: Duration) -> Self {
+    pub(crate) fn new(stream: Stream, memory: HeldMemory, write_timeout: Duration) -> Self {
         Self {
             stream: Some(stream),
             framer: Framer::new(),

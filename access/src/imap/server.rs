@@ -9,7 +9,7 @@ use super::config::Config;
 use super::metrics::Metrics;
 use crate::Deps;
 use crate::accounts::Accounts;
-use crate::upload_memory::UploadMemory;
+use runtime::MemoryBudget;
 
 /// Configuration, dependencies and counters, one per node.
 pub(crate) struct Server {
@@ -19,7 +19,7 @@ pub(crate) struct Server {
     pub(crate) tls: Option<ServerTls>,
     pub(crate) metrics: Metrics,
     pub(crate) accounts: Accounts,
-    pub(crate) append_memory: UploadMemory,
+    pub(crate) append_memory: MemoryBudget,
 }
 
 impl Server {
@@ -31,8 +31,9 @@ impl Server {
         let metrics = Metrics::register(&deps.registry, &config)?;
         Ok(Self {
             accounts: Accounts::new(config.connections_per_account_max),
-            append_memory: UploadMemory::new(
+            append_memory: MemoryBudget::new(
                 config.append_memory_max.as_usize(),
+                config.append_memory_wait.into(),
                 metrics.append_memory.clone(),
             ),
             config,

@@ -47,8 +47,10 @@ pub struct Config {
     pub uploads_max: usize,
     /// How many messages of one account may be on their way in, or be sent, at once.
     pub uploads_per_account_max: usize,
-    /// How much memory messages on their way in from browsers may take together. A browser waits ten seconds for it, then gets 503.
+    /// How much memory messages on their way in from browsers may take together. A browser waits `upload_memory_wait` for it, then gets 503.
     pub upload_memory_max: ByteSize,
+    /// Wait for that memory when it is short.
+    pub upload_memory_wait: Span,
     /// How many recipients one message may have.
     pub recipients_max: usize,
     /// How many sessions this node keeps.
@@ -101,6 +103,7 @@ impl Default for Config {
             uploads_max: 8,
             uploads_per_account_max: 2,
             upload_memory_max: ByteSize::mib(512),
+            upload_memory_wait: Span::secs(10),
             recipients_max: 200,
             sessions_max: 20_000,
             sessions_per_account_max: 20,

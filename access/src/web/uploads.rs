@@ -9,19 +9,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Config;
 use crate::accounts::{AccountPlace, Accounts};
-use crate::upload_memory::{Held, UploadMemory};
+use runtime::{HeldMemory, MemoryBudget};
 
 /// The limits of a node.
 pub(super) struct Uploads {
     accounts: Accounts,
-    memory: UploadMemory,
+    memory: MemoryBudget,
     turns: Arc<Semaphore>,
 }
 
 /// One form on its way in. A slow one holds its account's place and the memory for what came, and no turn of others.
 pub(super) struct Upload {
     _place: AccountPlace,
-    held: Held,
+    held: HeldMemory,
     received: u64,
 }
 
@@ -29,7 +29,11 @@ impl Uploads {
     pub(super) fn new(config: &Config, taken: IntGauge) -> Self {
         Self {
             accounts: Accounts::new(config.uploads_per_account_max),
-            memory: UploadMemory::new(config.upload_memory_max.as_usize(), taken),
+            memory: MemoryBudget::new(
+                config.upload_memory_max.as_usize(),
+                config.upload_memory_wait.into(),
+                taken,
+            ),
             turns: Arc::new(Semaphore::new(config.uploads_max)),
         }
     }

@@ -45,6 +45,9 @@ pub struct Limits {
     pub unknown_recipients_prompt: u32,
     /// Octets of a refused message that are still read, so that its sender can be told; beyond that the connection is closed.
     pub discard_max: ByteSize,
+    /// Memory that messages on their way in may take together; what a message has beyond `queue.inline_max` and its header is
+    /// on disk. A sender waits `timeouts.message_memory` for it, then gets 452.
+    pub message_memory_max: ByteSize,
     /// Octets a second that a sender must reach within a message, on average.
     pub data_rate_min: ByteSize,
 }
@@ -69,6 +72,7 @@ impl Default for Limits {
             login_failures_max: 3,
             unknown_recipients_prompt: 5,
             discard_max: ByteSize::mib(50),
+            message_memory_max: ByteSize::mib(512),
             data_rate_min: ByteSize::bytes(500),
         }
     }
@@ -97,6 +101,7 @@ impl Limits {
         at_least("text_line_max", self.text_line_max.as_u64(), 998, "RFC 5321 section 4.5.3.1.6");
         at_least("command_line_max", self.command_line_max.as_u64(), 512, "RFC 5321 section 4.5.3.1.4");
         at_least("auth_line_max", self.auth_line_max.as_u64(), 512, "logins would fail");
+        at_least("message_memory_max", self.message_memory_max.as_u64(), 16 << 20, "a few messages must fit");
         at_least("recipients_max", self.recipients_max as u64, 100, "RFC 5321 section 4.5.3.1.8");
         faults
     }

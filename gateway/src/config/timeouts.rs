@@ -26,6 +26,8 @@ pub struct Timeouts {
     /// Wait for the queue to make a message durable, and as long for its disk before that; then the client gets a
     /// temporary refusal. Together below the ten minutes for which RFC 5321 lets a client wait.
     pub publish: Span,
+    /// Wait for memory when `limits.message_memory_max` is taken.
+    pub message_memory: Span,
     /// How late an unknown recipient is answered to a client that asked for many.
     pub unknown_recipient_delay: Span,
 }
@@ -41,6 +43,7 @@ impl Default for Timeouts {
             reply: Span::mins(1),
             directory: Span::secs(20),
             publish: Span::mins(2),
+            message_memory: Span::secs(10),
             unknown_recipient_delay: Span::secs(1),
         }
     }

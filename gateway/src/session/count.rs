@@ -151,6 +151,7 @@ pub(crate) enum Refused {
     Loop,
     MessageTooBig,
     NotLocal,
+    Memory,
     Nul,
     QueueFailed,
     QueueFull,
@@ -159,7 +160,7 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::BareCrOrLf,
         Self::DirectoryUnavailable,
         Self::HeaderTooBig,
@@ -167,6 +168,7 @@ impl Refused {
         Self::Loop,
         Self::MessageTooBig,
         Self::NotLocal,
+        Self::Memory,
         Self::Nul,
         Self::QueueFailed,
         Self::QueueFull,
@@ -183,6 +185,7 @@ impl Refused {
             Self::Loop => "loop",
             Self::MessageTooBig => "message-too-big",
             Self::NotLocal => "not-local",
+            Self::Memory => "memory",
             Self::Nul => "nul",
             Self::QueueFailed => "queue-failed",
             Self::QueueFull => "queue-full",

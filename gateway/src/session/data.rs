@@ -37,9 +37,11 @@ impl Session {
         let (intake, smuggling) = self.read_message(intake).await?;
         envelope.size = intake.size();
         let reply = match intake.finish().await {
-            Ok((body, message_id)) => {
+            Ok((body, message_id, memory)) => {
                 envelope.size = body.size();
-                self.publish(envelope, body, &message_id).await
+                let reply = self.publish(envelope, body, &message_id).await;
+                drop(memory);
+                reply
             }
             Err(fault) => self.refuse_message(&envelope, &fault),
         };

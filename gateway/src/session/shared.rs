@@ -5,6 +5,7 @@ use std::sync::Arc;
 use directory::Directory;
 use envelope::{Address, Domain, MessageId, Timestamp};
 use queue::Queue;
+use runtime::MemoryBudget;
 use sasl::server::Mechanism;
 
 use crate::metrics::Metrics;
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) queue: Arc<dyn Queue>,
     pub(crate) metrics: Metrics,
+    pub(crate) message_memory: MemoryBudget,
 }
 
 impl Shared {
@@ -29,7 +31,10 @@ impl Shared {
         let postmaster = config.postmaster_address().map_err(wrong)?;
         let metrics = Metrics::new(&deps.registry)?;
         let Deps { directory, queue, tls: _, registry: _ } = deps;
-        Ok(Self { config, hostname, postmaster, directory, queue, metrics })
+        let budget = config.limits.message_memory_max.as_usize();
+        let message_memory =
+            MemoryBudget::new(budget, config.timeouts.message_memory.into(), metrics.message_memory.clone());
+        Ok(Self { config, hostname, postmaster, directory, queue, metrics, message_memory })
     }
 
     /// The SASL mechanisms of the submission listeners.

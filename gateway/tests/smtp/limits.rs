@@ -298,3 +298,31 @@ async fn lenient_about_text() {
         assert!(body.starts_with("Received: ") && body.ends_with(&end), "{body}");
     }
 }
+
+#[tokio::test]
+async fn memory_for_messages_on_their_way_in() {
+    let node = start(|config| {
+        config.limits.message_memory_max = ByteSize::kib(16 * 1024);
+        config.timeouts.message_memory = Span::millis(100);
+    })
+    .await;
+    // The queue in memory spools nothing: a slow sender holds all that it sent.
+    let mut slow = node.greeted("mx").await;
+    slow.up_to_data().await;
+    let text = format!("{}\r\n", "x".repeat(78)).repeat(200_000);
+    slow.send(b"A: b\r\n\r\n").await;
+    slow.send(text.as_bytes()).await;
+    let held = || node.metric("message_memory_bytes");
+    crate::node::wait_until("all of it is counted", || held() >= 15.0 * 1024.0 * 1024.0).await;
+    let mut other = node.greeted("mx").await;
+    other.up_to_data().await;
+    other.send(format!("A: b\r\n\r\n{}.\r\n", &text[..1_600_000]).as_bytes()).await;
+    other.expect("452 4.3.1").await;
+    // A small one always passes, and what was held comes back.
+    other.up_to_data().await;
+    other.send(b"A: b\r\n\r\nsmall\r\n.\r\n").await;
+    other.expect("250 2.0.0").await;
+    slow.send(b".\r\n").await;
+    slow.expect("250 2.0.0").await;
+    crate::node::wait_until("nothing is held", || held() == 0.0).await;
+}

@@ -63,6 +63,11 @@ impl BodyWriter {
         self.size
     }
 
+    /// Octets that are in memory now.
+    pub const fn buffered(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     /// Takes more octets. An error (a full disk is of kind `StorageFull`) ends the message: drop the
     /// writer and refuse for now. So does a write that was dropped before it was done.
     pub async fn write(&mut self, data: &[u8]) -> io::Result<()> {

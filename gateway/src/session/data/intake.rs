@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use envelope::MessageId;
 use queue::{Body, BodyWriter};
+use runtime::HeldMemory;
 use smtp_proto::{Poison, Reply};
 use tokio::time::timeout;
 
@@ -26,6 +27,7 @@ pub(super) struct Intake {
     message_id: String,
     /// How long the disk may take over one step.
     wait: Duration,
+    memory: HeldMemory,
 }
 
 enum Stage {
@@ -46,6 +48,8 @@ pub(super) enum Fault {
     HeaderSize,
     /// More hops than the limit.
     Loop,
+    /// All messages on their way in take too much.
+    Memory,
     /// Wrong octets.
     Poison(Poison),
     /// The queue's spool file.
@@ -57,6 +61,7 @@ impl Fault {
         match self {
             Self::HeaderFields | Self::HeaderSize => Refused::HeaderTooBig,
             Self::Loop => Refused::Loop,
+            Self::Memory => Refused::Memory,
             Self::Poison(Poison::BareCr | Poison::BareLf) => Refused::BareCrOrLf,
             Self::Poison(Poison::LineTooLong) => Refused::LineTooLong,
             Self::Poison(Poison::MessageTooBig) => Refused::MessageTooBig,
@@ -73,6 +78,7 @@ impl Fault {
             Self::HeaderFields => reply::header_fields(),
             Self::HeaderSize => reply::header_too_big(),
             Self::Loop => reply::routing_loop(),
+            Self::Memory => reply::memory_short(),
             Self::Poison(poison) => reply::poisoned(*poison),
             Self::Spool(_) if self.reason() == Refused::QueueFull => reply::queue_full(),
             Self::Spool(_) => reply::queue_failed(),
@@ -96,6 +102,7 @@ impl Intake {
             size: 0,
             message_id: String::new(),
             wait: shared.config.timeouts.publish.as_duration(),
+            memory: shared.message_memory.hold(),
         }
     }
 
@@ -126,6 +133,14 @@ impl Intake {
     /// Takes more text.
     pub(super) async fn take(&mut self, text: &[u8]) {
         self.size = self.size.saturating_add(text.len() as u64);
+        let held = match &self.stage {
+            Stage::Header { head, .. } => head.len() as u64,
+            Stage::Text(writer) => writer.buffered(),
+            Stage::Failed(_) => 0,
+        };
+        if !self.memory.grow_to(held.saturating_add(text.len() as u64)).await {
+            self.fail(Fault::Memory);
+        }
         match &mut self.stage {
             Stage::Failed(_) => {}
             Stage::Text(writer) => {
@@ -143,15 +158,15 @@ impl Intake {
         }
     }
 
-    /// The message is complete. Gives its octets and its Message-ID.
-    pub(super) async fn finish(mut self) -> Result<(Body, String), Fault> {
+    /// The message is complete. Gives its octets, its Message-ID, and the memory to hold as long as the octets.
+    pub(super) async fn finish(mut self) -> Result<(Body, String, HeldMemory), Fault> {
         if matches!(self.stage, Stage::Header { .. }) {
             self.end_header().await;
         }
         match self.stage {
             Stage::Text(writer) => {
                 let body = within(self.wait, writer.finish()).await.map_err(Fault::Spool)?;
-                Ok((body, self.message_id))
+                Ok((body, self.message_id, self.memory))
             }
             Stage::Failed(fault) => Err(fault),
             Stage::Header { .. } => Err(Fault::HeaderSize),

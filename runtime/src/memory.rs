@@ -1,4 +1,5 @@
-//! The memory that messages may take that people are sending in, by APPEND or by the webmail's form, over all connections.
+//! The memory that messages on their way in may take, over all connections of a protocol: many slow senders must not take
+//! a node's memory, and each is refused for now when it is short.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,44 +8,45 @@ use prometheus::IntGauge;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Memory is counted in steps of this many octets; what is smaller is not counted.
-const STEP: usize = 64 * 1024;
-
-/// How long a client waits for memory before it is refused.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+const STEP: usize = 16 * 1024;
 
 /// The common budget. Cheap to clone.
 #[derive(Clone)]
-pub(crate) struct UploadMemory {
+pub struct MemoryBudget {
     steps: Arc<Semaphore>,
+    /// How long a client waits for memory before it is refused.
+    wait_max: Duration,
     taken: IntGauge,
 }
 
-/// What one command or form holds of it.
-pub(crate) struct Held {
-    memory: UploadMemory,
+/// What one message holds of it.
+pub struct HeldMemory {
+    memory: MemoryBudget,
     steps: usize,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl UploadMemory {
-    pub(crate) fn new(octets: usize, taken: IntGauge) -> Self {
-        Self { steps: Arc::new(Semaphore::new((octets / STEP).clamp(1, Semaphore::MAX_PERMITS))), taken }
+impl MemoryBudget {
+    /// A budget of `octets`, at least one step; `taken` shows how much of it is held.
+    pub fn new(octets: usize, wait_max: Duration, taken: IntGauge) -> Self {
+        let steps = (octets / STEP).clamp(1, Semaphore::MAX_PERMITS);
+        Self { steps: Arc::new(Semaphore::new(steps)), wait_max, taken }
     }
 
     /// Holds nothing yet.
-    pub(crate) fn hold(&self) -> Held {
-        Held { memory: self.clone(), steps: 0, permit: None }
+    pub fn hold(&self) -> HeldMemory {
+        HeldMemory { memory: self.clone(), steps: 0, permit: None }
     }
 }
 
-impl Held {
+impl HeldMemory {
     /// Holds memory for `octets` in all, waiting a little when it is short; false when there is none.
-    pub(crate) async fn grow_to(&mut self, octets: u64) -> bool {
+    pub async fn grow_to(&mut self, octets: u64) -> bool {
         let wanted = usize::try_from(octets).unwrap_or(usize::MAX) / STEP;
         let Some(more @ 1..) = wanted.checked_sub(self.steps) else { return true };
         let Ok(count) = u32::try_from(more) else { return false };
         let wait = Arc::clone(&self.memory.steps).acquire_many_owned(count);
-        let Ok(Ok(permit)) = tokio::time::timeout(WAIT_MAX, wait).await else { return false };
+        let Ok(Ok(permit)) = tokio::time::timeout(self.memory.wait_max, wait).await else { return false };
         match &mut self.permit {
             Some(held) => held.merge(permit),
             None => self.permit = Some(permit),
@@ -55,14 +57,14 @@ impl Held {
     }
 
     /// Gives all of it back.
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         self.permit = None;
         self.memory.taken.sub(i64::try_from(self.steps * STEP).unwrap_or(i64::MAX));
         self.steps = 0;
     }
 }
 
-impl Drop for Held {
+impl Drop for HeldMemory {
     fn drop(&mut self) {
         self.release();
     }
@@ -75,7 +77,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_budget_is_shared_and_comes_back() {
         let gauge = IntGauge::new("a", "b").unwrap();
-        let memory = UploadMemory::new(4 * STEP, gauge.clone());
+        let memory = MemoryBudget::new(4 * STEP, Duration::from_secs(10), gauge.clone());
         let (mut one, mut two) = (memory.hold(), memory.hold());
         assert!(one.grow_to(STEP as u64 - 1).await);
         assert_eq!(gauge.get(), 0);
