@@ -1,6 +1,7 @@
 //! `sluice mailbox`.
 
 mod check;
+mod migrate;
 mod probe;
 
 use std::path::PathBuf;
@@ -25,6 +26,20 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Take over a Maildir++ of Dovecot or Courier as an account's mail, with UIDs, flags, folders and subscriptions. The
+    /// account must have no mail here yet; the Maildir stays as it is, and each message has a name in both places. All or
+    /// nothing: what could not be kept is named first.
+    Adopt {
+        /// The account.
+        address: Address,
+        /// The Maildir, with `cur`, `new` and the folders (`.Work.Plans`) in it, while no other program writes to it.
+        maildir: PathBuf,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Compare files, index and cache, and say in what they differ; nothing is changed. Exit status 1 when they do. Nodes that
     /// have the mailbox open wait meanwhile, but for the reading of contents.
     Check {
@@ -33,6 +48,19 @@ enum Action {
         /// Read every message too, and compare it with what index and cache say of it.
         #[arg(long)]
         contents: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Make a Maildir++ with all mail of an account for Dovecot or Courier, with UIDs, flags, folders and subscriptions. The
+    /// account stays as it is, and each message has a name in both places.
+    Export {
+        /// The account.
+        address: Address,
+        /// A folder that is not there yet, best on the mail's file system.
+        maildir: PathBuf,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -103,7 +131,9 @@ struct Figures {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
+        Action::Adopt { address, maildir, json, place } => migrate::adopt(place, address, maildir, *json)?,
         Action::Check { which, contents, json, place } => check::run(&which.open(place)?, *contents, *json)?,
+        Action::Export { address, maildir, json, place } => migrate::export(place, address, maildir, *json)?,
         Action::Init { place } => {
             let root = Settings::load(place)?.store.root;
             Store::init_volume(&root)?;

@@ -16,7 +16,13 @@ mod list;
 mod rename;
 mod subscriptions;
 
+pub(crate) use create::make_levels;
 pub use list::MailboxInfo;
+pub(crate) use subscriptions::{
+    COURIER_FILE as COURIER_SUBSCRIPTIONS, FILE as SUBSCRIPTIONS, parse as parse_subscriptions,
+    parse_courier as parse_courier_subscriptions, print as print_subscriptions,
+    print_courier as print_courier_subscriptions,
+};
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,7 +36,7 @@ use crate::store::Shared;
 use crate::{Mailbox, MailboxName, SpecialUse, StoreError};
 
 const LOCK_FILE: &str = "sluice.folders.lock";
-const COUNTER_FILE: &str = "sluice.folders";
+pub(crate) const COUNTER_FILE: &str = "sluice.folders";
 
 /// One account's mailboxes. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -20,12 +20,16 @@ const NAME_MAX: usize = 250;
 pub(crate) struct Keywords(pub(crate) Vec<Option<String>>);
 
 impl Keywords {
-    /// Lines that make no sense are passed over: the letters stay in the file names.
     pub(crate) fn load(fs: &dyn Fs, directory: &Path) -> Result<Self, StoreError> {
         let path = directory.join(FILE);
         let text = fs::read_optional(fs, &path).at("read", &path)?.unwrap_or_default();
+        Ok(Self::parse(&text))
+    }
+
+    /// Lines that make no sense are passed over: the letters stay in the file names.
+    pub(crate) fn parse(text: &[u8]) -> Self {
         let mut table = Self::default();
-        for line in String::from_utf8_lossy(&text).lines() {
+        for line in String::from_utf8_lossy(text).lines() {
             let Some((number, name)) = line.split_once(' ') else { continue };
             if let Ok(index) = number.parse::<usize>()
                 && index < KEYWORDS_MAX
@@ -35,17 +39,23 @@ impl Keywords {
                 table.set(index, name);
             }
         }
-        Ok(table)
+        table
     }
 
     pub(crate) fn save(&self, fs: &dyn Fs, directory: &Path) -> Result<(), StoreError> {
+        let text = self.print();
+        fs::replace(fs, directory, FILE, text.as_bytes()).at("replace", &directory.join(FILE))
+    }
+
+    /// Nothing when there are none.
+    pub(crate) fn print(&self) -> String {
         let mut text = String::new();
         for (index, name) in self.0.iter().enumerate() {
             if let Some(name) = name {
                 let _ = writeln!(text, "{index} {name}");
             }
         }
-        fs::replace(fs, directory, FILE, text.as_bytes()).at("replace", &directory.join(FILE))
+        text
     }
 
     fn position(&self, name: &str) -> Option<usize> {

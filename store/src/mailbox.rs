@@ -7,6 +7,7 @@ mod content;
 mod copy;
 mod core;
 mod deliver;
+mod export;
 mod expunge;
 mod flags;
 mod foreign;
@@ -19,6 +20,8 @@ mod summaries;
 mod writer;
 
 pub(crate) use self::deliver::Placed;
+pub(crate) use self::export::Exported;
+pub(crate) use self::foreign::measure;
 pub(crate) use self::stage::{fresh_id, sweep};
 
 use std::fmt;

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::{Account, make_directory, next_uid_validity_locked};
 use crate::error::At as _;
+use crate::fs::Fs;
 use crate::uid_validity::Reservation;
 use crate::{MailboxName, SpecialUse, StoreError};
 
@@ -43,16 +44,7 @@ impl Account {
 
     /// The account's directory, INBOX and default folders. What a crash left half done is completed.
     pub(super) fn make(&self) -> Result<(), StoreError> {
-        let root = &self.shared.config.root;
-        let below = self.path.strip_prefix(root).unwrap_or(Path::new(""));
-        let mut directory = root.clone();
-        for level in below.components() {
-            let parent = directory.clone();
-            directory.push(level);
-            if make_directory(self.fs(), &directory)? {
-                self.fs().sync_dir(&parent).at("sync", &parent)?;
-            }
-        }
+        make_levels(self.fs(), &self.shared.config.root, &self.path)?;
         let _locked = self.lock()?;
         let inbox = MailboxName::inbox();
         if self.is_mailbox(&inbox) {
@@ -87,4 +79,18 @@ impl Account {
         make_directory(fs, &directory.join("cur"))?;
         fs.sync_dir(&directory).at("sync", &directory)
     }
+}
+
+/// Makes every missing directory from `root`, which is there, down to `path`, and syncs the names.
+pub(crate) fn make_levels(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
+    let below = path.strip_prefix(root).unwrap_or(Path::new(""));
+    let mut directory = root.to_owned();
+    for level in below.components() {
+        let parent = directory.clone();
+        directory.push(level);
+        if make_directory(fs, &directory)? {
+            fs.sync_dir(&parent).at("sync", &parent)?;
+        }
+    }
+    Ok(())
 }

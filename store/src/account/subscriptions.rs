@@ -8,7 +8,9 @@ use crate::error::At as _;
 use crate::fs;
 use crate::{MailboxName, StoreError};
 
-const FILE: &str = "subscriptions";
+pub(crate) const FILE: &str = "subscriptions";
+/// Courier's.
+pub(crate) const COURIER_FILE: &str = "courierimapsubscribed";
 const HEADER: &str = "V\t2";
 
 impl Account {
@@ -46,15 +48,33 @@ impl Account {
     }
 }
 
-fn print(names: &BTreeSet<MailboxName>) -> String {
+pub(crate) fn print(names: &BTreeSet<MailboxName>) -> String {
     let lines = names.iter().map(|name| name.encoded_levels().join("\t") + "\n");
     format!("{HEADER}\n\n{}", lines.collect::<String>())
 }
 
-fn parse(text: &str) -> BTreeSet<MailboxName> {
+pub(crate) fn parse(text: &str) -> BTreeSet<MailboxName> {
     let separator = if text.starts_with(HEADER) { '\t' } else { '.' };
     let lines = text.lines().filter(|line| !line.is_empty() && *line != HEADER);
     lines.filter_map(|line| MailboxName::from_encoded_levels(line.split(separator))).collect()
+}
+
+/// Courier's form: a line a mailbox, `INBOX.` in front of all others.
+pub(crate) fn print_courier(names: &BTreeSet<MailboxName>) -> String {
+    let line = |name: &MailboxName| match name.is_inbox() {
+        true => "INBOX\n".to_owned(),
+        false => format!("INBOX{}\n", name.directory()),
+    };
+    names.iter().map(line).collect()
+}
+
+/// The reverse.
+pub(crate) fn parse_courier(text: &str) -> BTreeSet<MailboxName> {
+    let name = |line: &str| match line.strip_prefix("INBOX")? {
+        "" => Some(MailboxName::inbox()),
+        directory => MailboxName::from_directory(directory),
+    };
+    text.lines().filter_map(name).collect()
 }
 
 #[cfg(test)]
@@ -69,5 +89,8 @@ mod tests {
         assert_eq!(text, "V\t2\n\nINBOX\nSent\na\tb%2ec\t&APw-\n");
         assert_eq!(parse(&text), names);
         assert_eq!(parse("INBOX\nSent\na.b%2ec.&APw-\n"), names);
+        assert_eq!(print_courier(&names), "INBOX\nINBOX.Sent\nINBOX.a.b%2ec.&APw-\n");
+        assert_eq!(parse_courier(&print_courier(&names)), names);
+        assert_eq!(parse_courier("Shared.x\nINBOX..x\n\n"), BTreeSet::new());
     }
 }

@@ -18,12 +18,13 @@ use super::core::modified;
 use super::listing::{Found, Listing};
 use super::stage::fresh_id;
 use super::writer::{Writer, now};
+use crate::StoreError;
 use crate::error::At as _;
 use crate::file_name::{Base, FileName, front};
 use crate::flags::FlagBits;
+use crate::fs::{self, Fs};
 use crate::items::{Item, Place};
 use crate::record::{Added, Op};
-use crate::{StoreError, fs};
 
 /// A file that is not in the index yet.
 struct Newcomer {
@@ -32,7 +33,7 @@ struct Newcomer {
     parsed: Option<FileName>,
 }
 
-const COPY_STEP: u64 = 64 << 10;
+const READ_STEP: u64 = 64 << 10;
 
 impl Writer<'_> {
     /// Synchronises when another program may have changed something.
@@ -234,7 +235,7 @@ impl Writer<'_> {
         let path = self.mailbox.path.join(newcomer.place.directory()).join(&newcomer.name);
         let (disk_size, size) = match (parsed.disk_size, parsed.wire_size) {
             (Some(disk_size), wire_size) => (disk_size, wire_size.unwrap_or(disk_size)),
-            (None, _) => self.measure(&path)?,
+            (None, _) => measure(&*self.mailbox.shared.fs, &path)?,
         };
         let mod_seq = self.core.state.mod_seq;
         let bits = if newcomer.place == Place::New { FlagBits::default() } else { parsed.flags() };
@@ -258,7 +259,7 @@ impl Writer<'_> {
             let renamed = mailbox.shared.fs.remove_file(&path).is_ok();
             return Ok(Welcomed { renamed, unread: false });
         }
-        let (disk_size, size) = match self.measure(&path) {
+        let (disk_size, size) = match measure(&*mailbox.shared.fs, &path) {
             Err(error) if error.is_not_found() || error.is_stale() => return Ok(Welcomed::default()),
             Err(error) => {
                 warn!(path = %path.display(), %error, "unreadable, tried again at the next look");
@@ -302,20 +303,6 @@ impl Writer<'_> {
         Ok(Welcomed { renamed: true, unread: false })
     }
 
-    /// Octets on disk and on the wire.
-    fn measure(&self, path: &std::path::Path) -> Result<(u64, u64), StoreError> {
-        let file = self.mailbox.shared.fs.open_read(path).at("open", path)?;
-        let (mut disk_size, mut size, mut before) = (0, 0, 0);
-        loop {
-            let step = fs::read_range(&*file, disk_size, COPY_STEP).at("read", path)?;
-            if step.is_empty() {
-                return Ok((disk_size, size));
-            }
-            disk_size += step.len() as u64;
-            size += wire_size(&step, &mut before);
-        }
-    }
-
     fn date_of(&self, parsed: &FileName, path: &std::path::Path) -> Result<Timestamp, StoreError> {
         if let Base::Own { seconds, .. } = parsed.base {
             return Ok(Timestamp::from_unix_milliseconds(seconds.saturating_mul(1000)));
@@ -338,6 +325,20 @@ impl Writer<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// A message's octets on disk and on the wire.
+pub(crate) fn measure(fs: &dyn Fs, path: &std::path::Path) -> Result<(u64, u64), StoreError> {
+    let file = fs.open_read(path).at("open", path)?;
+    let (mut disk_size, mut size, mut before) = (0, 0, 0);
+    loop {
+        let step = fs::read_range(&*file, disk_size, READ_STEP).at("read", path)?;
+        if step.is_empty() {
+            return Ok((disk_size, size));
+        }
+        disk_size += step.len() as u64;
+        size += wire_size(&step, &mut before);
     }
 }
 

@@ -1,0 +1,74 @@
+//! `sluice mailbox adopt` and `sluice mailbox export`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use envelope::{AccountId, Address};
+use prometheus::Registry;
+use serde::Serialize;
+use store::{MailboxName, Migrated, RealFs, Store};
+
+use crate::arguments::Place;
+use crate::listing;
+use crate::settings::Settings;
+
+/// One mailbox that went along.
+#[derive(Serialize)]
+struct Row {
+    mailbox: String,
+    messages: u64,
+    uids_kept: u64,
+    uid_validity: Option<u32>,
+    list: Option<&'static str>,
+}
+
+pub(super) fn adopt(place: &Place, address: &Address, maildir: &Path, json: bool) -> anyhow::Result<()> {
+    let account = AccountId::new(address);
+    let admin = crate::domain::admin(place)?;
+    let known = admin.accounts(Some(address.domain())).context("failed to look into the directory")?;
+    if !known.iter().any(|info| info.address == address.canonical()) {
+        anyhow::bail!("there is no account `{address}`: `sluice account add` makes it");
+    }
+    let migrated = store(place)?.adopt(&account, maildir, &mut progress("read"));
+    show(&migrated.with_context(|| format!("`{}` was not taken over", maildir.display()))?, json)
+}
+
+pub(super) fn export(place: &Place, address: &Address, maildir: &Path, json: bool) -> anyhow::Result<()> {
+    let migrated = store(place)?.export(&AccountId::new(address), maildir, &mut progress("written"));
+    show(&migrated.with_context(|| format!("`{}` was not made", maildir.display()))?, json)
+}
+
+fn store(place: &Place) -> anyhow::Result<Store> {
+    Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
+        .context("failed to open the store")
+}
+
+/// For whoever waits: a large mailbox takes minutes.
+fn progress(what: &'static str) -> impl FnMut(&MailboxName, usize) {
+    move |name, messages| eprintln!("{name}: {messages} messages {what}")
+}
+
+fn show(migrated: &[Migrated], json: bool) -> anyhow::Result<()> {
+    let rows: Vec<Row> = migrated
+        .iter()
+        .map(|one| Row {
+            mailbox: one.mailbox.to_string(),
+            messages: one.messages,
+            uids_kept: one.uids_kept,
+            uid_validity: one.uid_validity.map(|validity| validity.0),
+            list: one.list,
+        })
+        .collect();
+    listing::print(json, &rows, &["mailbox", "messages", "UIDs kept", "UIDVALIDITY", "by"], |row| {
+        let validity = row.uid_validity.map_or_else(|| "new".to_owned(), |validity| validity.to_string());
+        vec![
+            row.mailbox.clone(),
+            row.messages.to_string(),
+            row.uids_kept.to_string(),
+            validity,
+            row.list.unwrap_or("-").to_owned(),
+        ]
+    })?;
+    Ok(())
+}
