@@ -6,6 +6,8 @@ mod hello;
 mod mail;
 mod rcpt;
 
+use std::borrow::Cow;
+
 pub use auth::Auth;
 pub use bdat::Bdat;
 pub use hello::ClientName;
@@ -86,7 +88,10 @@ impl Command {
     ///
     /// Quirk `trailing-space`: white space at the end is ignored (RFC 5321 §4.1.1: SHOULD).
     pub fn parse(line: &[u8]) -> Result<Self, CommandError> {
-        let text = str::from_utf8(line).map_err(|_| CommandError::Characters)?;
+        let text = match String::from_utf8_lossy(line) {
+            Cow::Owned(text) if !is_hello(&text) => return Err(CommandError::Characters),
+            text => text,
+        };
         let text = text.trim_end_matches([' ', '\t']);
         if text.chars().any(char::is_control) {
             return Err(CommandError::Characters);
@@ -115,6 +120,11 @@ impl Command {
             _ => Err(CommandError::Unknown),
         }
     }
+}
+
+/// Quirk `client-name`: machines that call themselves something in an old character set are served.
+fn is_hello(text: &str) -> bool {
+    text.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO ") || verb.eq_ignore_ascii_case("HELO "))
 }
 
 /// What follows `keyword` and a colon, in any case of letters.
@@ -147,6 +157,15 @@ mod tests {
 
     fn check(line: &[u8], expected: Result<Command, CommandError>) {
         assert_eq!(Command::parse(line), expected, "{}", String::from_utf8_lossy(line));
+    }
+
+    #[test]
+    fn quirk_client_name_in_an_old_character_set() {
+        let Ok(Command::Ehlo(name)) = Command::parse(b"ehlo B\xfcro-PC") else { panic!("an EHLO") };
+        assert_eq!(name.as_str(), "B?ro-PC");
+        check(b"MAIL FROM:<b\xfcro@x.test>", Err(CommandError::Characters));
+        check(b"EHLO \xfc\x01", Err(CommandError::Characters));
+        check(b"E\xfcLO x", Err(CommandError::Characters));
     }
 
     #[test]

@@ -232,8 +232,13 @@ impl Session {
         }
         match command {
             Command::Auth(auth) => self.auth(state, auth),
+            // The chunk behind it would be read as commands: whoever wrote the message must not give them.
+            Command::Bdat(_) if more => refuse(state, Refusal::Pipelining),
             Command::Bdat(_) => refuse(state, Refusal::NotOffered("BDAT")),
-            Command::Data => self.data(state),
+            Command::Data => match self.data(state) {
+                (state, Action::Reply(_)) if more => refuse(state, Refusal::Pipelining),
+                answer => answer,
+            },
             Command::Ehlo(name) => self.hello(name, true),
             Command::Expn => refuse(state, Refusal::NotOffered("EXPN")),
             Command::Helo(name) => self.hello(name, false),

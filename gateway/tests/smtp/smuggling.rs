@@ -124,3 +124,27 @@ async fn dots_survive_octet_by_octet() {
         assert!(body.ends_with(&text), "{body}");
     }
 }
+
+#[tokio::test]
+async fn what_stands_behind_a_refused_command_is_never_read_as_commands() {
+    let node = start(|_| {}).await;
+    let smuggled = b"Subject: x\r\n\r\nRSET\r\nMAIL FROM:<alice@example.test>\r\nRCPT TO:<bob@example.test>\r\nDATA\r\nSubject: two\r\n\r\nx\r\n.\r\n";
+    for door in ["mx", "submissions"] {
+        for refused in [&b"DATA\r\n"[..], b"BDAT 200 LAST\r\n"] {
+            let mut peer = connect(&node, door).await;
+            peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+            peer.ask("RCPT TO:<nobody@example.test>", "550").await;
+            peer.send(&[refused, smuggled].concat()).await;
+            peer.expect("554 5.5.0").await;
+            peer.expect_close().await;
+        }
+    }
+    assert_eq!(node.queued().await, 0);
+    // A client that logged in and does not wait for the 354 is served, as long as its message is taken.
+    let mut peer = node.logged_in().await;
+    peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+    peer.ask("RCPT TO:<bob@example.test>", "250").await;
+    peer.send(b"DATA\r\nSubject: one\r\n\r\nx\r\n.\r\n").await;
+    peer.expect("354").await;
+    peer.expect("250 2.0.0").await;
+}

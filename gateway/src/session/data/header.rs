@@ -43,6 +43,7 @@ impl Header {
     pub(super) fn scan(head: &[u8], limits: HeaderLimits) -> Result<Self, Fault> {
         let mut header = Self { end: 0, separator_missing: false, has_date: false, message_id: None };
         let (mut fields, mut received) = (0usize, 0usize);
+        let mut in_message_id = false;
         let mut rest = head;
         while let Some(length) = memmem::find(rest, b"\r\n") {
             let (line, next) = rest.split_at_checked(length + 2).unwrap_or((rest, &[]));
@@ -54,12 +55,16 @@ impl Header {
                 header.separator_missing = true;
                 return Ok(header);
             };
-            if !continued {
+            if continued {
+                header.message_id.iter_mut().filter(|_| in_message_id).for_each(|id| unfold(id, line));
+            } else {
+                in_message_id = false;
                 fields += 1;
                 received += usize::from(name.eq_ignore_ascii_case(b"received"));
                 header.has_date |= name.eq_ignore_ascii_case(b"date");
                 if header.message_id.is_none() && name.eq_ignore_ascii_case(b"message-id") {
                     header.message_id = Some(value(line));
+                    in_message_id = true;
                 }
             }
             header.end += line.len();
@@ -97,11 +102,25 @@ impl Header {
     }
 }
 
-/// The value on a field's first line, at most as long as a line should be.
+/// The longest value that is kept, in octets: as long as a line should be.
+const VALUE_MAX: usize = 998;
+
+/// The value on a field's first line.
 fn value(line: &[u8]) -> String {
     let value = line.iter().position(|byte| *byte == b':').and_then(|colon| line.get(colon + 1..));
     let value = value.unwrap_or_default().trim_ascii();
-    String::from_utf8_lossy(value.get(..998).unwrap_or(value)).into_owned()
+    String::from_utf8_lossy(value.get(..VALUE_MAX).unwrap_or(value)).into_owned()
+}
+
+/// Takes a folded field's next line: some programs put nothing but the name on the first.
+fn unfold(value: &mut String, line: &[u8]) {
+    let line = line.trim_ascii();
+    if value.len() + 1 + line.len() <= VALUE_MAX {
+        if !value.is_empty() && !line.is_empty() {
+            value.push(' ');
+        }
+        value.push_str(&String::from_utf8_lossy(line));
+    }
 }
 
 /// The name of a field, if the line begins one.
@@ -155,6 +174,20 @@ mod tests {
             let endless = format!("A: {}", "x".repeat(length - 3));
             assert_eq!(Header::scan(endless.as_bytes(), LIMITS).is_ok(), good, "{length} without an end");
         }
+    }
+
+    #[test]
+    fn a_folded_message_id_is_read_whole() {
+        let limits = HeaderLimits { size_max: 10_000, ..LIMITS };
+        let check = |head: &str, expected: &str| {
+            let header = Header::scan(head.as_bytes(), limits).unwrap();
+            assert_eq!(header.message_id.as_deref(), Some(expected), "{head}");
+        };
+        check("Message-ID:\r\n <a@b.test>\r\nTo: x\r\n\t<c@d.test>\r\n\r\n", "<a@b.test>");
+        check("Message-ID: <a@b.test>\r\n (comment)\r\n\r\n", "<a@b.test> (comment)");
+        check("Message-ID: <a@b.test>\r\nMessage-ID:\r\n <c@d.test>\r\n\r\n", "<a@b.test>");
+        let long = "x".repeat(900);
+        check(&format!("Message-ID: {long}\r\n {long}\r\n\r\n"), &long);
     }
 
     #[test]
