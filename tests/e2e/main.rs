@@ -9,6 +9,7 @@
     reason = "a test that can't go on must say so and stop"
 )]
 
+mod adoption;
 mod browser;
 mod clients;
 mod first_session;
