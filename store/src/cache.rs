@@ -5,6 +5,9 @@
 //! ```
 //! The index says where a message's record is. A record that does not check, or that is of another UID, is as good
 //! as none.
+//!
+//! Records of messages that are gone stay until [`compacted`] leaves them out: into `sluice.cache.new`, which takes the
+//! file's name when the index that knows the new places is on disk. A crash in between costs parsing, nothing else.
 
 use std::path::Path;
 
@@ -17,6 +20,7 @@ use crate::items::Position;
 use crate::summary::{self, Summary};
 
 pub(crate) const FILE: &str = "sluice.cache";
+const NEW: &str = "sluice.cache.new";
 
 /// Adjacent records are read together up to this many octets.
 const READ_MAX: u64 = 1 << 20;
@@ -53,11 +57,64 @@ pub(crate) fn append(
     Ok(positions)
 }
 
+/// Writes the sound records of `wanted` into a new file, one behind the other. Gives where they are then; the new file takes
+/// its name with [`install_compacted`].
+pub(crate) fn compacted(
+    fs: &dyn Fs,
+    directory: &Path,
+    file: &dyn FsFile,
+    wanted: Vec<(u32, Position)>,
+) -> std::io::Result<Vec<(u32, Position)>> {
+    let path = directory.join(NEW);
+    match fs.remove_file(&path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let new = fs.create_new(&path)?;
+    let mut positions = Vec::with_capacity(wanted.len());
+    let (mut buffer, mut written, mut failure) = (Vec::new(), 0u64, None);
+    records(file, wanted, |uid, record| {
+        if failure.is_some() || decode(uid, record).is_none() {
+            return;
+        }
+        let Ok(length) = u32::try_from(record.len()) else { return };
+        positions.push((uid, Position { offset: written + buffer.len() as u64, length }));
+        buffer.extend_from_slice(record);
+        if buffer.len() as u64 >= READ_MAX {
+            failure = new.write_all_at(&buffer, written).err();
+            written += buffer.len() as u64;
+            buffer.clear();
+        }
+    })?;
+    failure.map_or(Ok(()), Err)?;
+    new.write_all_at(&buffer, written)?;
+    new.sync()?;
+    Ok(positions)
+}
+
+/// The new file takes the old one's place.
+pub(crate) fn install_compacted(fs: &dyn Fs, directory: &Path) -> std::io::Result<()> {
+    fs.rename(&directory.join(NEW), &directory.join(FILE))
+}
+
 /// Calls `found` for each of `wanted` (in order of offset) whose record is sound.
 pub(crate) fn read(
     file: &dyn FsFile,
-    mut wanted: Vec<(u32, Position)>,
+    wanted: Vec<(u32, Position)>,
     mut found: impl FnMut(u32, Summary),
+) -> std::io::Result<()> {
+    records(file, wanted, |uid, record| {
+        if let Some(summary) = decode(uid, record) {
+            found(uid, summary);
+        }
+    })
+}
+
+/// Calls `found` with what is at each of these places, in order of offset.
+fn records(
+    file: &dyn FsFile,
+    mut wanted: Vec<(u32, Position)>,
+    mut found: impl FnMut(u32, &[u8]),
 ) -> std::io::Result<()> {
     wanted.sort_by_key(|(_, position)| position.offset);
     let mut rest = wanted.as_slice();
@@ -76,8 +133,8 @@ pub(crate) fn read(
         for (uid, position) in now {
             let from = usize::try_from(position.offset - first.offset).unwrap_or(usize::MAX);
             let record = bytes.get(from..from.saturating_add(position.length as usize));
-            if let Some(summary) = record.and_then(|record| decode(*uid, record)) {
-                found(*uid, summary);
+            if let Some(record) = record {
+                found(*uid, record);
             }
         }
         rest = later;

@@ -26,6 +26,9 @@ pub struct Config {
     pub mailboxes_max: u32,
     /// The journal is folded into the index when it is larger than this and also larger than the index.
     pub journal_size_max: ByteSize,
+    /// The cache of summaries is written anew, with the index, when the records of messages that are gone take more than this
+    /// and also more than the others.
+    pub cache_waste_max: ByteSize,
     /// A command that changes at most this many messages renames or removes their files at once; a larger one leaves it to the upkeep.
     pub inline_renames_max: u32,
     /// How long renames and removals that the journal already holds may wait.
@@ -51,6 +54,7 @@ impl Default for Config {
             folder_depth_max: 20,
             mailboxes_max: 10_000,
             journal_size_max: ByteSize::kib(256),
+            cache_waste_max: ByteSize::mib(1),
             inline_renames_max: 64,
             pending_rename_interval: Span::secs(20),
             shared_sync_min: 16,

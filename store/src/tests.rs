@@ -1,6 +1,7 @@
 //! Whole operations on real directories.
 
 mod check;
+mod compaction;
 mod damage;
 mod faults;
 mod foreign;

@@ -35,6 +35,8 @@ pub(super) struct Core {
     pub(super) state: State,
     pub(super) log: Option<Log>,
     pub(super) cache: Option<AppendFile>,
+    /// The cache was opened by the lock's holder since the index was last loaded: nobody has replaced it since.
+    pub(super) cache_is_current: bool,
     /// None while unknown to this process.
     pub(super) reservation: Option<Reservation>,
     pub(super) loaded: bool,
@@ -118,6 +120,7 @@ impl Core {
     /// Reads everything anew. False when something is missing or damaged.
     pub(super) fn load(&mut self, mailbox: &Mailbox) -> Result<bool, StoreError> {
         self.cache = None;
+        self.cache_is_current = false;
         for attempt in 1..=LOAD_TRIES {
             match self.try_load(mailbox) {
                 Ok(Some(sound)) => return Ok(sound),

@@ -60,6 +60,12 @@ impl Mailbox {
         }
     }
 
+    /// Folds the journal into the index now.
+    #[cfg(test)]
+    pub(crate) fn fold(&self) -> Result<(), StoreError> {
+        self.writer()?.write_snapshot()
+    }
+
     pub(super) fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
@@ -262,16 +268,50 @@ impl Writer<'_> {
     /// Puts summaries into the cache; a cache that can't be written is no reason to fail.
     pub(super) fn cache(&mut self, summaries: &[(u32, &Summary)]) -> Vec<(u32, Position)> {
         let mailbox = self.mailbox;
+        if !self.core.cache_is_current {
+            // A reader may have opened it while somebody was putting another into its place.
+            self.core.cache = None;
+        }
         let file = self.core.cache_file(mailbox);
         let positions = file.and_then(|file| {
             cache::append(&*mailbox.shared.fs, file, summaries)
                 .at("append to", &self.mailbox.path.join(cache::FILE))
         });
+        self.core.cache_is_current = positions.is_ok();
         positions.unwrap_or_else(|error| {
             warn!(%error, "summary cache not written");
             self.core.cache = None;
             Vec::new()
         })
+    }
+
+    /// Leaves the records of messages that are gone out of the cache, when they are most of it: into a new file, to be
+    /// installed behind the index that knows it. Gives whether there is one.
+    fn compact_cache(&mut self) -> bool {
+        let mailbox = self.mailbox;
+        let core = &mut *self.core;
+        let live: u64 = core.state.items.iter().filter_map(|item| Some(u64::from(item.cached?.length))).sum();
+        let fs = &*mailbox.shared.fs;
+        let size = fs.meta(&mailbox.path.join(cache::FILE)).map_or(0, |meta| meta.size);
+        let waste = size.saturating_sub(live);
+        if waste < mailbox.shared.config.cache_waste_max.as_u64() || waste < live {
+            return false;
+        }
+        let wanted = core.state.items.iter().filter_map(|item| Some((item.uid(), item.cached?))).collect();
+        core.cache = None;
+        let compacted = core.cache_file(mailbox).map(|file| file.reader()).and_then(|file| {
+            cache::compacted(fs, &mailbox.path, &*file, wanted).at("write", &mailbox.path.join(cache::FILE))
+        });
+        match compacted {
+            Ok(positions) => {
+                core.state.apply_all(&[Op::Cached { positions }]);
+                true
+            }
+            Err(error) => {
+                warn!(%error, "summary cache not compacted");
+                false
+            }
+        }
     }
 
     /// To be called before our own change of a directory: whether another program changed it before.
@@ -322,6 +362,7 @@ impl Writer<'_> {
         let now = now();
         self.core.state.gone.retain(|_, at| now.since(*at) < kept);
         let generation = self.core.log.as_ref().map_or(0, |log| log.generation) + 1;
+        let compacted = self.compact_cache();
         let log = Log::prepare(
             fs,
             &mailbox.path,
@@ -337,6 +378,13 @@ impl Writer<'_> {
                 sweep(&mailbox.shared, &mailbox.path.join("tmp"));
                 self.core.snapshot_size = size;
                 self.core.log = Some(log);
+                if compacted {
+                    if let Err(error) = cache::install_compacted(fs, &mailbox.path) {
+                        warn!(%error, "summaries will be parsed anew");
+                    }
+                    self.core.cache = None;
+                    self.core.cache_is_current = false;
+                }
                 Ok(())
             }
             Err(error) => {

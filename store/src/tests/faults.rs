@@ -21,6 +21,7 @@ fn config() -> Config {
         root: "/mail".into(),
         lock_wait_max: Span::millis(200),
         foreign_check_interval: Span::millis(0),
+        cache_waste_max: units::ByteSize::bytes(0),
         ..Config::default()
     }
 }
@@ -297,6 +298,25 @@ fn expunge() {
                 let again = deliver(&inbox(store), number).unwrap();
                 assert!(again.duplicate, "an expunged message can't be delivered again");
             }
+        },
+    );
+}
+
+#[test]
+fn folding_with_a_compaction_of_the_cache() {
+    check(
+        |store| {
+            let inbox = open_inbox(store)?;
+            inbox.expunge(&[Uid(1), Uid(3)])?;
+            inbox.fold()
+        },
+        |store, acknowledged| {
+            let inbox = inbox(store);
+            assert!(has(&inbox, 2));
+            assert!(!acknowledged || (!has(&inbox, 1) && !has(&inbox, 3)));
+            // Whoever goes on finds summaries or parses, and the next folding leaves out what is not needed.
+            inbox.fold().unwrap();
+            untouched(store, &[2]);
         },
     );
 }
