@@ -1,5 +1,6 @@
 //! Measures the store beside a plain Maildir writer on the same disk, in turns:
-//! `cargo run --release -p store --example bench -- DIRECTORY [RUNS]`.
+//! `cargo run --release -p store --example bench -- DIRECTORY [RUNS [MESSAGES]]`. With MESSAGES only the opening of a mailbox
+//! with so many.
 
 #![allow(clippy::print_stdout, reason = "it reports to whoever started it")]
 
@@ -22,13 +23,19 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().unwrap_or_else(|| "store-bench".to_owned()));
     let runs: usize = arguments.next().map_or(Ok(5), |runs| runs.parse())?;
+    let messages: Option<u64> = arguments.next().map(|messages| messages.parse()).transpose()?;
     if directory.exists() {
         return Err(format!("{} exists: name a directory that does not", directory.display()).into());
     }
     println!("{runs} runs each in turns; median (smallest to largest)");
-    writers::run(&directory, runs)?;
-    many::run(&directory, runs)?;
-    mailbox::run(&directory, runs)?;
+    match messages {
+        Some(messages) => mailbox::opening(&directory, runs, messages)?,
+        None => {
+            writers::run(&directory, runs)?;
+            many::run(&directory, runs)?;
+            mailbox::run(&directory, runs)?;
+        }
+    }
     std::fs::remove_dir_all(&directory)?;
     Ok(())
 }
