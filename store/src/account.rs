@@ -90,6 +90,14 @@ impl Account {
         self.mailbox(&name)
     }
 
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn fs(&self) -> &dyn Fs {
         &*self.shared.fs
     }
@@ -112,6 +120,11 @@ impl Account {
 
     fn lock(&self) -> Result<Locked, StoreError> {
         lock(&self.shared, &self.path)
+    }
+
+    /// As [`Self::lock`], but without a wait.
+    pub(crate) fn lock_at_once(&self) -> Result<Locked, StoreError> {
+        LockFile::new(self.shared.clone(), &self.path, LOCK_FILE).lock(Instant::now())
     }
 }
 

@@ -37,6 +37,8 @@ pub struct Config {
     pub shared_sync_min: u32,
     /// How many mailboxes are kept open although nobody uses them at the moment.
     pub open_mailboxes_max: u32,
+    /// How long the sum of what an account holds is remembered; changes of other nodes count that much later against its quota.
+    pub usage_interval: Span,
     /// How long the identity of a message that was moved or expunged is remembered, so that a repeated delivery does not bring it back.
     pub message_ids_kept: Span,
     /// Files in `tmp` older than this are left-overs and removed.
@@ -59,6 +61,7 @@ impl Default for Config {
             pending_rename_interval: Span::secs(20),
             shared_sync_min: 16,
             open_mailboxes_max: 200,
+            usage_interval: Span::mins(1),
             message_ids_kept: Span::hours(7 * 24),
             tmp_age_max: Span::hours(36),
         }

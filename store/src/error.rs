@@ -39,6 +39,14 @@ pub enum StoreError {
     /// Another process held the mailbox for too long.
     #[error("the mailbox's lock could not be had within its deadline")]
     LockTimeout,
+    /// The account would hold more than it may.
+    #[error("the mailbox is full: {used} of {limit}")]
+    OverQuota {
+        /// What it holds.
+        used: String,
+        /// What it may hold.
+        limit: String,
+    },
     /// Not a mailbox name.
     #[error("the mailbox name is not allowed: {0}")]
     Name(#[from] MailboxNameError),

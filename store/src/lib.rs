@@ -59,6 +59,7 @@ mod store;
 mod summary;
 mod together;
 mod uid_validity;
+mod usage;
 mod view;
 mod volume_sync;
 mod words;

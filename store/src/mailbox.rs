@@ -30,6 +30,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use envelope::{MessageId, Usage};
 use tokio::sync::watch;
 
 pub use self::check::{Check, Difference, Finding};
@@ -38,6 +39,7 @@ use self::core::{Core, Peek};
 pub use self::rebuild::MailboxStats;
 use crate::lock::{Gate, LockFile};
 use crate::store::Shared;
+use crate::usage::Stamp;
 use crate::{MailboxName, MailboxStatus, StoreError, View};
 
 pub(crate) const LOCK_FILE: &str = "sluice.lock";
@@ -149,6 +151,24 @@ impl Mailbox {
     /// Those of [`Self::view`].
     pub fn status(&self) -> Result<MailboxStatus, StoreError> {
         Ok(self.view()?.status())
+    }
+
+    /// What is in it, with the journal of which that is true; none when it changed meanwhile.
+    pub(crate) fn usage(&self) -> Result<(Option<Stamp>, Usage), StoreError> {
+        let before = Stamp::of(&*self.shared.fs, &self.path);
+        self.refresh()?;
+        let usage = locked(&self.core).usage();
+        let stamp = Stamp::of(&*self.shared.fs, &self.path).filter(|stamp| Some(*stamp) == before);
+        Ok((stamp, usage))
+    }
+
+    /// Whether a delivery with this id is here, or was.
+    ///
+    /// # Errors
+    /// When the mailbox can't be read.
+    pub fn knows(&self, id: MessageId) -> Result<bool, StoreError> {
+        self.refresh()?;
+        Ok(locked(&self.core).state.find_id(id).is_some())
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -25,6 +25,8 @@ pub(crate) struct State {
     pub(crate) mod_seq: u64,
     pub(crate) first_recent: u32,
     pub(crate) items: Items,
+    /// Sum of the messages' sizes.
+    pub(crate) octets: u64,
     pub(crate) keywords: Keywords,
     pub(crate) removals: BTreeMap<u32, Removal>,
     /// Ids of messages that were here and are not any more, and since when.
@@ -159,6 +161,7 @@ impl State {
         if !self.items.push(item) {
             return false;
         }
+        self.octets = self.octets.saturating_add(added.size);
         self.raise(added.uid.saturating_add(1), added.mod_seq);
         self.note_owed(added.uid);
         if let (Some(live), Some(id)) = (&mut self.live, message_id) {
@@ -186,6 +189,7 @@ impl State {
     fn expunge(&mut self, mod_seq: u64, at: Timestamp, uids: &[u32]) {
         self.raise(0, mod_seq);
         for item in self.items.remove(uids) {
+            self.octets = self.octets.saturating_sub(item.entry.size);
             self.owed.remove(&item.uid());
             self.removals.insert(item.uid(), Removal { place: item.place, name: item.file_name() });
             if let Some(id) = item.base.message_id() {

@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::error::At as _;
 use crate::fs::{Fs, RealFs};
 use crate::metrics::Metrics;
+use crate::usage::Usages;
 use crate::volume_sync::VolumeSync;
 use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout, mount};
 
@@ -34,6 +35,8 @@ pub(crate) struct Shared {
     pub(crate) network: bool,
     volume: VolumeSync,
     open: Mutex<Open>,
+    /// What accounts hold.
+    pub(crate) usages: Usages,
 }
 
 /// Mailboxes in memory: all that somebody uses, and the latest few that nobody does.
@@ -74,7 +77,15 @@ impl Store {
         let network = fs.is_network(&config.root).at("look at the file system of", &config.root)?;
         let marker = config.root.join(MARKER);
         let volume = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);
-        let shared = Shared { config: config.clone(), fs, metrics, network, volume, open: Mutex::default() };
+        let shared = Shared {
+            config: config.clone(),
+            fs,
+            metrics,
+            network,
+            volume,
+            open: Mutex::default(),
+            usages: Usages::default(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -105,6 +116,7 @@ impl Store {
         }
         if self.shared.forget_unused() {
             self.sweep_bodies();
+            self.shared.usages.sweep(self.shared.config.usage_interval.as_duration());
         }
     }
 

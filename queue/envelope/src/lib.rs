@@ -15,6 +15,7 @@ mod domain;
 mod local_part;
 mod message;
 mod message_id;
+mod quota;
 mod secret;
 
 pub use account::AccountId;
@@ -25,4 +26,5 @@ pub use domain::{Domain, DomainError};
 pub use local_part::{LocalPart, LocalPartError};
 pub use message::{Entrance, Envelope, Origin, Recipient, Timestamp};
 pub use message_id::{MessageId, MessageIdError};
+pub use quota::{Quota, Usage};
 pub use secret::Secret;

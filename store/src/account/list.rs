@@ -52,7 +52,7 @@ impl Account {
     }
 
     /// Every folder on disk, without INBOX.
-    pub(super) fn folders(&self) -> Result<BTreeSet<MailboxName>, StoreError> {
+    pub(crate) fn folders(&self) -> Result<BTreeSet<MailboxName>, StoreError> {
         let items = self.fs().list(&self.path).at("list", &self.path)?;
         let directories = items.iter().filter(|item| item.kind == FileKind::Directory);
         Ok(directories.filter_map(|item| MailboxName::from_directory(item.name.to_str()?)).collect())

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
+use envelope::Usage;
+
 use super::Mailbox;
 use super::content::with_crlf;
 use super::core::Core;
@@ -14,6 +16,7 @@ use crate::flags::FlagBits;
 use crate::fs::{self, DirectoryItem, FileKind};
 use crate::items::{Item, Place, Position};
 use crate::summary::{self, Summary};
+use crate::usage::{self, Stamp};
 use crate::{StoreError, Uid, cache};
 
 /// In what something differs.
@@ -36,6 +39,8 @@ pub enum Difference {
     NotInIndex,
     /// The file is in `new/` and not in `cur/`, or the other way round.
     Place,
+    /// `sluice.quota` remembers another sum for the mailbox as it is.
+    Quota,
     /// The cache's record of the message can't be read.
     Summary,
     /// The file is longer or shorter than its name and the index say.
@@ -56,6 +61,7 @@ impl Difference {
             Self::NotAMessage => "not a message",
             Self::NotInIndex => "not in the index",
             Self::Place => "place",
+            Self::Quota => "quota",
             Self::Summary => "summary",
             Self::Size => "size",
             Self::Twice => "twice",
@@ -118,6 +124,7 @@ impl Mailbox {
                 return Ok(check);
             }
             check.messages = writer.core.state.items.len() as u64;
+            writer.check_quota(&mut check)?;
             let seen = writer.check_files(&mut check)?;
             writer.check_missing(&seen, &mut check);
             writer.check_cache(&mut check)?;
@@ -201,6 +208,22 @@ impl Writer<'_> {
             let detail = format!("{}; the next access makes it anew", core.damage.unwrap_or("torn"));
             check.add(Difference::Index, None, crate::snapshot::FILE, detail);
         }
+    }
+
+    /// Compares what `sluice.quota` remembers with the index, when it is of the index as it is.
+    fn check_quota(&self, check: &mut Check) -> Result<(), StoreError> {
+        let mailbox = self.mailbox;
+        let fs = &*mailbox.shared.fs;
+        let lines = usage::load(fs, &mailbox.account)?;
+        let line = lines.get(&mailbox.name.directory());
+        let current = line.filter(|(stamp, _)| Some(*stamp) == Stamp::of(fs, &mailbox.path));
+        let now = self.core.usage();
+        if let Some((_, known)) = current.filter(|(_, known)| *known != now) {
+            let sum = |usage: Usage| format!("{} octets in {} messages", usage.octets, usage.messages);
+            let detail = format!("{} are remembered, there are {}", sum(*known), sum(now));
+            check.add(Difference::Quota, None, usage::FILE, detail);
+        }
+        Ok(())
     }
 
     /// Compares every file with the index. Gives the messages' files, from the mailbox's directory on.

@@ -5,6 +5,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::time::Instant;
 
+use envelope::Usage;
 use tracing::warn;
 
 use super::commit::Mark;
@@ -79,6 +80,10 @@ impl Core {
             return Ok(Peek::NeedsWriter);
         }
         Ok(Peek::Ready)
+    }
+
+    pub(super) const fn usage(&self) -> Usage {
+        Usage { octets: self.state.octets, messages: self.state.items.len() as u64 }
     }
 
     /// Applies what other processes wrote. False when there is damage, for which a writer is needed.

@@ -204,7 +204,9 @@ impl Writer<'_> {
         {
             core.needed = Mark { generation: log.generation, end: log.end };
         }
+        let before = core.usage();
         core.state.apply_all(operations);
+        self.mailbox.shared.usages.changed(&self.mailbox.account, before, core.usage());
         core.changed = true;
         if !core.state.owed.is_empty() || !core.state.removals.is_empty() {
             core.pending_since.get_or_insert_with(Instant::now);
