@@ -58,7 +58,7 @@ pub enum CommandError {
     /// A control character, or octets that are not UTF-8.
     #[error("a command is printable text")]
     Characters,
-    /// The first word of another protocol, such as `GET`.
+    /// The first word of another protocol, such as `GET`, or of a message, such as `Subject:`.
     #[error("this is not SMTP")]
     NotSmtp,
     /// A parameter of MAIL or RCPT.
@@ -76,8 +76,7 @@ pub enum CommandError {
 }
 
 /// First words of requests of other protocols; Postfix drops them at once too.
-const FOREIGN_VERBS: [&str; 8] =
-    ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT", "USER-AGENT:"];
+const FOREIGN_VERBS: [&str; 7] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
 
 impl Command {
     /// Parses a line without its CRLF.
@@ -116,7 +115,8 @@ impl Command {
             "RSET" => bare(Self::Rset, "RSET"),
             "STARTTLS" => bare(Self::StartTls, "STARTTLS"),
             "VRFY" => Ok(Self::Vrfy),
-            other if FOREIGN_VERBS.contains(&other) => Err(CommandError::NotSmtp),
+            // A header field: a message is being read as commands.
+            other if FOREIGN_VERBS.contains(&other) || other.contains(':') => Err(CommandError::NotSmtp),
             _ => Err(CommandError::Unknown),
         }
     }

@@ -123,6 +123,8 @@ pub struct Session {
     errors: u32,
     idle_commands: u32,
     auth_failures: u32,
+    /// The last command was a DATA or BDAT that was refused: its message may be on the way all the same.
+    message_refused: bool,
 }
 
 impl Session {
@@ -137,6 +139,7 @@ impl Session {
             errors: 0,
             idle_commands: 0,
             auth_failures: 0,
+            message_refused: false,
         }
     }
 
@@ -152,6 +155,7 @@ impl Session {
     /// Takes one thing that happened and says what to do.
     pub fn step(&mut self, input: Input<'_>) -> Action {
         let state = std::mem::replace(&mut self.state, State::Closed);
+        let is_final = matches!((&state, &input), (State::Receiving(..), Input::Verdict(_)));
         let (state, action) = match input {
             Input::Line { line, more } => self.line(state, line, more),
             Input::BadLine(error) => self.bad_line(state, error),
@@ -161,7 +165,7 @@ impl Session {
             Input::TlsStarted => self.tls_started(state),
         };
         self.state = state;
-        self.charge(action)
+        self.charge(action, is_final)
     }
 
     /// Whether the next line belongs to an AUTH exchange, whose lines may be longer.
@@ -212,7 +216,14 @@ impl Session {
         match state {
             State::AuthAwaited(client) => self.auth_line(client, line),
             State::Start | State::Ready(_) | State::Transaction(..) => match Command::parse(line) {
-                Ok(command) => self.command(state, command, more),
+                Ok(command) => {
+                    let refusable = matches!(command, Command::Data | Command::Bdat(_));
+                    let (state, action) = self.command(state, command, more);
+                    self.message_refused = refusable && matches!(action, Action::Reply(_));
+                    (state, action)
+                }
+                // What comes behind a refused DATA and is no command is the message, whose author must not give commands.
+                Err(_) if self.message_refused => refuse(state, Refusal::Pipelining),
                 Err(error) => refuse(state, Refusal::Command(error)),
             },
             // The caller owes an answer first.
@@ -287,7 +298,8 @@ impl Session {
     }
 
     /// Counts what the client costs, and ends a session that costs too much.
-    fn charge(&mut self, action: Action) -> Action {
+    /// What was decided of a whole message is said whatever it costs: a sender that hears 421 instead sends it again.
+    fn charge(&mut self, action: Action, is_final: bool) -> Action {
         if let Action::Reply(reply) | Action::ReplyAndClose(reply) = &action
             && reply.is_permanent()
         {
@@ -307,7 +319,10 @@ impl Session {
             return action;
         }
         self.state = State::Closed;
-        Action::ReplyAndClose(refusal.reply())
+        match action {
+            Action::Reply(reply) if is_final => Action::ReplyAndClose(reply),
+            _ => Action::ReplyAndClose(refusal.reply()),
+        }
     }
 
     /// Whether mail may be sent at all by now; the reason, if not.

@@ -34,7 +34,7 @@ impl Session {
         let mut envelope = self.envelope(id, now, &transaction);
         let intake =
             Intake::new(self.trace_field(&envelope), self.kind.is_submission().then_some(id), &self.shared);
-        let (intake, smuggling) = self.read_message(intake).await?;
+        let (intake, ending) = self.read_message(intake).await?;
         envelope.size = intake.size();
         let reply = match intake.finish().await {
             Ok((body, message_id, memory)) => {
@@ -45,7 +45,7 @@ impl Session {
             }
             Err(fault) => self.refuse_message(&envelope, &fault),
         };
-        if smuggling {
+        if ending == Ending::Unknown {
             // Where the peer sees the end of its message can't be known: nothing it sends on may be trusted.
             self.send(&reply).await?;
             return Err(End::Refused);
@@ -53,33 +53,37 @@ impl Session {
         Ok(reply)
     }
 
-    /// Reads to `CRLF.CRLF`. Gives whether the message held a bare CR or LF.
-    async fn read_message(&mut self, mut intake: Intake) -> Result<(Intake, bool), End> {
+    /// Reads to `CRLF.CRLF`, or as far as makes sense with a message that is refused anyway.
+    async fn read_message(&mut self, mut intake: Intake) -> Result<(Intake, Ending), End> {
         let limits = &self.shared.config.limits;
         let (discard_max, rate_min) = (limits.discard_max.as_u64(), limits.data_rate_min.as_u64());
         let mut decoder = DataDecoder::new(limits.data());
         let began = Instant::now();
         let mut text = Vec::new();
         let (mut octets, mut discarded) = (0u64, 0u64);
+        let mut tail = Tail::default();
         loop {
             text.clear();
             let progress = decoder.decode(&self.wire.input, |slice| text.extend_from_slice(slice));
+            tail.push(self.wire.input.get(..progress.consumed).unwrap_or_default());
             self.wire.consume(progress.consumed);
             octets = octets.saturating_add(progress.consumed as u64);
             if let Some(poison) = decoder.poison() {
                 intake.fail(Fault::Poison(poison));
             }
             intake.take(&text).await;
+            let smuggling = decoder.poison().is_some_and(smtp_proto::Poison::is_smuggling);
             if progress.finished {
-                let smuggling = decoder.poison().is_some_and(smtp_proto::Poison::is_smuggling);
-                return Ok((intake, smuggling));
+                return Ok((intake, if smuggling { Ending::Unknown } else { Ending::Known }));
+            }
+            if smuggling && tail.is_an_end_to_others() {
+                // A client with other line ends waits for its answer now.
+                return Ok((intake, Ending::Unknown));
             }
             if intake.has_failed() {
                 discarded = discarded.saturating_add(progress.consumed as u64);
                 if discarded > discard_max {
-                    let reply = intake.fault_reply();
-                    self.send(&reply).await?;
-                    return Err(End::Refused);
+                    return Ok((intake, Ending::Unknown));
                 }
             }
             let (deadline, end) = self.data_deadline(began, octets, rate_min);
@@ -87,8 +91,12 @@ impl Session {
                 // A sender that always has an octet at hand never lets the wait below run out.
                 return Err(end);
             }
-            let read = self.wire.read_data(deadline).await;
-            read.map_err(|other| if other == End::Timeout { end } else { other })?;
+            match self.wire.read_data(deadline).await {
+                // Who waits here for an answer gets the one that is final.
+                Err(End::Timeout) if smuggling => return Ok((intake, Ending::Unknown)),
+                Err(End::Timeout) => return Err(end),
+                read => read?,
+            }
         }
     }
 
@@ -209,6 +217,39 @@ impl Session {
             reply = %reply,
             "message refused"
         );
+    }
+}
+
+/// How the reading of a message ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// At its end: what follows are commands.
+    Known,
+    /// Somewhere in it: the session is over with the answer.
+    Unknown,
+}
+
+/// The last octets of a message as it comes.
+#[derive(Debug, Default)]
+struct Tail([u8; 4]);
+
+impl Tail {
+    fn push(&mut self, octets: &[u8]) {
+        let last = octets.last_chunk::<4>();
+        match last {
+            Some(last) => self.0 = *last,
+            None => octets.iter().for_each(|octet| {
+                self.0.rotate_left(1);
+                if let Some(slot) = self.0.last_mut() {
+                    *slot = *octet;
+                }
+            }),
+        }
+    }
+
+    /// Whether a program that takes LF for a line's end has said that the message ends here.
+    fn is_an_end_to_others(&self) -> bool {
+        self.0.ends_with(b"\n.\n") || self.0.ends_with(b"\n.\r\n")
     }
 }
 

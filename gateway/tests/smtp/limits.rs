@@ -318,11 +318,68 @@ async fn memory_for_messages_on_their_way_in() {
     other.up_to_data().await;
     other.send(format!("A: b\r\n\r\n{}.\r\n", &text[..1_600_000]).as_bytes()).await;
     other.expect("452 4.3.1").await;
-    // A small one always passes, and what was held comes back.
+    // A small one always passes, and what was held comes back, with a message that is refused at once.
     other.up_to_data().await;
     other.send(b"A: b\r\n\r\nsmall\r\n.\r\n").await;
     other.expect("250 2.0.0").await;
-    slow.send(b".\r\n").await;
-    slow.expect("250 2.0.0").await;
+    slow.send(b"bare\nline").await;
     crate::node::wait_until("nothing is held", || held() == 0.0).await;
+}
+
+#[tokio::test]
+async fn with_little_memory_large_messages_go_to_the_disk() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = queue::Config {
+        dir: folder.path().to_owned(),
+        inline_max: ByteSize::mib(16),
+        ..queue::Config::default()
+    };
+    let registry = prometheus::Registry::new();
+    let embedded = queue::embedded::EmbeddedQueue::open(&config, "gateway", &registry).unwrap();
+    let node = crate::node::start_over(std::sync::Arc::new(embedded), |config| {
+        config.limits.message_memory_max = ByteSize::mib(16);
+        config.timeouts.message_memory = Span::millis(50);
+    })
+    .await;
+    let text = format!("{}\r\n", "x".repeat(78)).repeat(130_000);
+    let mut first = node.greeted("mx").await;
+    first.up_to_data().await;
+    first.send(format!("A: b\r\n\r\n{text}").as_bytes()).await;
+    let held = || node.metric("message_memory_bytes");
+    crate::node::wait_until("most of the memory is taken", || held() >= 9.0 * 1024.0 * 1024.0).await;
+    let mut second = node.greeted("mx").await;
+    second.up_to_data().await;
+    second.send(format!("A: b\r\n\r\n{text}.\r\n").as_bytes()).await;
+    second.expect("250 2.0.0").await;
+    first.send(b".\r\n").await;
+    first.expect("250 2.0.0").await;
+    for _ in 0..2 {
+        assert!(node.message().await.1.ends_with(&text[text.len() - 8000..]));
+    }
+}
+
+#[tokio::test]
+async fn what_is_decided_of_a_message_is_said_though_the_budget_is_spent() {
+    let node = start(|config| config.limits.errors_max = 2).await;
+    let mut peer = node.greeted("mx").await;
+    peer.ask("WHAT", "500").await;
+    peer.ask("WHAT", "500").await;
+    peer.up_to_data().await;
+    peer.send(b"Subject: \0\r\n\r\nx\r\n.\r\n").await;
+    peer.expect("550 5.6.0").await;
+    peer.expect_close().await;
+}
+
+#[tokio::test]
+async fn a_message_that_is_cut_off_is_told_and_counted() {
+    let node = start(|config| {
+        config.limits.message_size_max = ByteSize::kib(64);
+        config.limits.discard_max = ByteSize::kib(64);
+    })
+    .await;
+    let mut peer = node.greeted("mx").await;
+    peer.up_to_data().await;
+    peer.try_send(format!("A: b\r\n\r\n{}", format!("{}\r\n", "x".repeat(78)).repeat(5000)).as_bytes()).await;
+    peer.expect("552 5.3.4").await;
+    assert_eq!(node.metric("refused_total"), 1.0);
 }

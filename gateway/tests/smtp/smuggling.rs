@@ -148,3 +148,50 @@ async fn what_stands_behind_a_refused_command_is_never_read_as_commands() {
     peer.expect("354").await;
     peer.expect("250 2.0.0").await;
 }
+
+#[tokio::test]
+async fn a_message_that_is_read_as_commands_ends_the_session_however_it_is_cut() {
+    let node = start(|_| {}).await;
+    for door in ["mx", "submissions"] {
+        for (refused, answer) in [("DATA", "554 5.5.1"), ("BDAT 200 LAST", "502 5.5.1")] {
+            for first in ["Subject: x", "no header at all", "\u{e9}"] {
+                let mut peer = connect(&node, door).await;
+                peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+                peer.ask("RCPT TO:<nobody@example.test>", "550").await;
+                peer.ask(refused, answer).await;
+                // Only now, as two writes of a client arrive.
+                peer.send(format!("{first}\r\nRSET\r\nMAIL FROM:<alice@example.test>\r\n").as_bytes()).await;
+                let reply = peer.reply().await;
+                assert!(reply.starts_with("554 5.5.0") || reply.starts_with("421"), "{first}: {reply}");
+                peer.expect_close().await;
+            }
+        }
+    }
+    // A header field is never a command, wherever it stands.
+    let mut peer = connect(&node, "mx").await;
+    peer.send(b"Received: from x\r\n").await;
+    let reply = peer.reply().await;
+    assert!(reply.starts_with("421") || reply.starts_with("5"), "{reply}");
+    peer.expect_close().await;
+    // A client that asks again properly is served.
+    let mut peer = connect(&node, "mx").await;
+    peer.ask("MAIL FROM:<a@b.test>", "250").await;
+    peer.ask("DATA", "554 5.5.1").await;
+    peer.ask("NOOP", "250").await;
+    peer.ask("WHAT", "500").await;
+    peer.ask("RCPT TO:<alice@example.test>", "250").await;
+}
+
+#[tokio::test]
+async fn a_client_with_other_line_ends_hears_at_once_why_not() {
+    // Without this it would wait for minutes, hear of a timeout and come back for days.
+    let node = start(|config| config.timeouts.data_block = units::Span::hours(1)).await;
+    for text in [&b"Subject: x\n\nhi\n.\n"[..], b"Subject: x\r\n\r\nhi\n.\r\n", b"\n.\n"] {
+        let mut peer = connect(&node, "mx").await;
+        peer.up_to_data().await;
+        peer.send(text).await;
+        peer.expect("550 5.6.0 ").await;
+        peer.expect_close().await;
+    }
+    assert_eq!(node.queued().await, 0);
+}

@@ -9,6 +9,8 @@ use crate::files::{FileHandle, Files};
 
 /// How much is gathered before it is written to the spool file.
 const CHUNK: usize = 256 << 10;
+/// The same when memory is short.
+const SPILL_CHUNK: usize = 16 << 10;
 
 /// Where large bodies are spooled.
 #[derive(Debug, Clone)]
@@ -26,6 +28,8 @@ pub struct BodyWriter {
     buffer: Vec<u8>,
     size: u64,
     inline_max: usize,
+    /// How much is gathered before it goes to the spool file.
+    chunk: usize,
     place: Option<SpoolPlace>,
     state: State,
 }
@@ -50,12 +54,26 @@ struct Spool {
 impl BodyWriter {
     /// A writer that keeps everything in memory.
     pub const fn in_memory() -> Self {
-        Self { buffer: Vec::new(), size: 0, inline_max: usize::MAX, place: None, state: State::Memory }
+        Self {
+            buffer: Vec::new(),
+            size: 0,
+            inline_max: usize::MAX,
+            chunk: CHUNK,
+            place: None,
+            state: State::Memory,
+        }
     }
 
     /// A writer that spools what exceeds `inline_max`.
     pub(crate) const fn spooling(inline_max: usize, place: SpoolPlace) -> Self {
-        Self { buffer: Vec::new(), size: 0, inline_max, place: Some(place), state: State::Memory }
+        Self {
+            buffer: Vec::new(),
+            size: 0,
+            inline_max,
+            chunk: CHUNK,
+            place: Some(place),
+            state: State::Memory,
+        }
     }
 
     /// Octets taken so far.
@@ -74,11 +92,23 @@ impl BodyWriter {
         if matches!(self.state, State::Broken) {
             return Err(broken());
         }
-        let limit = if matches!(self.state, State::Memory) { self.inline_max } else { CHUNK };
+        let limit = if matches!(self.state, State::Memory) { self.inline_max } else { self.chunk };
         let fits = self.buffer.len().saturating_add(data.len()) <= limit;
         self.buffer.extend_from_slice(data);
         self.size += data.len() as u64;
         if fits { Ok(()) } else { self.flush(false).await }
+    }
+
+    /// Puts what is in memory onto the disk and keeps little from here on: for when memory is short. An error as of
+    /// [`Self::write`]; of kind `Unsupported` when there is no disk, and then nothing is lost.
+    pub async fn spill(&mut self) -> io::Result<()> {
+        if self.place.is_none() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        self.chunk = SPILL_CHUNK;
+        self.flush(false).await?;
+        self.buffer = Vec::new();
+        Ok(())
     }
 
     /// Ends the message. A spooled one is on disk when this returns.

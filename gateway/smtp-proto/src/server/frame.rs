@@ -14,7 +14,7 @@ impl Session {
             }
             other => other,
         };
-        refuse(state, Refusal::Frame(error))
+        refuse(state, if self.message_refused { Refusal::Pipelining } else { Refusal::Frame(error) })
     }
 }
 

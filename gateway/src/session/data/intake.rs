@@ -28,6 +28,8 @@ pub(super) struct Intake {
     /// How long the disk may take over one step.
     wait: Duration,
     memory: HeldMemory,
+    /// Memory was short: what comes goes to the disk, a little at a time.
+    spilled: bool,
 }
 
 enum Stage {
@@ -103,6 +105,7 @@ impl Intake {
             message_id: String::new(),
             wait: shared.config.timeouts.publish.as_duration(),
             memory: shared.message_memory.hold(),
+            spilled: false,
         }
     }
 
@@ -115,18 +118,28 @@ impl Intake {
         matches!(self.stage, Stage::Failed(_))
     }
 
-    /// What a sender is told that is cut off.
-    pub(super) fn fault_reply(&self) -> Reply {
-        match &self.stage {
-            Stage::Failed(fault) => fault.reply(),
-            Stage::Header { .. } | Stage::Text(_) => reply::queue_failed(),
-        }
-    }
-
     /// The first fault stays; what was written goes away with its writer.
     pub(super) fn fail(&mut self, fault: Fault) {
         if !self.has_failed() {
             self.stage = Stage::Failed(fault);
+            self.memory.release();
+        }
+    }
+
+    /// Memory is short: a text goes on to the disk, a header section can't.
+    async fn spill(&mut self) {
+        let spilled = match &mut self.stage {
+            Stage::Text(writer) => within(self.wait, writer.spill()).await,
+            Stage::Header { .. } => Err(io::ErrorKind::Unsupported.into()),
+            Stage::Failed(_) => return,
+        };
+        match spilled {
+            Ok(()) => {
+                self.spilled = true;
+                self.memory.release();
+            }
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.fail(Fault::Memory),
+            Err(error) => self.fail(Fault::Spool(error)),
         }
     }
 
@@ -138,8 +151,8 @@ impl Intake {
             Stage::Text(writer) => writer.buffered(),
             Stage::Failed(_) => 0,
         };
-        if !self.memory.grow_to(held.saturating_add(text.len() as u64)).await {
-            self.fail(Fault::Memory);
+        if !self.spilled && !self.memory.grow_to(held.saturating_add(text.len() as u64)).await {
+            self.spill().await;
         }
         match &mut self.stage {
             Stage::Failed(_) => {}
@@ -184,6 +197,9 @@ impl Intake {
             Ok(()) => Stage::Text(writer),
             Err(fault) => Stage::Failed(fault),
         };
+        if self.has_failed() {
+            self.memory.release();
+        }
     }
 
     async fn write_header(&mut self, head: &[u8], writer: &mut BodyWriter) -> Result<(), Fault> {
