@@ -3,11 +3,11 @@
 use anyhow::bail;
 use clap::Subcommand;
 use directory::AccountChange;
-use envelope::{Address, Domain};
+use envelope::{Address, Domain, Secret};
 
 use crate::arguments::Place;
 use crate::domain::admin;
-use crate::{listing, password};
+use crate::{listing, password, quota};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -27,6 +27,8 @@ enum Action {
         /// Without a password: mail is received, nobody can log in.
         #[arg(long)]
         no_password: bool,
+        #[command(flatten)]
+        quota: quota::Change,
         #[command(flatten)]
         place: Place,
     },
@@ -62,17 +64,19 @@ enum Action {
         #[arg(long, value_name = "true|false")]
         login: Option<bool>,
         #[command(flatten)]
+        quota: quota::Change,
+        #[command(flatten)]
         place: Place,
     },
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
-        Action::Add { address, name, no_password, place } => {
+        Action::Add { address, name, no_password, quota, place } => {
             // Opened first, so that nobody types a password for nothing.
             let mut admin = admin(place)?;
             let password = if *no_password { None } else { Some(Some(password::read()?)) };
-            let change = AccountChange { password, display_name: name.clone(), login_allowed: None };
+            let change = change(password, name.as_deref(), None, quota);
             admin.add_account(address, &change)?;
             println!("account {} added", address.canonical());
             if admin.make_postmaster_if_first(address)? {
@@ -84,29 +88,45 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
         Action::List { domain, json, place } => {
             let accounts = admin(place)?.accounts(domain.as_ref())?;
-            listing::print(*json, &accounts, &["address", "name", "login"], |info| {
+            listing::print(*json, &accounts, &["address", "name", "login", "quota"], |info| {
                 let login = match (info.login_allowed, info.has_password) {
                     (true, true) => "yes",
                     (true, false) => "no password",
                     (false, _) => "no",
                 };
-                vec![info.address.to_string(), info.display_name.clone(), login.to_owned()]
+                let quota = quota::shown(info.quota_octets, info.quota_messages);
+                vec![info.address.to_string(), info.display_name.clone(), login.to_owned(), quota]
             })?;
         }
         Action::Remove { address, place } => {
             admin(place)?.remove_account(address)?;
             println!("account {} removed", address.canonical());
         }
-        Action::Set { address, name, password: ask, login, place } => {
-            if name.is_none() && !ask && login.is_none() {
-                bail!("nothing to change: give --name, --password or --login");
+        Action::Set { address, name, password: ask, login, quota, place } => {
+            if name.is_none() && !ask && login.is_none() && quota.is_empty() {
+                bail!("nothing to change: give --name, --password, --login, --quota or --quota-messages");
             }
             let mut admin = admin(place)?;
             let password = if *ask { Some(Some(password::read()?)) } else { None };
-            let change = AccountChange { password, display_name: name.clone(), login_allowed: *login };
+            let change = change(password, name.as_deref(), *login, quota);
             admin.set_account(address, &change)?;
             println!("account {} changed", address.canonical());
         }
     }
     Ok(())
+}
+
+fn change(
+    password: Option<Option<Secret<String>>>,
+    name: Option<&str>,
+    login: Option<bool>,
+    quota: &quota::Change,
+) -> AccountChange {
+    AccountChange {
+        password,
+        display_name: name.map(str::to_owned),
+        login_allowed: login,
+        quota_octets: quota.octets(),
+        quota_messages: quota.messages(),
+    }
 }

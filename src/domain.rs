@@ -5,7 +5,7 @@ use directory::{Admin, DomainChange};
 use envelope::{Address, Domain};
 
 use crate::arguments::Place;
-use crate::listing;
+use crate::{listing, quota};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -67,6 +67,8 @@ struct Change {
     /// Nobody.
     #[arg(long)]
     no_postmaster: bool,
+    #[command(flatten)]
+    quota: quota::Change,
 }
 
 impl From<&Change> for DomainChange {
@@ -76,6 +78,8 @@ impl From<&Change> for DomainChange {
         Self {
             catch_all: asked(&change.catch_all, change.no_catch_all),
             postmaster: asked(&change.postmaster, change.no_postmaster),
+            quota_octets: change.quota.octets(),
+            quota_messages: change.quota.messages(),
         }
     }
 }
@@ -94,7 +98,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             listing::print(
                 *json,
                 &domains,
-                &["domain", "accounts", "aliases", "catch-all", "postmaster"],
+                &["domain", "accounts", "aliases", "catch-all", "postmaster", "quota of an account"],
                 |info| {
                     vec![
                         info.domain.to_string(),
@@ -102,6 +106,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                         info.aliases.to_string(),
                         shown(&info.catch_all),
                         shown(&info.postmaster),
+                        quota::shown(info.quota_octets, info.quota_messages),
                     ]
                 },
             )?;

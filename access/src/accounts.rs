@@ -36,6 +36,13 @@ impl Accounts {
     }
 }
 
+impl AccountPlace {
+    /// Whose.
+    pub(crate) const fn account(&self) -> &AccountId {
+        &self.account
+    }
+}
+
 impl Drop for AccountPlace {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);

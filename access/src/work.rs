@@ -1,5 +1,6 @@
 //! Work on files, off the threads that serve connections.
 
+use envelope::{AccountId, Quota};
 use runtime::BlockingError;
 use store::StoreError;
 
@@ -24,5 +25,13 @@ impl Deps {
         F: FnOnce() -> Result<T, StoreError> + Send + 'static,
     {
         Ok(self.blocking.run(work).await??)
+    }
+
+    /// What the account may hold. A directory that can't say limits nobody.
+    pub(crate) async fn quota(&self, account: &AccountId) -> Quota {
+        self.directory.quota(account).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "a quota could not be looked up");
+            Quota::default()
+        })
     }
 }

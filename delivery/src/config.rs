@@ -21,6 +21,10 @@ pub struct Config {
     pub expansion_addresses_max: u32,
     /// How long a recipient is retried; then the sender gets a report.
     pub age_max: Span,
+    /// How long a message for a full mailbox is retried; then the sender gets a report.
+    pub quota_grace: Span,
+    /// How full a mailbox is, in percent of its quota, when its owner gets a message that says so.
+    pub quota_warnings: Vec<u16>,
     /// How many panics one message may cause before it is put aside for an operator.
     pub panics_before_dead: u16,
     /// How long to wait before taking the next message when the queue fails.
@@ -39,6 +43,8 @@ impl Default for Config {
             expansion_depth_max: 10,
             expansion_addresses_max: 1000,
             age_max: Span::hours(5 * 24),
+            quota_grace: Span::hours(24),
+            quota_warnings: vec![80, 95],
             panics_before_dead: 5,
             queue_pause: Span::secs(1),
             report_header_max: ByteSize::kib(16),
@@ -67,6 +73,7 @@ impl Config {
         check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");
         check(self.expansion_depth_max > 0, "expansion_depth_max", "at least 1");
         check(self.expansion_addresses_max > 0, "expansion_addresses_max", "at least 1");
+        check(self.quota_warnings.iter().all(|percent| *percent > 0), "quota_warnings", "above 0");
         check(self.panics_before_dead > 0, "panics_before_dead", "at least 1");
         check(self.queue_pause >= Span::millis(10), "queue_pause", "at least 10ms");
         check(self.report_header_max <= ByteSize::mib(1), "report_header_max", "at most 1 MiB");

@@ -12,7 +12,8 @@
 //! | written to the mailbox | `delivered` | gone |
 //! | the same account as another recipient | `merged` | gone with the other |
 //! | no such mailbox, a loop, no route, too old | `bounced`, or `discarded` for a null sender | gone; the report is a message of its own |
-//! | directory or disk can't serve now | `deferred` | waits, alone |
+//! | directory or disk can't serve now, the mailbox is full | `deferred` | waits, alone |
+//! | the mailbox was full for [`Config::quota_grace`] | `bounced` | gone; the report is a message of its own |
 //!
 //! What it is not: it accepts nothing from the network, judges no content and (yet) sends nothing to other mail systems: a
 //! recipient elsewhere, reached by an alias, is bounced with a text that says so.
@@ -28,6 +29,7 @@ mod error;
 mod fuzz;
 mod metrics;
 mod outcome;
+mod quota;
 mod report;
 mod worker;
 

@@ -35,6 +35,8 @@ impl Failure {
     /// Nobody has the address.
     pub(crate) const UNKNOWN: Self =
         Self { code: EnhancedCode::new(5, 1, 1), reason: "There is no mailbox with this address." };
+    /// The mailbox was full for as long as is allowed (RFC 3463 X.2.2).
+    pub(crate) const FULL: Self = Self { code: EnhancedCode::new(5, 2, 2), reason: "The mailbox is full." };
     /// The store says never.
     pub(crate) const MAILBOX: Self =
         Self { code: EnhancedCode::new(5, 2, 0), reason: "The mailbox does not take this message." };

@@ -207,27 +207,27 @@ fn escaped(address: &Address) -> String {
     text
 }
 
-fn date(timestamp: Timestamp) -> String {
+pub(crate) fn date(timestamp: Timestamp) -> String {
     let seconds = i64::try_from(timestamp.unix_seconds()).unwrap_or(0);
     let date = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     date.format(&Rfc2822).unwrap_or_default()
 }
 
 /// FNV-1a, 128 bits: the same in every build and every version.
-struct Fnv(u128);
+pub(crate) struct Fnv(u128);
 
 impl Fnv {
-    const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d)
     }
 
-    fn write(&mut self, bytes: &[u8]) {
+    pub(crate) fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(0x0000_0000_0100_0000_0000_0000_0000_013b);
         }
     }
 
-    const fn random(&self) -> [u8; 10] {
+    pub(crate) const fn random(&self) -> [u8; 10] {
         let [_, _, _, _, _, _, random @ ..] = self.0.to_be_bytes();
         random
     }

@@ -106,6 +106,15 @@ fn number(row: &Row<'_>, column: usize) -> Result<u64, rusqlite::Error> {
     row.get::<_, i64>(column).map(|number| u64::try_from(number).unwrap_or(0))
 }
 
+/// A limit, if there is one.
+fn limit(row: &Row<'_>, column: usize) -> Result<Option<u64>, rusqlite::Error> {
+    Ok(row.get::<_, Option<i64>>(column)?.map(|limit| u64::try_from(limit).unwrap_or(0)))
+}
+
+fn stored_limit(limit: Option<u64>) -> Option<i64> {
+    limit.map(|limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
 /// A row that this program can't have written.
 fn damaged(what: &'static str) -> AdminError {
     AdminError::Sqlite {

@@ -35,7 +35,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use async_trait::async_trait;
-use envelope::{AccountId, Address, Domain, Secret};
+use envelope::{AccountId, Address, Domain, Quota, Secret};
 use sha2::{Digest as _, Sha256};
 
 pub use admin::{AccountChange, AccountInfo, Admin, AliasInfo, DomainChange, DomainInfo};
@@ -115,6 +115,9 @@ pub trait Directory: Send + Sync + 'static {
         password: &Secret<String>,
         peer: IpAddr,
     ) -> Result<Authentication, Unavailable>;
+
+    /// What `account` may hold: its own limits, or its domain's. Without limit when nobody has it.
+    async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable>;
 
     /// What `account`'s logins rest on now; none when nobody has it, it has no password, or it may not log in. A session
     /// that outlives its login asks now and then whether this is still what it was.

@@ -1,6 +1,6 @@
 //! The questions in SQL. Each runs in one read transaction, so that it sees one state of the file.
 
-use envelope::{AccountId, Address, AddressError, Domain};
+use envelope::{AccountId, Address, AddressError, Domain, Quota};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::Resolution;
@@ -16,13 +16,15 @@ pub(crate) enum LookupError {
     Damaged(#[from] AddressError),
 }
 
-/// Who may log in, and with what.
+/// Who may log in, with what, and how much they may keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LoginRecord {
+pub(crate) struct AccountRecord {
     /// The PHC string; nobody logs in without one.
     pub(crate) password: Option<String>,
     /// Whether the account may log in at all.
     pub(crate) login_allowed: bool,
+    /// What it may hold, its domain's default included.
+    pub(crate) quota: Quota,
 }
 
 /// Whether `domain` is ours.
@@ -32,14 +34,21 @@ pub(crate) fn is_local(connection: &Connection, domain: &Domain) -> Result<bool,
 }
 
 /// What `account` needs to log in; nothing when nobody has it.
-pub(crate) fn login_record(
+pub(crate) fn account_record(
     connection: &Connection,
     account: &Address,
-) -> Result<Option<LoginRecord>, LookupError> {
-    let mut statement =
-        connection.prepare_cached("SELECT password, login_allowed FROM account WHERE address = ?1")?;
+) -> Result<Option<AccountRecord>, LookupError> {
+    let sql = "SELECT password, login_allowed, coalesce(account.quota_octets, domain.quota_octets),
+                 coalesce(account.quota_messages, domain.quota_messages)
+               FROM account JOIN domain ON domain.name = account.domain WHERE address = ?1";
+    let mut statement = connection.prepare_cached(sql)?;
     let row = statement.query_row([account.to_string()], |row| {
-        Ok(LoginRecord { password: row.get(0)?, login_allowed: row.get(1)? })
+        let limit = |column| {
+            let limit = row.get::<_, Option<i64>>(column)?.and_then(|limit| u64::try_from(limit).ok());
+            Ok::<_, rusqlite::Error>(limit.filter(|limit| *limit > 0))
+        };
+        let quota = Quota { octets: limit(2)?, messages: limit(3)? };
+        Ok(AccountRecord { password: row.get(0)?, login_allowed: row.get(1)?, quota })
     });
     Ok(row.optional()?)
 }

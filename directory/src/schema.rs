@@ -13,7 +13,7 @@ use crate::{Config, OpenError};
 const APPLICATION_ID: i64 = 0x534c_5543;
 
 /// Step n brings a file of format n to format n + 1.
-const MIGRATIONS: [&str; 1] = [
+const MIGRATIONS: [&str; 2] = [
     // Format 1.
     "CREATE TABLE domain (
         name TEXT PRIMARY KEY NOT NULL,
@@ -44,6 +44,11 @@ const MIGRATIONS: [&str; 1] = [
         PRIMARY KEY (alias, position)
      ) STRICT, WITHOUT ROWID;
      CREATE INDEX alias_target_canonical ON alias_target (canonical);",
+    // Format 2: quotas. NULL is the domain's, and there no limit; 0 is no limit.
+    "ALTER TABLE account ADD COLUMN quota_octets INTEGER CHECK (quota_octets >= 0);
+     ALTER TABLE account ADD COLUMN quota_messages INTEGER CHECK (quota_messages >= 0);
+     ALTER TABLE domain ADD COLUMN quota_octets INTEGER CHECK (quota_octets >= 0);
+     ALTER TABLE domain ADD COLUMN quota_messages INTEGER CHECK (quota_messages >= 0);",
 ];
 
 /// The format that this program writes.
@@ -143,6 +148,31 @@ mod tests {
         assert_eq!(mode & 0o777, 0o600);
         let reader = open_reader(&config).unwrap();
         assert!(reader.execute("INSERT INTO domain VALUES ('a', NULL, NULL, 0)", []).is_err());
+    }
+
+    #[test]
+    fn a_file_of_the_first_format_is_brought_up_to_date_with_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder);
+        create_private(&config.path).unwrap();
+        let old = Connection::open(&config.path).unwrap();
+        old.execute_batch(MIGRATIONS[0]).unwrap();
+        old.pragma_update(None, "application_id", APPLICATION_ID).unwrap();
+        old.pragma_update(None, "user_version", 1).unwrap();
+        old.execute_batch(
+            "INSERT INTO domain VALUES ('a.test', NULL, NULL, 5);
+             INSERT INTO account VALUES ('ann@a.test', 'a.test', NULL, 'Ann', 1, 6);",
+        )
+        .unwrap();
+        drop(old);
+        let file = open_writer(&config).unwrap();
+        let row: (String, Option<i64>) = file
+            .query_row("SELECT display_name, quota_octets FROM account", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
+            .unwrap();
+        assert_eq!(row, ("Ann".to_owned(), None));
+        assert_eq!(header(&file).unwrap(), (APPLICATION_ID, FORMAT));
     }
 
     #[test]

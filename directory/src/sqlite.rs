@@ -16,12 +16,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use envelope::{AccountId, Address, Domain, Secret};
+use envelope::{AccountId, Address, Domain, Quota, Secret};
 use rusqlite::Connection;
 use tokio::time::Instant;
 
 use crate::cache::Cache;
-use crate::lookup::{self, LoginRecord, LookupError};
+use crate::lookup::{self, AccountRecord, LookupError};
 use crate::metrics::{Metrics, Source};
 use crate::{Authentication, Config, Directory, LoginStamp, OpenError, Resolution, Unavailable, schema};
 use freshness::{Freshness, Standing};
@@ -44,7 +44,7 @@ struct Inner {
     addresses: Cache<Address, Resolution>,
     domains: Cache<Domain, bool>,
     postmaster: Cache<(), Option<Address>>,
-    records: Cache<Address, Option<LoginRecord>>,
+    records: Cache<Address, Option<AccountRecord>>,
     logins: Arc<Logins>,
     metrics: Arc<Metrics>,
 }
@@ -103,12 +103,17 @@ impl Directory for SqliteDirectory {
         password: &Secret<String>,
         peer: IpAddr,
     ) -> Result<Authentication, Unavailable> {
-        let record = |account: Address| self.inner.login_record(account);
+        let record = |account: Address| self.inner.account_record(account);
         self.inner.logins.check(login, password, peer, record).await
     }
 
+    async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable> {
+        let record = self.inner.account_record(account.address().canonical()).await?;
+        Ok(record.map(|record| record.quota).unwrap_or_default())
+    }
+
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {
-        let record = self.inner.login_record(account.address().canonical()).await?;
+        let record = self.inner.account_record(account.address().canonical()).await?;
         let stored = record.filter(|record| record.login_allowed).and_then(|record| record.password);
         Ok(stored.map(|stored| LoginStamp::of(&stored)))
     }
@@ -134,9 +139,9 @@ impl Directory for SqliteDirectory {
 }
 
 impl Inner {
-    async fn login_record(&self, account: Address) -> Result<Option<LoginRecord>, Unavailable> {
-        let yes = |answer: &Option<LoginRecord>| answer.is_some();
-        let answer = self.ask(&self.records, account, yes, lookup::login_record).await;
+    async fn account_record(&self, account: Address) -> Result<Option<AccountRecord>, Unavailable> {
+        let yes = |answer: &Option<AccountRecord>| answer.is_some();
+        let answer = self.ask(&self.records, account, yes, lookup::account_record).await;
         self.metrics.entries("logins", self.records.len());
         answer
     }

@@ -103,6 +103,8 @@ impl From<StoreError> for Reply {
             StoreError::NoSuchMessage => {
                 Self::no("A message is not there any more").with_code("EXPUNGEISSUED")
             }
+            // RFC 9208 §4.4
+            StoreError::OverQuota { .. } => Self::no(error.to_string()).with_code("OVERQUOTA"),
             StoreError::Limit(what) => Self::no(format!("A limit is reached: {what}")).with_code("LIMIT"),
             StoreError::LockTimeout => Self::no("The mailbox is in use, try again").with_code("INUSE"),
             StoreError::Io { source, .. }

@@ -264,3 +264,28 @@ async fn a_renamed_mailbox_that_can_not_be_read_is_not_gone() {
     client.ok("NOOP").await;
     assert_eq!(client.ok("UID SEARCH ALL").await, ["* SEARCH 1"]);
 }
+
+/// RFC 9208 §4.4
+#[tokio::test]
+async fn nothing_comes_into_a_full_mailbox_and_room_is_made_by_deleting() {
+    let node = node().await;
+    let mut dave = node.log_in("dave").await;
+    dave.append("INBOX", &message("one")).await;
+    dave.ok("SELECT INBOX").await;
+    let two = message("two");
+    let append = format!("APPEND Sent {{{}+}}\r\n{two}", two.len());
+    dave.ok(&append).await;
+    assert_eq!(dave.end_of(&append).await, "NO [OVERQUOTA]");
+    assert_eq!(dave.end_of("COPY 1 Trash").await, "NO [OVERQUOTA]");
+    // A move makes nothing more.
+    dave.ok("MOVE 1 Trash").await;
+    dave.ok("SELECT Trash").await;
+    dave.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    dave.ok("EXPUNGE").await;
+    dave.ok(&append).await;
+    // Others have no limit.
+    let mut alice = node.alice("INBOX").await;
+    for _ in 0..3 {
+        alice.append("INBOX", &message("x")).await;
+    }
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use access::{Config, Deps, ImapConfig};
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
-use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
+use envelope::{AccountId, Address, Domain, MessageId, Quota, Secret, Timestamp};
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
 use store::{Delivery, Flags, MailboxName, Store, Uid};
 use tempfile::TempDir;
@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(20);
 /// Every account's password.
 pub(crate) const PASSWORD: &str = "open sesame";
 
-/// alice@, bob@ and carol@example.test; `down@` finds the directory away, `throttled@` is throttled.
+/// alice@, bob@, carol@ and dave@example.test (dave may hold two messages); `down@` finds the directory away, `throttled@` is throttled.
 struct TestDirectory;
 
 #[async_trait]
@@ -48,13 +48,18 @@ impl Directory for TestDirectory {
         match login {
             "down@example.test" => Err(Unavailable("test".to_owned())),
             "throttled@example.test" => Ok(Authentication::Throttled),
-            "alice@example.test" | "bob@example.test" | "carol@example.test"
+            "alice@example.test" | "bob@example.test" | "carol@example.test" | "dave@example.test"
                 if password.expose() == PASSWORD =>
             {
                 Ok(Authentication::Accepted(login.parse().unwrap()))
             }
             _ => Ok(Authentication::Refused),
         }
+    }
+
+    async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable> {
+        let is_dave = account.to_string().starts_with("dave@");
+        Ok(Quota { octets: None, messages: is_dave.then_some(2) })
     }
 
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {

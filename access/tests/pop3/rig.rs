@@ -8,7 +8,7 @@ use std::time::Duration;
 use access::{Config, Deps, Pop3Config};
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
-use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
+use envelope::{AccountId, Address, Domain, MessageId, Quota, Secret, Timestamp};
 use pop3_proto::client::{Status, Unstuffer, status};
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
 use store::{Delivery, Flags, Mailbox, MailboxName, RealFs, Store};
@@ -51,6 +51,10 @@ impl Directory for People {
             }
             _ => Ok(Authentication::Refused),
         }
+    }
+
+    async fn quota(&self, _: &AccountId) -> Result<Quota, Unavailable> {
+        Ok(Quota::default())
     }
 
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {

@@ -8,16 +8,16 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
 use envelope::{
-    AccountId, Address, Domain, Entrance, Envelope, MessageId, Origin, ReversePath, Secret, Timestamp,
+    AccountId, Address, Domain, Entrance, Envelope, MessageId, Origin, Quota, ReversePath, Secret, Timestamp,
 };
 use store::{RealFs, Store};
 
 /// Local parts at example.test: `=account[+tag]` a mailbox, `?` can't say, `!` panics, `…` never answers, else an alias list.
-pub(crate) struct Fake(Mutex<HashMap<String, String>>);
+pub(crate) struct Fake(Mutex<HashMap<String, String>>, pub(crate) Mutex<HashMap<AccountId, Quota>>);
 
 impl Fake {
     pub(crate) fn new(entries: &[(&str, &str)]) -> Self {
-        let fake = Self(Mutex::default());
+        let fake = Self(Mutex::default(), Mutex::default());
         entries.iter().for_each(|(name, meaning)| fake.set(name, meaning));
         fake
     }
@@ -70,6 +70,10 @@ impl Directory for Fake {
         _: IpAddr,
     ) -> Result<Authentication, Unavailable> {
         Ok(Authentication::Refused)
+    }
+
+    async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable> {
+        Ok(self.1.lock().unwrap().get(account).copied().unwrap_or_default())
     }
 
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {

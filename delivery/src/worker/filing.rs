@@ -140,3 +140,62 @@ async fn a_store_that_fails_makes_mail_wait() {
     assert!(!waiting.last_error.is_empty());
     assert_eq!((setup.outcomes("deferred"), setup.outcomes("bounced")), (1, 1));
 }
+
+/// What an account may hold from here on.
+fn limit(setup: &Setup, name: &str, octets: u64) {
+    let quota = envelope::Quota { octets: Some(octets), messages: None };
+    setup.directory.1.lock().unwrap().insert(envelope::AccountId::new(&address(name)), quota);
+}
+
+#[tokio::test]
+async fn a_full_mailbox_makes_mail_wait_and_then_its_sender_hears_of_it() {
+    for (grace, waiting, bounced) in [(units::Span::hours(1), 1, 0), (units::Span::millis(0), 0, 1)] {
+        let setup = Setup::new(
+            &[("ann", "=ann"), ("bob", "=bob"), ("sue", "=sue")],
+            crate::Config { quota_grace: grace, ..config() },
+        );
+        limit(&setup, "ann", 10);
+        limit(&setup, "bob", 10_000);
+        setup.publish(1, "sue", &["ann", "bob"]).await;
+        let listed = setup.settled().await;
+        assert_eq!((mail(&setup, "ann", "INBOX").len(), mail(&setup, "bob", "INBOX").len()), (0, 1));
+        assert_eq!(listed.len(), waiting, "{grace}");
+        let reports = mail(&setup, "sue", "INBOX");
+        assert_eq!(reports.len(), bounced, "{grace}");
+        if waiting > 0 {
+            assert!(
+                listed[0].last_error.starts_with("the mailbox is full: 0 octets in 0 messages of 10 octets")
+            );
+            assert_eq!(recipients(&listed[0]), ["ann@example.test"]);
+        } else {
+            assert!(reports[0].contains("Status: 5.2.2\r\n"), "{}", reports[0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_there_already_is_never_bounced_as_too_much() {
+    let setup =
+        Setup::new(&[("ann", "=ann")], crate::Config { quota_grace: units::Span::millis(0), ..config() });
+    setup.publish(1, "s@elsewhere.test", &["ann"]).await;
+    setup.try_and_crash().await;
+    limit(&setup, "ann", 10);
+    assert!(setup.settled().await.is_empty());
+    assert_eq!((mail(&setup, "ann", "INBOX").len(), setup.outcomes("bounced")), (1, 0));
+}
+
+#[tokio::test]
+async fn the_owner_is_told_once_when_the_mailbox_fills_up() {
+    let setup = Setup::new(&[("ann", "=ann")], config());
+    limit(&setup, "ann", 1_800);
+    for number in 1..=4 {
+        let body = format!("Subject: {number}\r\n\r\n{}\r\n", "x".repeat(300));
+        setup.publish_body(number, "", &["ann"], body.as_bytes()).await;
+    }
+    assert!(setup.settled().await.is_empty());
+    let texts = mail(&setup, "ann", "INBOX");
+    let warnings: Vec<_> =
+        texts.iter().filter(|text| text.contains("Auto-Submitted: auto-generated")).collect();
+    assert_eq!((texts.len(), warnings.len()), (5, 1), "{texts:#?}");
+    assert!(warnings[0].contains("Subject: Your mailbox is 80 % full\r\n"), "{}", warnings[0]);
+}

@@ -1,17 +1,20 @@
 //! From mailboxes' names to durable copies.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use envelope::{Disposition, Envelope};
+use envelope::{AccountId, Disposition, Envelope, Quota, Usage};
 use runtime::BlockingError;
 use store::{Account, Delivered, Delivery, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError};
+
+use tracing::{info, warn};
 
 use super::Worker;
 use super::expand::Target;
 use crate::content;
 use crate::outcome::Failure;
+use crate::quota::{Warning, crossed};
 
 /// What came of an attempt at one mailbox.
 pub(super) enum Filed {
@@ -24,6 +27,8 @@ pub(super) enum Filed {
         /// The store panicked on this message.
         panicked: bool,
     },
+    /// The mailbox is full: another try may succeed, for a time.
+    Full(String),
     /// No try can succeed.
     Failed(Failure),
 }
@@ -55,17 +60,29 @@ async fn file_together(
     let looped: Vec<bool> =
         targets.iter().map(|target| content::was_delivered_to(target.account.address(), body)).collect();
     let wanted = targets.iter().zip(&looped).filter(|(_, looped)| !**looped).map(|(target, _)| target);
-    let wanted: Vec<Target> = wanted.cloned().collect();
+    let mut wanted_with: Vec<Wanted> = Vec::new();
+    for target in wanted {
+        wanted_with.push(Wanted { target: target.clone(), quota: quota(worker, &target.account).await });
+    }
+    let wanted = wanted_with;
     let store = worker.deps.store.clone();
     let (reverse_path, body) = (envelope.reverse_path.clone(), body.clone());
     let (message_id, received_at) = (envelope.id, envelope.received_at);
     let count = wanted.len();
+    let (thresholds, hostname) = (worker.config.quota_warnings.clone(), worker.deps.hostname.clone());
     let work = move || {
         // One body for all can't name one of them, and must not name those whom the others may not know of.
-        let delivered_to = wanted.first().filter(|_| alone).map(|target| target.account.address());
+        let delivered_to = wanted.first().filter(|_| alone).map(|wanted| wanted.target.account.address());
         let content = content::filed(&reverse_path, delivered_to, &body);
         let delivery = Delivery { message_id, content: &content, received_at, flags: Flags::default() };
-        deliver(&store, &wanted, &delivery)
+        let before: Vec<Usage> = wanted.iter().map(|wanted| wanted.usage(&store)).collect();
+        let answers = deliver(&store, &wanted, &delivery);
+        for ((wanted, before), answer) in wanted.iter().zip(before).zip(&answers) {
+            if answer.is_ok() {
+                wanted.warn(&store, before, &thresholds, &hostname);
+            }
+        }
+        answers
     };
     let answers = match worker.deps.blocking.run(work).await {
         Ok(answers) => answers.into_iter().map(answered).collect(),
@@ -80,11 +97,11 @@ async fn file_together(
 }
 
 /// Finds the mailboxes, delivers to all that were found together.
-fn deliver(store: &Store, targets: &[Target], delivery: &Delivery<'_>) -> Vec<Answer> {
-    let opened: Vec<_> = targets.iter().map(|target| open(store, target)).collect();
+fn deliver(store: &Store, targets: &[Wanted], delivery: &Delivery<'_>) -> Vec<Answer> {
+    let opened: Vec<_> = targets.iter().map(|wanted| open(store, wanted, delivery)).collect();
     let mailboxes: Vec<Arc<Mailbox>> = opened.iter().flatten().map(|(_, mailbox)| mailbox.clone()).collect();
     let mut delivered = store.deliver_to_all(&mailboxes, delivery).into_iter();
-    let answers = targets.iter().zip(opened).map(|(target, opened)| {
+    let answers = targets.iter().zip(opened).map(|(Wanted { target, .. }, opened)| {
         let (name, _) = opened?;
         match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
             // Removed a moment ago: as if it had never been there.
@@ -101,7 +118,64 @@ fn deliver(store: &Store, targets: &[Target], delivery: &Delivery<'_>) -> Vec<An
 
 type Answer = Result<(MailboxName, Delivered), StoreError>;
 
-fn open(store: &Store, target: &Target) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
+/// A target and what its account may hold.
+struct Wanted {
+    target: Target,
+    quota: Quota,
+}
+
+impl Wanted {
+    /// What the account holds, as far as it matters.
+    fn usage(&self, store: &Store) -> Usage {
+        let limited = self.quota.is_limited();
+        let usage = || store.account(&self.target.account)?.usage();
+        if limited { usage().unwrap_or_default() } else { Usage::default() }
+    }
+
+    /// Tells the owner of a threshold that was crossed. The message is delivered whatever becomes of this.
+    fn warn(&self, store: &Store, before: Usage, thresholds: &[u16], hostname: &str) {
+        if !self.quota.is_limited() {
+            return;
+        }
+        let after = self.usage(store);
+        let Some(percent) = crossed(thresholds, &self.quota, before, after) else { return };
+        let account = &self.target.account;
+        let (quota, now) = (self.quota, SystemTime::now().into());
+        let warning = Warning { account, hostname, quota, usage: after, percent, now };
+        match store.account(account).and_then(|mail| warning.deliver(&mail)) {
+            Ok(()) => info!(%account, percent, "the owner is told that the mailbox fills up"),
+            Err(error) => {
+                warn!(%account, percent, %error, "the owner could not be told that the mailbox fills up")
+            }
+        }
+    }
+}
+
+/// What the account may hold. A directory that can't say limits nobody.
+async fn quota(worker: &Worker, account: &AccountId) -> Quota {
+    let wait = worker.config.directory_max.as_duration();
+    match tokio::time::timeout(wait, worker.deps.directory.quota(account)).await {
+        Ok(Ok(quota)) => quota,
+        Ok(Err(_)) | Err(_) => Quota::default(),
+    }
+}
+
+fn open(
+    store: &Store,
+    Wanted { target, quota }: &Wanted,
+    delivery: &Delivery<'_>,
+) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
+    let (name, mailbox) = find(store, target)?;
+    let more = Usage { octets: delivery.content.len() as u64, messages: 1 };
+    match store.account(&target.account)?.admit(quota, more) {
+        // It is there already, and its sender must not hear that it is not.
+        Err(StoreError::OverQuota { .. }) if mailbox.knows(delivery.message_id)? => {}
+        admitted => admitted?,
+    }
+    Ok((name, mailbox))
+}
+
+fn find(store: &Store, target: &Target) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
     let account = store.account(&target.account)?;
     if let Some(name) = target.tag.as_ref().and_then(|tag| folder(&account, tag).transpose()).transpose()? {
         match account.mailbox(&name) {
@@ -117,6 +191,7 @@ fn open(store: &Store, target: &Target) -> Result<(MailboxName, Arc<Mailbox>), S
 fn answered(answer: Answer) -> Filed {
     match answer {
         Ok((mailbox, delivered)) => Filed::Delivered { mailbox, delivered },
+        Err(error @ StoreError::OverQuota { .. }) => Filed::Full(error.to_string()),
         Err(error) => refused(&error),
     }
 }

@@ -94,6 +94,14 @@ impl Attempt<'_> {
                 self.panicked |= panicked;
                 self.deferred.push(Deferred { recipient: target.recipient, after, reason });
             }
+            Filed::Full(reason) => {
+                let (recipient, after) = (target.recipient, Duration::ZERO);
+                if now().since(self.envelope.received_at) < self.worker.config.quota_grace.as_duration() {
+                    self.deferred.push(Deferred { recipient, after, reason });
+                } else {
+                    self.failed.push(Failed { recipient, failure: Failure::FULL });
+                }
+            }
             Filed::Failed(failure) => self.failed.push(Failed { recipient: target.recipient, failure }),
         }
     }

@@ -5,7 +5,10 @@ use rusqlite::{Connection, params};
 use sasl::password::{Cost, PasswordHash, SALT_OCTETS};
 use serde::Serialize;
 
-use super::{Admin, commit, has_account, need_domain, need_free, need_unused, number, stored_address};
+use super::{
+    Admin, commit, has_account, limit, need_domain, need_free, need_unused, number, stored_address,
+    stored_limit,
+};
 use crate::AdminError;
 
 /// Longest display name in characters.
@@ -22,6 +25,10 @@ pub struct AccountInfo {
     pub login_allowed: bool,
     /// Whether it has a password; nobody logs in without one.
     pub has_password: bool,
+    /// Octets that it may hold; 0 is without limit, none is as its domain says.
+    pub quota_octets: Option<u64>,
+    /// Messages that it may hold, in the same way.
+    pub quota_messages: Option<u64>,
     /// When it was added, in milliseconds since 1970.
     pub created_at: Timestamp,
 }
@@ -35,6 +42,10 @@ pub struct AccountChange {
     pub display_name: Option<String>,
     /// Whether it may log in.
     pub login_allowed: Option<bool>,
+    /// Octets that it may hold: 0 is without limit, `Some(None)` as its domain says.
+    pub quota_octets: Option<Option<u64>>,
+    /// Messages that it may hold, in the same way.
+    pub quota_messages: Option<Option<u64>>,
 }
 
 impl Admin {
@@ -56,7 +67,7 @@ impl Admin {
 
     /// The accounts of one domain or of all, by address.
     pub fn accounts(&self, domain: Option<&Domain>) -> Result<Vec<AccountInfo>, AdminError> {
-        let sql = "SELECT address, display_name, login_allowed, password IS NOT NULL, created_at
+        let sql = "SELECT address, display_name, login_allowed, password IS NOT NULL, created_at, quota_octets, quota_messages
                    FROM account WHERE ?1 IS NULL OR domain = ?1 ORDER BY domain, address";
         if let Some(domain) = domain {
             need_domain(&self.connection, domain)?;
@@ -72,6 +83,8 @@ impl Admin {
                 login_allowed: row.get(2).map_err(&failed)?,
                 has_password: row.get(3).map_err(&failed)?,
                 created_at: Timestamp::from_unix_milliseconds(number(row, 4).map_err(&failed)?),
+                quota_octets: limit(row, 5).map_err(&failed)?,
+                quota_messages: limit(row, 6).map_err(&failed)?,
             });
         }
         Ok(accounts)
@@ -109,6 +122,8 @@ struct Prepared<'a> {
     password: Option<Option<PasswordHash>>,
     display_name: Option<&'a str>,
     login_allowed: Option<bool>,
+    quota_octets: Option<Option<u64>>,
+    quota_messages: Option<Option<u64>>,
 }
 
 impl<'a> Prepared<'a> {
@@ -129,7 +144,13 @@ impl<'a> Prepared<'a> {
         if display_name.is_some_and(wrong) {
             return Err(AdminError::DisplayName { max: DISPLAY_NAME_MAX });
         }
-        Ok(Self { password, display_name, login_allowed: change.login_allowed })
+        Ok(Self {
+            password,
+            display_name,
+            login_allowed: change.login_allowed,
+            quota_octets: change.quota_octets,
+            quota_messages: change.quota_messages,
+        })
     }
 
     fn apply(&self, connection: &Connection, address: &Address) -> Result<(), AdminError> {
@@ -147,6 +168,13 @@ impl<'a> Prepared<'a> {
         if let Some(login_allowed) = self.login_allowed {
             let sql = "UPDATE account SET login_allowed = ?2 WHERE address = ?1";
             connection.execute(sql, params![name, login_allowed]).map_err(&failed)?;
+        }
+        for (column, limit) in [("quota_octets", self.quota_octets), ("quota_messages", self.quota_messages)]
+        {
+            if let Some(limit) = limit {
+                let sql = format!("UPDATE account SET {column} = ?2 WHERE address = ?1");
+                connection.execute(&sql, params![name, stored_limit(limit)]).map_err(&failed)?;
+            }
         }
         Ok(())
     }

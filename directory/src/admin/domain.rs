@@ -4,7 +4,7 @@ use envelope::{Address, Domain, Timestamp};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{Admin, commit, exists, need_domain, number, stored_address, stored_domain};
+use super::{Admin, commit, exists, limit, need_domain, number, stored_address, stored_domain, stored_limit};
 use crate::AdminError;
 
 /// A domain as it is listed.
@@ -16,6 +16,10 @@ pub struct DomainInfo {
     pub catch_all: Option<Address>,
     /// Who gets mail for `postmaster` and `abuse` when nobody has these addresses.
     pub postmaster: Option<Address>,
+    /// Octets that each of its accounts may hold, unless the account says otherwise; 0 and none are without limit.
+    pub quota_octets: Option<u64>,
+    /// Messages that each of its accounts may hold, in the same way.
+    pub quota_messages: Option<u64>,
     /// How many accounts it has.
     pub accounts: u64,
     /// How many aliases it has.
@@ -31,6 +35,10 @@ pub struct DomainChange {
     pub catch_all: Option<Option<Address>>,
     /// Who gets mail for `postmaster` and `abuse` when nobody has these addresses.
     pub postmaster: Option<Option<Address>>,
+    /// Octets that each of its accounts may hold.
+    pub quota_octets: Option<Option<u64>>,
+    /// Messages that each of its accounts may hold.
+    pub quota_messages: Option<Option<u64>>,
 }
 
 impl Admin {
@@ -54,7 +62,7 @@ impl Admin {
     pub fn domains(&self) -> Result<Vec<DomainInfo>, AdminError> {
         let sql = "SELECT name, catch_all, postmaster, created_at,
                      (SELECT count(*) FROM account WHERE domain = name),
-                     (SELECT count(*) FROM alias WHERE domain = name)
+                     (SELECT count(*) FROM alias WHERE domain = name), quota_octets, quota_messages
                    FROM domain ORDER BY name";
         let failed = AdminError::sqlite("list domains");
         let mut statement = self.connection.prepare(sql).map_err(&failed)?;
@@ -70,6 +78,8 @@ impl Admin {
                 created_at: Timestamp::from_unix_milliseconds(number(3)?),
                 accounts: number(4)?,
                 aliases: number(5)?,
+                quota_octets: limit(row, 6).map_err(&failed)?,
+                quota_messages: limit(row, 7).map_err(&failed)?,
             });
         }
         Ok(domains)
@@ -129,6 +139,13 @@ fn apply(connection: &Connection, domain: &Domain, change: &DomainChange) -> Res
     if let Some(postmaster) = &change.postmaster {
         let sql = "UPDATE domain SET postmaster = ?2 WHERE name = ?1";
         connection.execute(sql, params![domain.as_str(), text(postmaster)]).map_err(&failed)?;
+    }
+    for (column, limit) in [("quota_octets", change.quota_octets), ("quota_messages", change.quota_messages)]
+    {
+        if let Some(limit) = limit {
+            let sql = format!("UPDATE domain SET {column} = ?2 WHERE name = ?1");
+            connection.execute(&sql, params![domain.as_str(), stored_limit(limit)]).map_err(&failed)?;
+        }
     }
     Ok(())
 }

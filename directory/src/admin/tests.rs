@@ -52,8 +52,11 @@ fn domains() {
         admin.set_domain(&domain("other.test"), &DomainChange::default()),
         "domain other.test is not known: add it with `sluice domain add other.test`",
     );
-    let change =
-        DomainChange { catch_all: Some(Some(address("Bob@Elsewhere.test"))), postmaster: Some(None) };
+    let change = DomainChange {
+        catch_all: Some(Some(address("Bob@Elsewhere.test"))),
+        postmaster: Some(None),
+        ..DomainChange::default()
+    };
     check(admin.add_domain(&domain("another.test"), &change), "done");
     let listed = admin.domains().unwrap();
     let names: Vec<&str> = listed.iter().map(|info| info.domain.as_str()).collect();
@@ -106,6 +109,7 @@ fn accounts() {
         password: secret("pw"),
         display_name: Some("Bob Ünicode".to_owned()),
         login_allowed: Some(false),
+        ..AccountChange::default()
     };
     check(admin.add_account(&address("bob@example.test"), &bob), "done");
     let listed = admin.accounts(Some(&domain("example.test"))).unwrap();
@@ -185,4 +189,32 @@ fn the_first_account_of_a_domain_is_its_postmaster() {
     admin.add_account(&address("carl@a.test"), &AccountChange::default()).unwrap();
     assert!(!admin.make_postmaster_if_first(&address("carl@a.test")).unwrap());
     assert_eq!(admin.domains().unwrap()[0].postmaster, None);
+}
+
+#[test]
+fn quotas_of_domains_and_accounts() {
+    let mut rig = rig();
+    let (alice, example) = (address("alice@example.test"), domain("example.test"));
+    let said = |rig: &Rig| {
+        let account = rig.admin.accounts(None).unwrap().remove(0);
+        let domain = rig.admin.domains().unwrap().remove(0);
+        (account.quota_octets, account.quota_messages, domain.quota_octets, domain.quota_messages)
+    };
+    assert_eq!(said(&rig), (None, None, None, None));
+    let change = DomainChange {
+        quota_octets: Some(Some(1000)),
+        quota_messages: Some(Some(10)),
+        ..DomainChange::default()
+    };
+    rig.admin.set_domain(&example, &change).unwrap();
+    let change = AccountChange { quota_octets: Some(Some(0)), ..AccountChange::default() };
+    rig.admin.set_account(&alice, &change).unwrap();
+    assert_eq!(said(&rig), (Some(0), None, Some(1000), Some(10)));
+    let change = AccountChange {
+        quota_octets: Some(None),
+        quota_messages: Some(Some(u64::MAX)),
+        ..AccountChange::default()
+    };
+    rig.admin.set_account(&alice, &change).unwrap();
+    assert_eq!(said(&rig), (None, Some(i64::MAX as u64), Some(1000), Some(10)));
 }

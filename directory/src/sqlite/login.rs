@@ -22,7 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::cache::Cache;
-use crate::lookup::LoginRecord;
+use crate::lookup::AccountRecord;
 use crate::metrics::{LoginResult, Metrics};
 use crate::throttle::{Throttle, network};
 use crate::{Authentication, Config, OpenError, Unavailable};
@@ -78,7 +78,7 @@ impl Logins {
     ) -> Result<Authentication, Unavailable>
     where
         F: FnOnce(Address) -> Fut,
-        Fut: Future<Output = Result<Option<LoginRecord>, Unavailable>>,
+        Fut: Future<Output = Result<Option<AccountRecord>, Unavailable>>,
     {
         let result = self.look(login, password, peer, record).await;
         let label = result.as_ref().map_or(LoginResult::Unavailable, |(label, _)| *label);
@@ -98,7 +98,7 @@ impl Logins {
     ) -> Result<(LoginResult, Authentication), Unavailable>
     where
         F: FnOnce(Address) -> Fut,
-        Fut: Future<Output = Result<Option<LoginRecord>, Unavailable>>,
+        Fut: Future<Output = Result<Option<AccountRecord>, Unavailable>>,
     {
         let network = network(peer);
         if self.is_network_blocked(network) {

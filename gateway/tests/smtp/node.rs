@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
-use envelope::{AccountId, Address, Domain, Secret};
+use envelope::{AccountId, Address, Domain, Quota, Secret};
 use gateway::{Config, Deps};
 use queue::memory::MemoryQueue;
 use queue::{Lane, ListFilter, Queue};
@@ -80,6 +80,10 @@ impl Directory for TestDirectory {
             ("throttled@example.test", _) => Authentication::Throttled,
             _ => Authentication::Refused,
         })
+    }
+
+    async fn quota(&self, _: &AccountId) -> Result<Quota, Unavailable> {
+        Ok(Quota::default())
     }
 
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {

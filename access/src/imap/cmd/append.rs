@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use envelope::Timestamp;
+use envelope::{Timestamp, Usage};
 use imap_proto::Append;
 
 use super::super::answer::Answer;
@@ -13,7 +13,8 @@ use super::copy::no_target;
 use super::select::existing;
 
 pub(crate) async fn run(session: &mut Session, args: Append) -> Answer {
-    let mail = session.state.person()?.mail.clone();
+    let person = session.state.person()?;
+    let (mail, account) = (person.mail.clone(), person.account().clone());
     if args.message.is_empty() {
         return Err(Reply::no("The message is empty").with_code("CANNOT").into());
     }
@@ -26,9 +27,11 @@ pub(crate) async fn run(session: &mut Session, args: Append) -> Answer {
         }
         None => SystemTime::now().into(),
     };
+    let quota = session.server.deps.quota(&account).await;
     let appended = session.server.deps.work(move || {
         let mailbox = mail.mailbox(&name)?;
         let content = with_line_ends(args.message);
+        mail.admit(&quota, Usage { octets: content.len() as u64, messages: 1 })?;
         let uid = mailbox.append(&content, &flags, internal_date)?;
         Ok((mailbox.view()?.uid_validity, uid))
     });

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use envelope::Usage;
 use imap_proto::response::word;
 use imap_proto::{Numbering, Transfer};
 use store::{Copied, Mailbox, StoreError, Uid};
@@ -23,7 +24,19 @@ pub(crate) async fn run(session: &mut Session, args: Transfer) -> Answer {
     let Some(Job { source, uids, target }) = job(session, &args).await? else {
         return Ok(Reply::ok("COPY completed, there was nothing to copy"));
     };
-    let copied = session.server.deps.work(move || source.copy(&uids, &target)).await?;
+    let person = session.state.person()?;
+    let (mail, account) = (person.mail.clone(), person.account().clone());
+    let quota = session.server.deps.quota(&account).await;
+    let work = session.server.deps.work(move || {
+        if quota.is_limited() {
+            let view = source.view()?;
+            let sizes = uids.iter().filter_map(|uid| Some(view.by_uid(*uid)?.1.size));
+            let one = |size| Usage { octets: size, messages: 1 };
+            mail.admit(&quota, sizes.map(one).fold(Usage::default(), Usage::plus))?;
+        }
+        source.copy(&uids, &target)
+    });
+    let copied = work.await?;
     if copied.uids.is_empty() {
         return gone(args.numbering, "COPY completed, the messages are gone");
     }

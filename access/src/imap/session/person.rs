@@ -1,5 +1,6 @@
 //! Who is logged in.
 
+use envelope::AccountId;
 use store::Account;
 
 use crate::accounts::AccountPlace;
@@ -8,11 +9,16 @@ use crate::accounts::AccountPlace;
 pub(crate) struct Person {
     /// Their mail.
     pub(crate) mail: Account,
-    _place: AccountPlace,
+    place: AccountPlace,
 }
 
 impl Person {
     pub(crate) const fn new(mail: Account, place: AccountPlace) -> Self {
-        Self { mail, _place: place }
+        Self { mail, place }
+    }
+
+    /// Who it is.
+    pub(crate) const fn account(&self) -> &AccountId {
+        self.place.account()
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
-use envelope::{AccountId, Address, Domain, MessageId, Secret, Timestamp};
+use envelope::{AccountId, Address, Domain, MessageId, Quota, Secret, Timestamp};
 use runtime::{BlockingPool, Drain};
 use store::{Account, Delivery, Flags, MailboxName, Store};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -64,6 +64,10 @@ impl Directory for People {
             }
             _ => Ok(Authentication::Refused),
         }
+    }
+
+    async fn quota(&self, _: &AccountId) -> Result<Quota, Unavailable> {
+        Ok(Quota::default())
     }
 
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable> {

@@ -43,6 +43,7 @@ async fn postmaster_and_catch_all() {
     let defaults = DomainChange {
         catch_all: Some(Some(address("bob@example.test"))),
         postmaster: Some(Some(address("alice@example.test"))),
+        ..DomainChange::default()
     };
     rig.admin.set_domain(&domain("example.test"), &defaults).unwrap();
     rig.admin.add_alias(&address("abuse@example.test"), &addresses(&["bob@example.test"])).unwrap();
@@ -160,4 +161,30 @@ async fn questions_while_another_process_writes() {
     let _rig = writer.await.unwrap();
     assert!(asked > 0);
     assert_eq!(resolved(&directory, "user49@example.test").await, "mailbox user49@example.test");
+}
+
+#[tokio::test]
+async fn an_account_has_its_own_quota_or_its_domain_s() {
+    let mut rig = rig();
+    let alice = "alice@example.test".parse().unwrap();
+    let quota = |octets, messages| envelope::Quota { octets, messages };
+    assert_eq!(rig.directory.quota(&alice).await.unwrap(), quota(None, None));
+    let change = DomainChange { quota_octets: Some(Some(1000)), ..DomainChange::default() };
+    rig.admin.set_domain(&domain("example.test"), &change).unwrap();
+    assert_eq!(rig.directory.quota(&alice).await.unwrap(), quota(Some(1000), None));
+    let change = AccountChange {
+        quota_octets: Some(Some(5)),
+        quota_messages: Some(Some(7)),
+        ..AccountChange::default()
+    };
+    rig.admin.set_account(&address("alice@example.test"), &change).unwrap();
+    assert_eq!(rig.directory.quota(&alice).await.unwrap(), quota(Some(5), Some(7)));
+    let change =
+        AccountChange { quota_octets: Some(Some(0)), quota_messages: Some(None), ..AccountChange::default() };
+    rig.admin.set_account(&address("alice@example.test"), &change).unwrap();
+    assert_eq!(rig.directory.quota(&alice).await.unwrap(), quota(None, None), "none, said by the account");
+    assert_eq!(
+        rig.directory.quota(&"nobody@example.test".parse().unwrap()).await.unwrap(),
+        quota(None, None)
+    );
 }
