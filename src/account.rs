@@ -28,7 +28,7 @@ enum Action {
         #[arg(long)]
         no_password: bool,
         #[command(flatten)]
-        quota: quota::Change,
+        quota: quota::QuotaChange,
         #[command(flatten)]
         place: Place,
     },
@@ -64,7 +64,7 @@ enum Action {
         #[arg(long, value_name = "true|false")]
         login: Option<bool>,
         #[command(flatten)]
-        quota: quota::Change,
+        quota: quota::QuotaChange,
         #[command(flatten)]
         place: Place,
     },
@@ -120,7 +120,7 @@ fn change(
     password: Option<Option<Secret<String>>>,
     name: Option<&str>,
     login: Option<bool>,
-    quota: &quota::Change,
+    quota: &quota::QuotaChange,
 ) -> AccountChange {
     AccountChange {
         password,

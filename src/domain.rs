@@ -68,7 +68,7 @@ struct Change {
     #[arg(long)]
     no_postmaster: bool,
     #[command(flatten)]
-    quota: quota::Change,
+    quota: quota::QuotaChange,
 }
 
 impl From<&Change> for DomainChange {

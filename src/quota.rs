@@ -6,7 +6,7 @@ use units::ByteSize;
 
 /// `--quota` and `--quota-messages`.
 #[derive(clap::Args)]
-pub(crate) struct Change {
+pub(crate) struct QuotaChange {
     /// How much mail an account may hold, such as 5GiB; `none` is without limit, `default` as the domain says.
     #[arg(long, value_name = "SIZE")]
     quota: Option<Limit<ByteSize>>,
@@ -35,7 +35,7 @@ impl<T: FromStr<Err: std::fmt::Display>> FromStr for Limit<T> {
     }
 }
 
-impl Change {
+impl QuotaChange {
     /// As the directory keeps it: 0 is without limit.
     pub(crate) fn octets(&self) -> Option<Option<u64>> {
         self.quota.map(|limit| match limit {
@@ -79,11 +79,11 @@ mod tests {
 
     #[test]
     fn limits_are_read_and_shown() {
-        let change = |quota: &str, messages: &str| Change {
+        let change = |quota: &str, messages: &str| QuotaChange {
             quota: Some(quota.parse().unwrap()),
             quota_messages: Some(messages.parse().unwrap()),
         };
-        let both = |change: &Change| (change.octets(), change.messages());
+        let both = |change: &QuotaChange| (change.octets(), change.messages());
         assert_eq!(both(&change("5GiB", "1000")), (Some(Some(5 << 30)), Some(Some(1000))));
         assert_eq!(both(&change("none", "none")), (Some(Some(0)), Some(Some(0))));
         assert_eq!(both(&change("default", "default")), (Some(None), Some(None)));

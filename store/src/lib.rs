@@ -13,6 +13,7 @@
 //!   sluice.lock                           flock: one writer
 //!   sluice.index + sluice.journal         cache: snapshot and what came after; see `snapshot.rs`, `record.rs`
 //!   sluice.cache                          cache: summaries
+//!   sluice.quota                          cache: sums of the mailboxes, in the account alone
 //! ```
 //!
 //! # Promises and failures

@@ -65,6 +65,7 @@ fn limits_and_wrong_words_get_clear_answers() {
         ("MAIL FROM:<a@b.test> SIZE=99999999999", "552"),
         ("RCPT TO:<alice@example.test>", "503"),
         ("DATA", "503"),
+        ("NOOP", "250"),
         ("FROB", "500"),
         ("MAIL FROM:<a b@c.test>", "501"),
         ("VRFY alice@example.test", "252"),

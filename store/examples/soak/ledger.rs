@@ -10,9 +10,13 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::Outcome;
+
+/// Linux: a write is on disk when it returns.
+const O_DSYNC: i32 = 0o10000;
 
 #[derive(Debug)]
 pub(crate) struct Ledger(File);
@@ -20,7 +24,13 @@ pub(crate) struct Ledger(File);
 impl Ledger {
     pub(crate) fn open(directory: &Path, name: &str) -> Outcome<Self> {
         let path = directory.join(format!("{name}.ledger"));
-        Ok(Self(OpenOptions::new().create(true).append(true).open(path)?))
+        let mut options = OpenOptions::new();
+        options.create(true).append(true);
+        if std::env::var_os("SOAK_CUT_AFTER").is_some() {
+            // The power takes the machine that holds our pages with it.
+            options.custom_flags(O_DSYNC);
+        }
+        Ok(Self(options.open(path)?))
     }
 
     pub(crate) fn write(&self, thread: usize, event: &str) {

@@ -311,20 +311,33 @@ impl Writer<'_> {
         Ok(file_date(meta.modified))
     }
 
-    /// Removes files of messages that are expunged, under whatever flags another program gave them.
-    pub(super) fn remove_expunged_files(&mut self) -> Result<(), StoreError> {
-        for found in self.mailbox.listing()?.into_values() {
-            let uid = found.parsed.and_then(|parsed| parsed.uid);
-            let Some(removal) = uid.and_then(|uid| self.core.state.removals.get(&uid)) else { continue };
-            if front(found.name.as_encoded_bytes()) == front(removal.name.as_bytes()) {
-                let path = self.mailbox.path.join(found.place.directory()).join(&found.name);
-                let removed = self.mailbox.shared.fs.remove_file(&path);
-                if removed.is_err() && self.mailbox.shared.fs.meta(&path).is_ok() {
-                    return removed.at("remove", &path);
+    /// Removes files of messages that are expunged, under whatever flags another program gave them. Gives whether none is
+    /// left: a listing of a directory in which files are renamed meanwhile misses names, so that the last word has one
+    /// during which nothing changed, as in [`Self::missing`].
+    pub(super) fn remove_expunged_files(&mut self) -> Result<bool, StoreError> {
+        let mailbox = self.mailbox;
+        let times = || Ok::<_, StoreError>((modified(mailbox, Place::New)?, modified(mailbox, Place::Cur)?));
+        for _ in 0..mailbox.shared.config.listing_retries {
+            let before = times()?;
+            thread::sleep(mailbox.shared.config.mtime_resolution.as_duration());
+            let mut is_clean = true;
+            for found in mailbox.listing()?.into_values() {
+                let uid = found.parsed.and_then(|parsed| parsed.uid);
+                let Some(removal) = uid.and_then(|uid| self.core.state.removals.get(&uid)) else { continue };
+                if front(found.name.as_encoded_bytes()) == front(removal.name.as_bytes()) {
+                    is_clean = false;
+                    let path = mailbox.path.join(found.place.directory()).join(&found.name);
+                    let removed = mailbox.shared.fs.remove_file(&path);
+                    if removed.is_err() && mailbox.shared.fs.meta(&path).is_ok() {
+                        return removed.at("remove", &path).map(|()| false);
+                    }
                 }
             }
+            if is_clean && times()? == before {
+                return Ok(true);
+            }
         }
-        Ok(())
+        Ok(false)
     }
 }
 

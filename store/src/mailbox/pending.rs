@@ -113,22 +113,27 @@ impl Writer<'_> {
         let fs = self.mailbox.shared.fs.clone();
         let untouched = (self.is_untouched(Place::New), self.is_untouched(Place::Cur));
         let (mut in_new, mut in_cur) = (false, false);
-        let mut uids = Vec::new();
-        let mut lost = false;
+        let (mut uids, mut lost) = (Vec::new(), Vec::new());
+        for place in [Place::New, Place::Cur] {
+            self.mailbox.shared.freshen(&self.mailbox.path.join(place.directory()));
+        }
         for (uid, removal) in self.core.state.removals.clone() {
             let path = self.mailbox.path.join(removal.place.directory()).join(&removal.name);
             match fs.remove_file(&path) {
-                Ok(()) => {}
-                Err(error) if error.kind() == io::ErrorKind::NotFound => lost = true,
+                Ok(()) => uids.push(uid),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => lost.push(uid),
                 Err(error) => return Err(error).at("remove", &path),
             }
             in_new |= removal.place == Place::New;
             in_cur |= removal.place == Place::Cur;
-            uids.push(uid);
         }
-        if lost {
-            // Renamed by another program, or already gone: the listing removes files of expunged messages.
-            self.remove_expunged_files()?;
+        if !lost.is_empty() {
+            (in_new, in_cur) = (true, true);
+            // Renamed by another program, or already gone. What is not known to be gone waits: forgotten, its file would
+            // be taken for a new message.
+            if self.remove_expunged_files()? {
+                uids.append(&mut lost);
+            }
         }
         // Only a removal that a power cut can't undo may be forgotten.
         self.mailbox.sync_directories((in_new, in_cur))?;

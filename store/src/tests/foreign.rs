@@ -174,3 +174,53 @@ fn no_listing_while_another_program_renames_loses_a_message() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn what_was_expunged_stays_so_though_another_program_renames_its_file() {
+    let rig = Rig::with(|config| config.pending_rename_interval = Span::millis(0));
+    let inbox = rig.inbox();
+    for number in 1..=120 {
+        deliver(&inbox, number).unwrap();
+    }
+    inbox.recent(true).unwrap();
+    let cur = rig.path().join("cur");
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let gone: Vec<Uid> = (1..=120).filter(|uid| uid % 2 == 0).map(Uid).collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let names: Vec<String> = fs::read_dir(&cur)
+                .unwrap()
+                .map(|item| item.unwrap().file_name().into_string().unwrap())
+                .collect();
+            let mut round = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in &names {
+                    let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
+                    let _ = fs::rename(cur.join(format!("{name}{from}")), cur.join(format!("{name}{to}")));
+                }
+                round += 1;
+            }
+        });
+        for uids in gone.chunks(10) {
+            inbox.expunge(uids).unwrap();
+            rig.store.tick();
+        }
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+    rig.store.tick();
+    rig.store.close();
+    let odd = |store: &Store| {
+        let view = super::inbox(store).refresh().unwrap();
+        assert!(
+            view.iter().all(|entry| entry.uid.0 % 2 == 1),
+            "{:?}",
+            view.iter().map(|e| e.uid.0).collect::<Vec<_>>()
+        );
+        assert_eq!(view.len(), 60);
+    };
+    odd(&rig.store);
+    for file in ["sluice.index", "sluice.journal", "sluice.cache"] {
+        fs::remove_file(rig.path().join(file)).unwrap();
+    }
+    odd(&rig.reopened());
+}

@@ -86,7 +86,10 @@ impl Round<'_> {
         let load = format!("SOAK_CUT_AFTER={after} SOAK_CUT_TEXT={CUT} {load}");
         ensure!(self.rig(&load, true)?.is_none(), "the power was not cut");
         let check = format!("{soak} check $NFS_A/mail $NFS_B/mail {ledgers} 2>>{ledgers}/log");
-        self.rig(&check, false)?.context("the check ended without a result")
+        let (done, wrong) = self.rig(&check, false)?.context("the check ended without a result")?;
+        // A proof about nothing is none.
+        ensure!(done > 0, "nothing was acknowledged in the {after} s before the power went");
+        Ok((done, wrong))
     }
 
     /// Runs a line of shell in the rig; gives what its last line says.
