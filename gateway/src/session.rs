@@ -102,7 +102,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
     let peer = peer.ip().to_canonical();
     let early = !kind.is_implicit_tls() && spoke_early(&tcp, timeouts.greeting_pause.as_duration()).await;
     let stream = match (&tls, kind.is_implicit_tls()) {
-        (Some(tls), true) => tls.upgrade(tcp).await.map_err(|_| End::Handshake)?,
+        (Some(tls), true) => tls.upgrade_first(tcp, &drain).await.map_err(|_| End::Handshake)?,
         (None, true) => return Err(End::Handshake),
         (_, false) => Stream::Plain(tcp),
     };

@@ -117,7 +117,7 @@ pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bo
     let _admission = admission;
     let _counted = Counted::new(&server.metrics.connections);
     let stream = match (&server.tls, tls_first) {
-        (Some(tls), true) => match tls.upgrade(tcp).await {
+        (Some(tls), true) => match tls.upgrade_first(tcp, &drain).await {
             Ok(stream) => stream,
             Err(error) => {
                 debug!(%error, "tls handshake failed");

@@ -54,7 +54,7 @@ pub(super) async fn run(
     peer: SocketAddr,
 ) {
     let counted = Counted::new(&server, listener);
-    let end = match begin(&server, listener, tcp).await {
+    let end = match begin(&server, listener, tcp, &drain).await {
         Some(stream) => Session::new(Arc::clone(&server), drain, stream, peer.ip()).serve().await,
         None => End::Handshake,
     };
@@ -82,11 +82,11 @@ impl Drop for Counted {
     }
 }
 
-async fn begin(server: &Server, listener: Listener, tcp: TcpStream) -> Option<Stream> {
+async fn begin(server: &Server, listener: Listener, tcp: TcpStream, drain: &Drain) -> Option<Stream> {
     if listener == Listener::Pop3 {
         return Some(Stream::Plain(tcp));
     }
-    server.tls.as_ref()?.upgrade(tcp).await.ok()
+    server.tls.as_ref()?.upgrade_first(tcp, drain).await.ok()
 }
 
 impl Session {

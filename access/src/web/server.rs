@@ -67,7 +67,7 @@ async fn refuse(mut tcp: TcpStream) {
 async fn converse(tcp: TcpStream, peer: SocketAddr, serving: Serving, drain: Drain) {
     let stream = match &serving.tls {
         None => Stream::Plain(tcp),
-        Some(tls) => match tls.upgrade(tcp).await {
+        Some(tls) => match tls.upgrade_first(tcp, &drain).await {
             Ok(stream) => stream,
             Err(error) => {
                 debug!(%error, "tls handshake failed");

@@ -8,7 +8,10 @@ impl Session {
     pub(super) async fn start_tls(&mut self, reply: &Reply) -> Result<(), End> {
         let tls = self.tls.clone().ok_or(End::Handshake)?;
         self.send(reply).await?;
-        self.wire.start_tls(&tls).await?;
+        tokio::select! {
+            () = self.drain.requested() => return Err(End::Drained),
+            started = self.wire.start_tls(&tls) => started?,
+        }
         // RFC 3207 §4.2: nothing learnt from the client before survives; the machine forgets its own part.
         self.lines = LineDecoder::default();
         self.account = None;

@@ -26,3 +26,14 @@ async fn idle_sessions_are_told_and_messages_finish() {
     assert!(node.message().await.1.ends_with("half and half\r\n"));
     assert!(tokio::net::TcpStream::connect(node.address("mx")).await.is_err(), "nobody listens");
 }
+
+#[tokio::test]
+async fn a_handshake_that_stands_still_keeps_nobody_waiting() {
+    let node = start(|_| {}).await;
+    let _silent = tokio::net::TcpStream::connect(node.address("submissions")).await.unwrap();
+    let mut asked = node.greeted("mx").await;
+    asked.ask("STARTTLS", "220 ").await;
+    crate::node::wait_until("both are served", || node.metric("connections") == 2.0).await;
+    node.drain.begin();
+    assert_eq!(node.drain.finish(std::time::Duration::from_secs(10)).await, 0, "no task is open");
+}

@@ -12,7 +12,7 @@ use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::TlsError;
 use super::files::read;
-use crate::Stream;
+use crate::{Drain, Stream};
 
 /// How long a handshake may take when the caller names no time.
 const HANDSHAKE_MAX_DEFAULT: Duration = Duration::from_secs(30);
@@ -116,6 +116,16 @@ impl ServerTls {
         let handshake = tokio::time::timeout(self.handshake_max, self.acceptor.accept(tcp));
         let tls = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
         Ok(Stream::Tls(Box::new(TlsStream::Server(tls))))
+    }
+
+    /// The same as the first thing of a connection: nothing is under way yet that a drain would wait for, and it is given up
+    /// when one begins.
+    pub async fn upgrade_first(&self, tcp: TcpStream, drain: &Drain) -> io::Result<Stream> {
+        tokio::select! {
+            biased;
+            () = drain.requested() => Err(io::ErrorKind::ConnectionAborted.into()),
+            upgraded = self.upgrade(tcp) => upgraded,
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! The header section of a message that comes in: counted, not interpreted.
 
+use std::ops::Range;
+
 use envelope::{MessageId, Timestamp};
 use memchr::memmem;
 
@@ -24,6 +26,9 @@ pub(super) struct Header {
     has_date: bool,
     /// The value of the first Message-ID field, without its white space.
     pub(super) message_id: Option<String>,
+    /// Where fields are that no recipient may see (Bcc), and that are of no message: the first line of an mbox file.
+    private: Vec<Range<usize>>,
+    foreign: usize,
 }
 
 /// Whether `head` holds the empty line that ends a header section; the first `seen` octets were asked about before.
@@ -41,24 +46,46 @@ impl Header {
     /// field-name = 1*%d33-57 / %d59-126
     /// ```
     pub(super) fn scan(head: &[u8], limits: HeaderLimits) -> Result<Self, Fault> {
-        let mut header = Self { end: 0, separator_missing: false, has_date: false, message_id: None };
+        let mut header = Self {
+            end: 0,
+            separator_missing: false,
+            has_date: false,
+            message_id: None,
+            private: Vec::new(),
+            foreign: 0,
+        };
         let (mut fields, mut received) = (0usize, 0usize);
-        let mut in_message_id = false;
+        let (mut in_message_id, mut in_private) = (false, false);
         let mut rest = head;
         while let Some(length) = memmem::find(rest, b"\r\n") {
             let (line, next) = rest.split_at_checked(length + 2).unwrap_or((rest, &[]));
             if length == 0 {
                 return Ok(header);
             }
+            // Quirk `mbox-line`.
+            if header.end == 0 && (line.starts_with(b"From ") || line.starts_with(b">From ")) {
+                header.foreign = line.len();
+                header.end = line.len();
+                rest = next;
+                continue;
+            }
             let continued = fields > 0 && matches!(line.first(), Some(b' ' | b'\t'));
             let Some(name) = field_name(line).or(continued.then_some(b"")) else {
                 header.separator_missing = true;
                 return Ok(header);
             };
+            let begins = header.end;
             if continued {
+                if in_private && let Some(range) = header.private.last_mut() {
+                    range.end += line.len();
+                }
                 header.message_id.iter_mut().filter(|_| in_message_id).for_each(|id| unfold(id, line));
             } else {
                 in_message_id = false;
+                in_private = name.eq_ignore_ascii_case(b"bcc") || name.eq_ignore_ascii_case(b"resent-bcc");
+                if in_private {
+                    header.private.push(begins..begins + line.len());
+                }
                 fields += 1;
                 received += usize::from(name.eq_ignore_ascii_case(b"received"));
                 header.has_date |= name.eq_ignore_ascii_case(b"date");
@@ -84,6 +111,19 @@ impl Header {
             return Err(Fault::HeaderSize);
         }
         Ok(header)
+    }
+
+    /// The header's fields as they are passed on: without the first line of an mbox file, and on submission without the fields
+    /// that name blind recipients (RFC 5322 §3.6.3).
+    pub(super) fn kept(&self, head: &[u8], submitted: bool) -> Vec<u8> {
+        let mut kept = Vec::with_capacity(self.end);
+        let mut from = self.foreign;
+        for range in self.private.iter().filter(|_| submitted) {
+            kept.extend_from_slice(head.get(from..range.start).unwrap_or_default());
+            from = range.end;
+        }
+        kept.extend_from_slice(head.get(from..self.end).unwrap_or_default());
+        kept
     }
 
     /// The fields that every message has and this one lacks (RFC 5322 §3.6: Date MUST, Message-ID SHOULD), and the
@@ -188,6 +228,22 @@ mod tests {
         check("Message-ID: <a@b.test>\r\nMessage-ID:\r\n <c@d.test>\r\n\r\n", "<a@b.test>");
         let long = "x".repeat(900);
         check(&format!("Message-ID: {long}\r\n {long}\r\n\r\n"), &long);
+    }
+
+    #[test]
+    fn what_is_not_passed_on() {
+        let limits = HeaderLimits { size_max: 10_000, ..LIMITS };
+        let check = |head: &str, submitted: bool, expected: &str| {
+            let header = Header::scan(head.as_bytes(), limits).unwrap();
+            let kept = String::from_utf8(header.kept(head.as_bytes(), submitted)).unwrap();
+            assert_eq!((kept.as_str(), header.separator_missing), (expected, false), "{head:?} {submitted}");
+        };
+        let blind = "A: 1\r\nBcc: x,\r\n y\r\nB: 2\r\nRESENT-BCC: z\r\n\r\ntext";
+        check(blind, true, "A: 1\r\nB: 2\r\n");
+        check(blind, false, "A: 1\r\nBcc: x,\r\n y\r\nB: 2\r\nRESENT-BCC: z\r\n");
+        check("From a@b Mon Jan 1\r\nA: 1\r\n\r\n", false, "A: 1\r\n");
+        check(">From a@b Mon Jan 1\r\nbcc: x\r\n\r\n", true, "");
+        check("From: a\r\n\r\n", true, "From: a\r\n");
     }
 
     #[test]

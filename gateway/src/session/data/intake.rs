@@ -205,9 +205,9 @@ impl Intake {
     async fn write_header(&mut self, head: &[u8], writer: &mut BodyWriter) -> Result<(), Fault> {
         let header = Header::scan(head, self.limits)?;
         self.message_id = header.message_id.clone().unwrap_or_default();
-        let (fields, rest) = head.split_at_checked(header.end).unwrap_or((head, &[]));
+        let (_, rest) = head.split_at_checked(header.end).unwrap_or((head, &[]));
         let mut front = self.trace.clone();
-        front.extend_from_slice(fields);
+        front.extend_from_slice(&header.kept(head, self.submitted.is_some()));
         if let Some(id) = self.submitted {
             // RFC 6409 §8.2, §8.3: a submission server adds what the client forgot.
             let (missing, message_id) = header.missing(id, &self.hostname);
