@@ -61,7 +61,7 @@ struct Change {
     /// Refuse mail for addresses that nobody has.
     #[arg(long)]
     no_catch_all: bool,
-    /// Who gets mail for postmaster and abuse when nobody has these addresses.
+    /// Who gets mail for postmaster and abuse when nobody has these addresses. Without one, the domain's first account does.
     #[arg(long, value_name = "ADDRESS", conflicts_with = "no_postmaster")]
     postmaster: Option<Address>,
     /// Nobody.

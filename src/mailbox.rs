@@ -29,17 +29,7 @@ enum Action {
     /// Take over a Maildir++ of Dovecot or Courier as an account's mail, with UIDs, flags, folders and subscriptions. The
     /// account must have no mail here yet; the Maildir stays as it is, and each message has a name in both places. All or
     /// nothing: what could not be kept is named first.
-    Adopt {
-        /// The account.
-        address: Address,
-        /// The Maildir, with `cur`, `new` and the folders (`.Work.Plans`) in it, while no other program writes to it.
-        maildir: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        place: Place,
-    },
+    Adopt(migrate::Arguments),
     /// Compare files, index and cache, and say in what they differ; nothing is changed. Exit status 1 when they do. Nodes that
     /// have the mailbox open wait meanwhile, but for the reading of contents.
     Check {
@@ -56,17 +46,7 @@ enum Action {
     },
     /// Make a Maildir++ with all mail of an account for Dovecot or Courier, with UIDs, flags, folders and subscriptions. The
     /// account stays as it is, and each message has a name in both places.
-    Export {
-        /// The account.
-        address: Address,
-        /// A folder that is not there yet, best on the mail's file system.
-        maildir: PathBuf,
-        /// As JSON.
-        #[arg(long)]
-        json: bool,
-        #[command(flatten)]
-        place: Place,
-    },
+    Export(migrate::Arguments),
     /// Make the configured store.root a mail volume, once, with its file system mounted. Without that mark Sluice refuses to
     /// serve it, so that a mount that is away never looks like empty mailboxes.
     Init {
@@ -131,9 +111,9 @@ struct Figures {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
-        Action::Adopt { address, maildir, json, place } => migrate::adopt(place, address, maildir, *json)?,
+        Action::Adopt(arguments) => migrate::adopt(arguments)?,
         Action::Check { which, contents, json, place } => check::run(&which.open(place)?, *contents, *json)?,
-        Action::Export { address, maildir, json, place } => migrate::export(place, address, maildir, *json)?,
+        Action::Export(arguments) => migrate::export(arguments)?,
         Action::Init { place } => {
             let root = Settings::load(place)?.store.root;
             Store::init_volume(&root)?;
@@ -187,7 +167,7 @@ impl Which {
         let store = Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
             .context("failed to open the store")?;
         let id = AccountId::new(&self.address);
-        let Some(account) = store.existing_account(&id) else {
+        let Some(account) = store.existing_account(&id).context("failed to look for the mail")? else {
             bail!("`{}` has no mail here; `sluice account list` says whom there is", self.address);
         };
         self.names(&account)?

@@ -1,6 +1,6 @@
 //! `sluice mailbox adopt` and `sluice mailbox export`.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -13,6 +13,21 @@ use crate::arguments::Place;
 use crate::listing;
 use crate::settings::Settings;
 
+/// Whose mail, and the Maildir of the other server.
+#[derive(clap::Args)]
+pub(super) struct Arguments {
+    /// The account.
+    address: Address,
+    /// The Maildir, with `cur`, `new` and the folders (`.Work.Plans`) in it, best on the mail's file system. To be taken over:
+    /// while no other program writes to it. To be made: a folder that is not there yet.
+    maildir: PathBuf,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
 /// One mailbox that went along.
 #[derive(Serialize)]
 struct Row {
@@ -23,20 +38,21 @@ struct Row {
     list: Option<&'static str>,
 }
 
-pub(super) fn adopt(place: &Place, address: &Address, maildir: &Path, json: bool) -> anyhow::Result<()> {
-    let account = AccountId::new(address);
+pub(super) fn adopt(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { address, maildir, json, place } = arguments;
     let admin = crate::domain::admin(place)?;
     let known = admin.accounts(Some(address.domain())).context("failed to look into the directory")?;
     if !known.iter().any(|info| info.address == address.canonical()) {
         anyhow::bail!("there is no account `{address}`: `sluice account add` makes it");
     }
-    let migrated = store(place)?.adopt(&account, maildir, &mut progress("read"));
-    show(&migrated.with_context(|| format!("`{}` was not taken over", maildir.display()))?, json)
+    let migrated = store(place)?.adopt(&AccountId::new(address), maildir, &mut progress("read"));
+    show(&migrated.with_context(|| format!("`{}` was not taken over", maildir.display()))?, *json)
 }
 
-pub(super) fn export(place: &Place, address: &Address, maildir: &Path, json: bool) -> anyhow::Result<()> {
+pub(super) fn export(arguments: &Arguments) -> anyhow::Result<()> {
+    let Arguments { address, maildir, json, place } = arguments;
     let migrated = store(place)?.export(&AccountId::new(address), maildir, &mut progress("written"));
-    show(&migrated.with_context(|| format!("`{}` was not made", maildir.display()))?, json)
+    show(&migrated.with_context(|| format!("`{}` was not made", maildir.display()))?, *json)
 }
 
 fn store(place: &Place) -> anyhow::Result<Store> {

@@ -49,16 +49,16 @@ impl Account {
     /// Opens the account's directory and makes it, with INBOX and the default folders, when it is missing.
     pub(crate) fn open(shared: Arc<Shared>, path: PathBuf) -> Result<Self, StoreError> {
         let account = Self { shared, path };
-        if !account.is_mailbox(&MailboxName::inbox()) {
+        if !account.is_mailbox(&MailboxName::inbox())? {
             account.shared.check_mounted()?;
             account.make()?;
         }
         Ok(account)
     }
 
-    pub(crate) fn existing(shared: Arc<Shared>, path: PathBuf) -> Option<Self> {
+    pub(crate) fn existing(shared: Arc<Shared>, path: PathBuf) -> Result<Option<Self>, StoreError> {
         let account = Self { shared, path };
-        account.is_mailbox(&MailboxName::inbox()).then_some(account)
+        Ok(account.is_mailbox(&MailboxName::inbox())?.then_some(account))
     }
 
     /// The mailbox of that name.
@@ -67,7 +67,7 @@ impl Account {
     /// `NoSuchMailbox` when there is none.
     pub fn mailbox(&self, name: &MailboxName) -> Result<Arc<Mailbox>, StoreError> {
         self.shared.freshen(&self.path);
-        if !self.is_mailbox(name) {
+        if !self.is_mailbox(name)? {
             self.shared.check_mounted()?;
             return Err(StoreError::NoSuchMailbox);
         }
@@ -80,7 +80,7 @@ impl Account {
     /// When it can't be made.
     pub fn special(&self, special_use: SpecialUse) -> Result<Arc<Mailbox>, StoreError> {
         let name = MailboxName::parse(special_use.mailbox_name())?;
-        if !self.is_mailbox(&name) {
+        if !self.is_mailbox(&name)? {
             match self.create(&name) {
                 Ok(()) => self.set_subscribed(&name, true)?,
                 Err(StoreError::AlreadyExists) => {}
@@ -107,15 +107,17 @@ impl Account {
     }
 
     /// Looks twice before it says no: another node's new name may be hidden by an earlier look.
-    fn is_mailbox(&self, name: &MailboxName) -> bool {
+    fn is_mailbox(&self, name: &MailboxName) -> Result<bool, StoreError> {
         let directory = self.directory(name);
-        let is_there = || self.fs().meta(&directory.join("cur")).is_ok();
+        let cur = directory.join("cur");
+        let is_there = || fs::is_there(self.fs(), &cur).at("look at", &cur);
+        let found = is_there()?;
+        if found || !self.shared.network {
+            return Ok(found);
+        }
+        self.shared.freshen(&self.path);
+        self.shared.freshen(&directory);
         is_there()
-            || (self.shared.network && {
-                self.shared.freshen(&self.path);
-                self.shared.freshen(&directory);
-                is_there()
-            })
     }
 
     fn lock(&self) -> Result<Locked, StoreError> {

@@ -109,6 +109,16 @@ pub(crate) fn is_stale(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::StaleNetworkFileHandle
 }
 
+/// Whether there is something of that name; an error when it can't be told.
+pub(crate) fn is_there(fs: &dyn Fs, path: &Path) -> io::Result<bool> {
+    use io::ErrorKind::{NotADirectory, NotFound, StaleNetworkFileHandle};
+    match fs.meta(path) {
+        Ok(_) => Ok(true),
+        Err(error) if matches!(error.kind(), NotFound | NotADirectory | StaleNetworkFileHandle) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// Reads from `offset` to the end as it is now.
 pub(crate) fn read_from(file: &dyn FsFile, offset: u64) -> io::Result<Vec<u8>> {
     let size = file.meta()?.size;

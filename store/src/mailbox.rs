@@ -37,6 +37,7 @@ pub use self::check::{Check, Difference, Finding};
 use self::commit::Synced;
 use self::core::{Core, Peek};
 pub use self::rebuild::MailboxStats;
+use crate::fs;
 use crate::lock::{Gate, LockFile};
 use crate::store::Shared;
 use crate::usage::Stamp;
@@ -187,11 +188,8 @@ impl Mailbox {
 
     /// Says `NoSuchMailbox` for an error that is due to the directory being gone.
     fn explain(&self, error: StoreError) -> StoreError {
-        if (error.is_not_found() || error.is_stale()) && self.shared.fs.meta(&self.path.join("cur")).is_err()
-        {
-            self.missing()
-        } else {
-            error
-        }
+        let gone = |path: &Path| matches!(fs::is_there(&*self.shared.fs, path), Ok(false));
+        let missing = (error.is_not_found() || error.is_stale()) && gone(&self.path.join("cur"));
+        if missing { self.missing() } else { error }
     }
 }

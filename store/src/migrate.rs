@@ -23,7 +23,7 @@ mod uid_list;
 use std::io;
 use std::path::Path;
 
-use crate::error::At as _;
+use crate::error::{At as _, LINK};
 use crate::fs::{self, FileKind, Fs};
 use crate::{MailboxName, StoreError, UidValidity};
 
@@ -63,16 +63,10 @@ impl MigrateError {
 
 /// Gives a message file a second name; copies it where the file system can't. Gives whether it was copied.
 fn link_or_copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<bool, StoreError> {
-    use io::ErrorKind::{CrossesDevices, PermissionDenied, TooManyLinks, Unsupported};
-    match fs.link(from, to) {
+    match fs.link(from, to).at(LINK, to) {
         Ok(()) => Ok(false),
-        Err(error)
-            if matches!(error.kind(), CrossesDevices | PermissionDenied | TooManyLinks | Unsupported) =>
-        {
-            copy(fs, from, to)?;
-            Ok(true)
-        }
-        Err(error) => Err(error).at(crate::error::LINK, to),
+        Err(error) if error.is_link_refused() => copy(fs, from, to).map(|()| true),
+        Err(error) => Err(error),
     }
 }
 

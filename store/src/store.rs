@@ -102,7 +102,10 @@ impl Store {
     }
 
     /// The account's mail, `None` when there is none on this store: for operators' commands, which make nothing.
-    pub fn existing_account(&self, account: &AccountId) -> Option<Account> {
+    ///
+    /// # Errors
+    /// When it can't be told.
+    pub fn existing_account(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
         Account::existing(self.shared.clone(), layout::account_directory(&self.shared.config.root, account))
     }
 

@@ -67,6 +67,11 @@ impl Usages {
         }
     }
 
+    /// The account is counted at the next question.
+    pub(crate) fn forget(&self, account: &Path) {
+        self.table().remove(account);
+    }
+
     /// Drops what is too old to be believed.
     pub(crate) fn sweep(&self, interval: Duration) {
         self.table().retain(|_, (at, _)| at.elapsed() < interval);
@@ -257,6 +262,23 @@ mod tests {
             crate::tests::inbox(&other).fold().unwrap();
             assert_eq!(rig.account().usage().unwrap(), of(size([2]), 1));
         }
+    }
+
+    #[test]
+    fn an_index_that_is_made_anew_does_not_count_twice() {
+        let rig = Rig::new();
+        for number in 1..=3 {
+            deliver(&rig.inbox(), number).unwrap();
+        }
+        let expected = of(size(1..=3), 3);
+        assert_eq!(rig.account().usage().unwrap(), expected);
+        for file in ["sluice.index", "sluice.journal"] {
+            std::fs::remove_file(rig.path().join(file)).unwrap();
+        }
+        assert_eq!(rig.inbox().refresh().unwrap().len(), 3);
+        assert_eq!(rig.account().usage().unwrap(), expected, "after a loss");
+        rig.inbox().rebuild().unwrap();
+        assert_eq!(rig.account().usage().unwrap(), expected, "after a rebuild");
     }
 
     #[test]

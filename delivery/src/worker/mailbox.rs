@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use envelope::{AccountId, Disposition, Envelope, Quota, Usage};
+use envelope::{Disposition, Envelope, Quota, Usage};
 use runtime::BlockingError;
 use store::{Account, Delivered, Delivery, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError};
 
+use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::Worker;
@@ -60,11 +61,7 @@ async fn file_together(
     let looped: Vec<bool> =
         targets.iter().map(|target| content::was_delivered_to(target.account.address(), body)).collect();
     let wanted = targets.iter().zip(&looped).filter(|(_, looped)| !**looped).map(|(target, _)| target);
-    let mut wanted_with: Vec<Wanted> = Vec::new();
-    for target in wanted {
-        wanted_with.push(Wanted { target: target.clone(), quota: quota(worker, &target.account).await });
-    }
-    let wanted = wanted_with;
+    let wanted = with_quotas(worker, wanted).await;
     let store = worker.deps.store.clone();
     let (reverse_path, body) = (envelope.reverse_path.clone(), body.clone());
     let (message_id, received_at) = (envelope.id, envelope.received_at);
@@ -75,7 +72,7 @@ async fn file_together(
         let delivered_to = wanted.first().filter(|_| alone).map(|wanted| wanted.target.account.address());
         let content = content::filed(&reverse_path, delivered_to, &body);
         let delivery = Delivery { message_id, content: &content, received_at, flags: Flags::default() };
-        let before: Vec<Usage> = wanted.iter().map(|wanted| wanted.usage(&store)).collect();
+        let before: Vec<Option<Usage>> = wanted.iter().map(|wanted| wanted.usage(&store)).collect();
         let answers = deliver(&store, &wanted, &delivery);
         for ((wanted, before), answer) in wanted.iter().zip(before).zip(&answers) {
             if answer.is_ok() {
@@ -125,19 +122,15 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// What the account holds, as far as it matters.
-    fn usage(&self, store: &Store) -> Usage {
-        let limited = self.quota.is_limited();
+    /// What the account holds, when it matters and can be said.
+    fn usage(&self, store: &Store) -> Option<Usage> {
         let usage = || store.account(&self.target.account)?.usage();
-        if limited { usage().unwrap_or_default() } else { Usage::default() }
+        if self.quota.is_limited() { usage().ok() } else { None }
     }
 
     /// Tells the owner of a threshold that was crossed. The message is delivered whatever becomes of this.
-    fn warn(&self, store: &Store, before: Usage, thresholds: &[u16], hostname: &str) {
-        if !self.quota.is_limited() {
-            return;
-        }
-        let after = self.usage(store);
+    fn warn(&self, store: &Store, before: Option<Usage>, thresholds: &[u16], hostname: &str) {
+        let (Some(before), Some(after)) = (before, self.usage(store)) else { return };
         let Some(percent) = crossed(thresholds, &self.quota, before, after) else { return };
         let account = &self.target.account;
         let (quota, now) = (self.quota, SystemTime::now().into());
@@ -151,13 +144,23 @@ impl Wanted {
     }
 }
 
-/// What the account may hold. A directory that can't say limits nobody.
-async fn quota(worker: &Worker, account: &AccountId) -> Quota {
-    let wait = worker.config.directory_max.as_duration();
-    match tokio::time::timeout(wait, worker.deps.directory.quota(account)).await {
-        Ok(Ok(quota)) => quota,
-        Ok(Err(_)) | Err(_) => Quota::default(),
+/// What each account may hold. A directory that can't say limits nobody, and is not asked for the others: the wait is one
+/// `directory_max` in all.
+async fn with_quotas(worker: &Worker, targets: impl Iterator<Item = &Target>) -> Vec<Wanted> {
+    let deadline = Instant::now() + worker.config.directory_max.as_duration();
+    let mut wanted = Vec::new();
+    let mut answers = true;
+    for target in targets {
+        let mut quota = Quota::default();
+        if answers {
+            match timeout_at(deadline, worker.deps.directory.quota(&target.account)).await {
+                Ok(Ok(found)) => quota = found,
+                Ok(Err(_)) | Err(_) => answers = false,
+            }
+        }
+        wanted.push(Wanted { target: target.clone(), quota });
     }
+    wanted
 }
 
 fn open(

@@ -19,7 +19,7 @@ impl Account {
     }
 
     pub(super) fn create_locked(&self, name: &MailboxName) -> Result<(), StoreError> {
-        if self.is_mailbox(name) {
+        if self.is_mailbox(name)? {
             return Err(StoreError::AlreadyExists);
         }
         self.sweep_deleted();
@@ -32,7 +32,10 @@ impl Account {
         }
         let mut missing = vec![name.clone()];
         let mut parent = name.parent();
-        while let Some(level) = parent.filter(|level| !self.is_mailbox(level)) {
+        while let Some(level) = parent {
+            if self.is_mailbox(&level)? {
+                break;
+            }
             parent = level.parent();
             missing.push(level);
         }
@@ -47,13 +50,13 @@ impl Account {
         make_levels(self.fs(), &self.shared.config.root, &self.path)?;
         let _locked = self.lock()?;
         let inbox = MailboxName::inbox();
-        if self.is_mailbox(&inbox) {
+        if self.is_mailbox(&inbox)? {
             return Ok(());
         }
         let mut defaults = Vec::new();
         for special in SpecialUse::DEFAULT {
             let name = MailboxName::parse(special.mailbox_name())?;
-            if !self.is_mailbox(&name) {
+            if !self.is_mailbox(&name)? {
                 self.make_mailbox(&name)?;
             }
             defaults.push(name);

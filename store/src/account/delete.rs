@@ -23,7 +23,7 @@ impl Account {
             return Err(StoreError::InboxIsPermanent);
         }
         let _locked = self.lock()?;
-        if !self.is_mailbox(name) {
+        if !self.is_mailbox(name)? {
             self.shared.check_mounted()?;
             let has_children = self.folders()?.iter().any(|folder| folder.below(name).is_some());
             return Err(if has_children { StoreError::HasChildren } else { StoreError::NoSuchMailbox });

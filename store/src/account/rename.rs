@@ -40,7 +40,9 @@ impl Account {
         if moves.iter().any(|(_, target)| target.depth() > depth_max) {
             return Err(StoreError::Limit("levels of a mailbox name"));
         }
-        if let Some(parent) = to.parent().filter(|parent| !self.is_mailbox(parent)) {
+        if let Some(parent) = to.parent()
+            && !self.is_mailbox(&parent)?
+        {
             self.create_locked(&parent)?;
         }
         // Children first: a crash in between leaves their parent, and a second RENAME does the rest.

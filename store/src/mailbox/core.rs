@@ -14,7 +14,7 @@ use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::error::At as _;
 use crate::file_name::FileName;
-use crate::fs::{FileKind, is_stale};
+use crate::fs::{FileKind, is_stale, is_there};
 use crate::items::Place;
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
@@ -112,7 +112,8 @@ impl Core {
                 Ok(_) => {}
                 Err(error) if is_stale(&error) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if fs.meta(&mailbox.path.join("cur")).is_err() {
+                    let cur = mailbox.path.join("cur");
+                    if !is_there(fs, &cur).at("look at", &cur)? {
                         return Err(mailbox.missing());
                     }
                 }

@@ -137,7 +137,7 @@ impl Writer<'_> {
         }
         // Only a removal that a power cut can't undo may be forgotten.
         self.mailbox.sync_directories((in_new, in_cur))?;
-        let mut operations = vec![Op::Removed { uids }];
+        let mut operations: Vec<Op> = if uids.is_empty() { Vec::new() } else { vec![Op::Removed { uids }] };
         operations.extend(self.touched(in_new.then_some(untouched.0), in_cur.then_some(untouched.1)));
         self.record(&operations)?;
         self.note_pending();

@@ -206,7 +206,12 @@ impl Writer<'_> {
         }
         let before = core.usage();
         core.state.apply_all(operations);
-        self.mailbox.shared.usages.changed(&self.mailbox.account, before, core.usage());
+        if core.damage.is_none() {
+            self.mailbox.shared.usages.changed(&self.mailbox.account, before, core.usage());
+        } else {
+            // An index that is being made anew begins with nothing: what it takes in was counted before.
+            self.mailbox.shared.usages.forget(&self.mailbox.account);
+        }
         core.changed = true;
         if !core.state.owed.is_empty() || !core.state.removals.is_empty() {
             core.pending_since.get_or_insert_with(Instant::now);

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use envelope::AccountId;
+use tracing::warn;
 
 use super::plan::{Folder, Plan, plan};
 use super::{MigrateError, Migrated, link_or_copy, make_maildir, remove_tree, sync_maildir, write_file};
@@ -19,7 +20,8 @@ impl Store {
     /// `progress` hears of each mailbox that was read.
     ///
     /// # Errors
-    /// `Refused` with everything that stands in the way; then, and after any other error, nothing was changed here.
+    /// `Refused` with everything that stands in the way, or a failure of the store. The account is as it was then; only when
+    /// the last syncs fail it is the new one already, and not known to outlive a power cut.
     pub fn adopt(
         &self,
         account: &AccountId,
@@ -30,7 +32,7 @@ impl Store {
         self.shared().check_mounted()?;
         let path = layout::account_directory(&self.shared().config.root, account);
         let mut problems = Vec::new();
-        let existing = self.existing_account(account);
+        let existing = self.existing_account(account)?;
         if let Some(count) = existing.as_ref().map(count_messages).transpose()?.filter(|count| *count > 0) {
             problems.push(format!(
                 "{account} has {count} messages here already: take the Maildir over before mail arrives"
@@ -42,7 +44,7 @@ impl Store {
         }
         self.make_parents(&path)?;
         let staging = beside(&path, "adopting");
-        if fs.meta(&staging).is_ok() {
+        if fs::is_there(fs, &staging).at("look at", &staging)? {
             let problem = "another one is under way, or one was killed: then remove that folder first";
             return Err(MigrateError::refused(format!("`{}`: {problem}", staging.display())));
         }
@@ -157,7 +159,9 @@ fn install(fs: &dyn Fs, staging: &Path, path: &Path, exists: bool) -> Result<(),
     fs.sync_dir(parent).at("sync", parent)?;
     if exists {
         rescue(fs, &away, path)?;
-        remove_tree(fs, &away).at("remove", &away)?;
+        if let Err(error) = remove_tree(fs, &away) {
+            warn!(path = %away.display(), %error, "the empty account that was replaced is not removed");
+        }
     }
     Ok(())
 }

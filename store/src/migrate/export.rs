@@ -9,7 +9,8 @@ use super::{MigrateError, Migrated, link_or_copy, make_maildir, remove_tree, syn
 use crate::account::{
     COURIER_SUBSCRIPTIONS, SUBSCRIPTIONS, print_courier_subscriptions, print_subscriptions,
 };
-use crate::fs::Fs;
+use crate::error::At as _;
+use crate::fs::{Fs, is_there};
 use crate::mailbox::Exported;
 use crate::{MailboxName, Store, StoreError};
 
@@ -27,10 +28,10 @@ impl Store {
         progress: &mut dyn FnMut(&MailboxName, usize),
     ) -> Result<Vec<Migrated>, MigrateError> {
         let fs = &*self.shared().fs;
-        let Some(account) = self.existing_account(account) else {
+        let Some(account) = self.existing_account(account)? else {
             return Err(MigrateError::refused(format!("{account} has no mail here")));
         };
-        if fs.meta(target).is_ok() {
+        if is_there(fs, target).at("look at", target)? {
             return Err(MigrateError::refused(format!(
                 "`{}` is there already: name a new folder",
                 target.display()
@@ -55,6 +56,9 @@ impl Store {
             let courier = print_courier_subscriptions(&subscribed);
             write_file(fs, &target.join(COURIER_SUBSCRIPTIONS), courier.as_bytes())?;
             sync_maildir(fs, target)?;
+            let parent =
+                target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            fs.sync_dir(parent).at("sync", parent)?;
             Ok(migrated)
         };
         let written = write().inspect_err(|_: &StoreError| {

@@ -68,9 +68,7 @@ fn directories(
     source: &Path,
     problems: &mut Vec<String>,
 ) -> Result<Vec<(MailboxName, PathBuf)>, StoreError> {
-    let is_maildir =
-        |path: &Path| fs.meta(&path.join("cur")).is_ok_and(|meta| meta.kind == FileKind::Directory);
-    if !is_maildir(source) {
+    if !is_maildir(fs, source)? {
         problems.push(format!("`{}` is no Maildir: it has no directory `cur`", source.display()));
         return Ok(Vec::new());
     }
@@ -83,7 +81,7 @@ fn directories(
         if item.kind == FileKind::Other && fs.meta(&path.join("cur")).is_ok() {
             problems.push(format!("`{}` is a link: put the folder itself there", path.display()));
         }
-        if item.kind != FileKind::Directory || !is_maildir(&path) {
+        if item.kind != FileKind::Directory || !is_maildir(fs, &path)? {
             continue;
         }
         if !name.starts_with('.') {
@@ -102,6 +100,14 @@ fn directories(
         }
     }
     Ok(found)
+}
+
+fn is_maildir(fs: &dyn Fs, path: &Path) -> Result<bool, StoreError> {
+    let cur = path.join("cur");
+    if !fs::is_there(fs, &cur).at("look at", &cur)? {
+        return Ok(false);
+    }
+    Ok(fs.meta(&cur).at("look at", &cur)?.kind == FileKind::Directory)
 }
 
 fn plan_folder(

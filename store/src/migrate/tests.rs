@@ -168,7 +168,7 @@ fn what_can_not_be_kept_is_named_and_nothing_is_done() {
         assert!(said.contains(words), "{words} in {said}");
     }
     assert_eq!(said.lines().count(), 5, "{said}");
-    assert!(rig.store.existing_account(&ann()).is_none());
+    assert!(rig.store.existing_account(&ann()).unwrap().is_none());
     assert!(refused(&rig, &root.join("nowhere")).contains("no Maildir"));
 }
 

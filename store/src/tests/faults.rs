@@ -466,6 +466,103 @@ fn subscribe() {
     );
 }
 
+/// Another server's Maildir with two messages at `/old`, written as a part of the operation.
+fn put_maildir(store: &Store) -> Result<(), StoreError> {
+    let fs = &*store.shared().fs;
+    let old = Path::new("/old");
+    for directory in ["", "cur", "new", "tmp"] {
+        let path = old.join(directory);
+        fs.create_dir(&path).at("create", &path)?;
+    }
+    let list = b"3 V77 N9\n5 :a.host\n7 :b.host\n".to_vec();
+    for (name, content) in
+        [("cur/a.host:2,S", text(21)), ("cur/b.host:2,", text(22)), ("dovecot-uidlist", list)]
+    {
+        let path = old.join(name);
+        let file = fs.create_new(&path).at("create", &path)?;
+        file.write_all_at(&content, 0).at("write", &path)?;
+        file.sync().at("sync", &path)?;
+    }
+    for directory in [old.join("cur"), old.to_owned(), "/".into()] {
+        fs.sync_dir(&directory).at("sync", &directory)?;
+    }
+    Ok(())
+}
+
+fn newcomer() -> AccountId {
+    "new@example.test".parse().unwrap()
+}
+
+/// UIDs and texts of an account's INBOX.
+fn held(account: &Account) -> Vec<(u32, Vec<u8>)> {
+    let inbox = account.mailbox(&MailboxName::inbox()).unwrap();
+    let view = inbox.refresh().unwrap();
+    view.iter().map(|entry| (entry.uid.0, inbox.content(entry.uid).unwrap().to_vec())).collect()
+}
+
+fn migrated(result: Result<Vec<Migrated>, MigrateError>) -> Result<(), StoreError> {
+    match result {
+        Ok(_) => Ok(()),
+        Err(MigrateError::Store(error)) => Err(error),
+        Err(refused) => panic!("{refused}"),
+    }
+}
+
+#[test]
+fn adoption() {
+    check(
+        |store| {
+            put_maildir(store)?;
+            migrated(store.adopt(&newcomer(), Path::new("/old"), &mut |_, _| {}))
+        },
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            let account = store.existing_account(&newcomer()).unwrap();
+            assert!(!acknowledged || account.is_some(), "an account that was taken over is away");
+            // All or nothing.
+            if let Some(account) = account {
+                assert_eq!(held(&account), [(5, text(21)), (7, text(22))]);
+            }
+        },
+    );
+}
+
+#[test]
+fn export() {
+    check(
+        |store| migrated(store.export(&ann(), Path::new("/out"), &mut |_, _| {})),
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            if acknowledged {
+                let account: AccountId = "copy@example.test".parse().unwrap();
+                if store.existing_account(&account).unwrap().is_none() {
+                    migrated(store.adopt(&account, Path::new("/out"), &mut |_, _| {})).unwrap();
+                }
+                let texts: Vec<_> = held(&store.existing_account(&account).unwrap().unwrap());
+                assert_eq!(texts, [(1, text(1)), (2, text(2)), (3, text(3))]);
+            }
+        },
+    );
+}
+
+#[test]
+fn usage() {
+    let of = |octets, messages| envelope::Usage { octets, messages };
+    let four = of((1..=4).map(|number| text(number).len() as u64).sum(), 4);
+    check(
+        |store| store.account(&ann())?.count_usage().map(|usage| assert_eq!(usage, four)),
+        |store, _| {
+            let account = store.account(&ann()).unwrap();
+            let views = account.list().unwrap().into_iter().filter(|info| info.exists).map(|info| {
+                let view = account.mailbox(&info.name).unwrap().refresh().unwrap();
+                of(view.iter().map(|entry| entry.size).sum(), view.len() as u64)
+            });
+            assert_eq!(account.usage().unwrap(), views.fold(of(0, 0), |sum, one| sum.plus(one)));
+            untouched(store, &[1, 2, 3]);
+        },
+    );
+}
+
 #[test]
 fn calls_of_one_delivery_are_counted() {
     let scene = Scene::new();

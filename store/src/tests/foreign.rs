@@ -142,6 +142,28 @@ fn a_delivery_without_the_lock_is_found_whatever_the_times_say() {
     }
 }
 
+/// Runs `work` while another program gives every file of `cur` the flag `S` and takes it away, as fast as it can.
+fn while_renamed(cur: &std::path::Path, work: impl FnOnce()) {
+    let done = std::sync::atomic::AtomicBool::new(false);
+    let names = fs::read_dir(cur).unwrap().map(|item| item.unwrap().file_name().into_string().unwrap());
+    let names: Vec<String> = names.collect();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut round = 0;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                for name in &names {
+                    let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
+                    // Our side may have renamed it too, or removed it.
+                    let _ = fs::rename(cur.join(format!("{name}{from}")), cur.join(format!("{name}{to}")));
+                }
+                round += 1;
+            }
+        });
+        work();
+        done.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
+
 #[test]
 fn no_listing_while_another_program_renames_loses_a_message() {
     let rig = Rig::new();
@@ -150,28 +172,10 @@ fn no_listing_while_another_program_renames_loses_a_message() {
         deliver(&inbox, number).unwrap();
     }
     inbox.recent(true).unwrap();
-    let cur = rig.path().join("cur");
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let names: Vec<String> = fs::read_dir(&cur)
-                .unwrap()
-                .map(|item| item.unwrap().file_name().into_string().unwrap())
-                .collect();
-            let mut round = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                for name in &names {
-                    let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
-                    // Our side may have renamed it too.
-                    let _ = fs::rename(cur.join(format!("{name}{from}")), cur.join(format!("{name}{to}")));
-                }
-                round += 1;
-            }
-        });
+    while_renamed(&rig.path().join("cur"), || {
         for _ in 0..200 {
             assert_eq!(inbox.refresh().unwrap().len(), 120);
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
 
@@ -183,29 +187,12 @@ fn what_was_expunged_stays_so_though_another_program_renames_its_file() {
         deliver(&inbox, number).unwrap();
     }
     inbox.recent(true).unwrap();
-    let cur = rig.path().join("cur");
-    let done = std::sync::atomic::AtomicBool::new(false);
     let gone: Vec<Uid> = (1..=120).filter(|uid| uid % 2 == 0).map(Uid).collect();
-    std::thread::scope(|scope| {
-        scope.spawn(|| {
-            let names: Vec<String> = fs::read_dir(&cur)
-                .unwrap()
-                .map(|item| item.unwrap().file_name().into_string().unwrap())
-                .collect();
-            let mut round = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                for name in &names {
-                    let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
-                    let _ = fs::rename(cur.join(format!("{name}{from}")), cur.join(format!("{name}{to}")));
-                }
-                round += 1;
-            }
-        });
+    while_renamed(&rig.path().join("cur"), || {
         for uids in gone.chunks(10) {
             inbox.expunge(uids).unwrap();
             rig.store.tick();
         }
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     rig.store.tick();
     rig.store.close();
