@@ -3,6 +3,7 @@
 mod check;
 mod migrate;
 mod probe;
+mod volumes;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -47,12 +48,18 @@ enum Action {
     /// Make a Maildir++ with all mail of an account for Dovecot or Courier, with UIDs, flags, folders and subscriptions. The
     /// account stays as it is, and each message has a name in both places.
     Export(migrate::Arguments),
-    /// Make the configured store.root a mail volume, once, with its file system mounted. Without that mark Sluice refuses to
-    /// serve it, so that a mount that is away never looks like empty mailboxes.
+    /// Make the configured store.root, or one of store.volumes, a mail volume, once, with its file system mounted. Without that
+    /// mark Sluice refuses to serve it, so that a mount that is away never looks like empty mailboxes.
     Init {
+        /// The volume's name in the configuration; `main` is store.root.
+        #[arg(default_value = "main")]
+        volume: String,
         #[command(flatten)]
         place: Place,
     },
+    /// Move an account's mail to another volume, while mail arrives and people read. Sessions that have it open are told to
+    /// connect again. Broken off, it is done or undone as a whole; give the command again to clear what is left.
+    Move(volumes::Arguments),
     /// Try in a directory what the store needs of its file system: names, exclusive creation, atomic renames, links, locks,
     /// appends, syncs, times. Exit status 1 when it is unfit for mail. Leaves nothing behind.
     Probe {
@@ -85,6 +92,14 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// The volumes: where they are, what is left on them, and whether they take mail.
+    Volumes {
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        place: Place,
+    },
 }
 
 /// Which mailboxes.
@@ -109,16 +124,19 @@ struct Figures {
     unparsed: u64,
 }
 
+/// The store that the configuration names.
+fn open_store(place: &Place) -> anyhow::Result<Store> {
+    Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
+        .context("failed to open the store")
+}
+
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
         Action::Adopt(arguments) => migrate::adopt(arguments)?,
         Action::Check { which, contents, json, place } => check::run(&which.open(place)?, *contents, *json)?,
         Action::Export(arguments) => migrate::export(arguments)?,
-        Action::Init { place } => {
-            let root = Settings::load(place)?.store.root;
-            Store::init_volume(&root)?;
-            println!("`{}` is a mail volume", root.display());
-        }
+        Action::Init { volume, place } => volumes::init(&Settings::load(place)?.store, volume)?,
+        Action::Move(arguments) => volumes::transfer(arguments)?,
         Action::Probe { directory, other, json, place } => {
             probe::run(&Settings::load(place)?.store, directory, other.as_deref(), *json)?;
         }
@@ -138,6 +156,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             let headings = ["mailbox", "messages", "octets", "index octets", "pending", "unparsed"];
             listing::print(*json, &figures, &headings, Figures::row)?;
         }
+        Action::Volumes { json, place } => volumes::list(place, *json)?,
     }
     Ok(())
 }
@@ -164,8 +183,7 @@ impl Figures {
 impl Which {
     /// The mailboxes, by name.
     fn open(&self, place: &Place) -> anyhow::Result<Vec<(MailboxName, Arc<Mailbox>)>> {
-        let store = Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
-            .context("failed to open the store")?;
+        let store = open_store(place)?;
         let id = AccountId::new(&self.address);
         let Some(account) = store.existing_account(&id).context("failed to look for the mail")? else {
             bail!("`{}` has no mail here; `sluice account list` says whom there is", self.address);

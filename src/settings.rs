@@ -113,7 +113,9 @@ impl Settings {
             .map_err(|faults| anyhow::anyhow!("the configuration is not usable\n{faults}"))?;
         settings.gateway.hostname.clone_from(&settings.hostname);
         let data = std::path::absolute(&place.data).context("failed to find the data folder")?;
-        for path in [&mut settings.queue.dir, &mut settings.store.root, &mut settings.directory.path] {
+        let volumes = settings.store.volumes.values_mut().map(|volume| &mut volume.path);
+        let places = [&mut settings.queue.dir, &mut settings.store.root, &mut settings.directory.path];
+        for path in places.into_iter().chain(volumes) {
             *path = data.join(&*path);
         }
         for path in [&mut settings.tls.certificate_file, &mut settings.tls.key_file] {

@@ -1,17 +1,15 @@
 //! `sluice mailbox adopt` and `sluice mailbox export`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use envelope::{AccountId, Address};
-use prometheus::Registry;
 use serde::Serialize;
-use store::{MailboxName, Migrated, RealFs, Store};
+use store::{MailboxName, Migrated};
 
+use super::open_store;
 use crate::arguments::Place;
 use crate::listing;
-use crate::settings::Settings;
 
 /// Whose mail, and the Maildir of the other server.
 #[derive(clap::Args)]
@@ -45,19 +43,14 @@ pub(super) fn adopt(arguments: &Arguments) -> anyhow::Result<()> {
     if !known.iter().any(|info| info.address == address.canonical()) {
         anyhow::bail!("there is no account `{address}`: `sluice account add` makes it");
     }
-    let migrated = store(place)?.adopt(&AccountId::new(address), maildir, &mut progress("read"));
+    let migrated = open_store(place)?.adopt(&AccountId::new(address), maildir, &mut progress("read"));
     show(&migrated.with_context(|| format!("`{}` was not taken over", maildir.display()))?, *json)
 }
 
 pub(super) fn export(arguments: &Arguments) -> anyhow::Result<()> {
     let Arguments { address, maildir, json, place } = arguments;
-    let migrated = store(place)?.export(&AccountId::new(address), maildir, &mut progress("written"));
+    let migrated = open_store(place)?.export(&AccountId::new(address), maildir, &mut progress("written"));
     show(&migrated.with_context(|| format!("`{}` was not made", maildir.display()))?, *json)
-}
-
-fn store(place: &Place) -> anyhow::Result<Store> {
-    Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
-        .context("failed to open the store")
 }
 
 /// For whoever waits: a large mailbox takes minutes.

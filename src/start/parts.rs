@@ -60,9 +60,12 @@ impl Parts {
         }
         let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
         let store = if roles.iter().any(|role| role.needs_store()) {
-            // A root elsewhere may be a mount that is away: only a person can tell (`sluice mailbox init`).
-            if first && data.holds(&settings.store.root) {
-                Store::init_volume(&settings.store.root)?;
+            // A volume elsewhere may be a mount that is away: only a person can tell (`sluice mailbox init`).
+            let volumes = settings.store.volumes.values().map(|volume| &volume.path);
+            for path in std::iter::once(&settings.store.root).chain(volumes) {
+                if first && data.holds(path) {
+                    Store::init_volume(path)?;
+                }
             }
             let opened = Store::open(&settings.store, Arc::new(store::RealFs), registry);
             Some(opened.context("if it is mounted and new, `sluice mailbox init` makes it a mail volume")?)

@@ -6,9 +6,9 @@
 //! <account>/subscriptions    as Dovecot's
 //! <account>/sluice.folders   the last UIDVALIDITY given to any mailbox of the account
 //! <account>/sluice.folders.lock
-//! <account>/sluice.deleted.* folders being removed
+//! <account>/sluice.deleted.* folders being made or removed
 //! ```
-//! A folder is there when its `cur/` is: that is made last and, with the whole folder, renamed away first.
+//! A folder comes and goes whole, by a rename; INBOX is there when its `cur/` is, which is made last.
 
 mod create;
 mod delete;
@@ -16,7 +16,8 @@ mod list;
 mod rename;
 mod subscriptions;
 
-pub(crate) use create::make_levels;
+pub(crate) use create::make_parents;
+pub(crate) use delete::DELETED;
 pub use list::MailboxInfo;
 pub(crate) use subscriptions::{
     COURIER_FILE as COURIER_SUBSCRIPTIONS, FILE as SUBSCRIPTIONS, parse as parse_subscriptions,
@@ -35,7 +36,7 @@ use crate::lock::{LockFile, Locked};
 use crate::store::Shared;
 use crate::{Mailbox, MailboxName, SpecialUse, StoreError};
 
-const LOCK_FILE: &str = "sluice.folders.lock";
+pub(crate) const LOCK_FILE: &str = "sluice.folders.lock";
 pub(crate) const COUNTER_FILE: &str = "sluice.folders";
 
 /// One account's mailboxes. Cheap to clone.
@@ -50,7 +51,7 @@ impl Account {
     pub(crate) fn open(shared: Arc<Shared>, path: PathBuf) -> Result<Self, StoreError> {
         let account = Self { shared, path };
         if !account.is_mailbox(&MailboxName::inbox())? {
-            account.shared.check_mounted()?;
+            account.check_mounted()?;
             account.make()?;
         }
         Ok(account)
@@ -68,8 +69,7 @@ impl Account {
     pub fn mailbox(&self, name: &MailboxName) -> Result<Arc<Mailbox>, StoreError> {
         self.shared.freshen(&self.path);
         if !self.is_mailbox(name)? {
-            self.shared.check_mounted()?;
-            return Err(StoreError::NoSuchMailbox);
+            return Err(self.missing());
         }
         Ok(self.shared.mailbox(&self.path, name))
     }
@@ -120,13 +120,34 @@ impl Account {
         is_there()
     }
 
-    fn lock(&self) -> Result<Locked, StoreError> {
+    fn check_mounted(&self) -> Result<(), StoreError> {
+        self.shared.volumes.of(&self.path).check_mounted(self.fs())
+    }
+
+    /// Why a mailbox is not there.
+    fn missing(&self) -> StoreError {
+        missing(&self.shared, &self.path)
+    }
+
+    pub(crate) fn lock(&self) -> Result<Locked, StoreError> {
         lock(&self.shared, &self.path)
     }
 
     /// As [`Self::lock`], but without a wait.
     pub(crate) fn lock_at_once(&self) -> Result<Locked, StoreError> {
         LockFile::new(self.shared.clone(), &self.path, LOCK_FILE).lock(Instant::now())
+    }
+}
+
+/// Why a mailbox of the account is not there: it, the account, or the whole volume is gone.
+pub(crate) fn missing(shared: &Shared, account: &Path) -> StoreError {
+    if let Err(error) = shared.volumes.of(account).check_mounted(&*shared.fs) {
+        return error;
+    }
+    match fs::is_there(&*shared.fs, &account.join("cur")) {
+        Ok(true) => StoreError::NoSuchMailbox,
+        Ok(false) => StoreError::Gone,
+        Err(error) => StoreError::Io { step: "look at", path: account.display().to_string(), source: error },
     }
 }
 
@@ -155,10 +176,9 @@ fn next_uid_validity_locked(shared: &Shared, account: &Path) -> Result<u32, Stor
 }
 
 /// Makes a directory that may be there already.
-fn make_directory(fs: &dyn Fs, path: &Path) -> Result<bool, StoreError> {
+pub(crate) fn make_directory(fs: &dyn Fs, path: &Path) -> Result<(), StoreError> {
     match fs.create_dir(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error).at("create", path),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.at("create", path),
     }
 }

@@ -1,10 +1,29 @@
 //! Settings of the store.
 
-use std::path::PathBuf;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Span};
+
+/// What the root is called among the volumes.
+pub(crate) const MAIN: &str = "main";
+
+/// A volume beside the root.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeConfig {
+    /// Its directory, best the mount point of a file system of its own. A relative path starts in the data folder.
+    pub path: PathBuf,
+    /// How many new accounts it gets in proportion to the other volumes; with 0 it only keeps those that it has.
+    #[serde(default = "one")]
+    pub weight: u32,
+}
+
+const fn one() -> u32 {
+    1
+}
 
 /// Where mail is kept and how patient the store is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -12,6 +31,16 @@ use units::{ByteSize, Span};
 pub struct Config {
     /// The directory that holds everyone's mail. It must carry the marker file `sluice.volume`, so that an unmounted mount point is not taken for an empty store.
     pub root: PathBuf,
+    /// How many new accounts the root gets in proportion to the volumes; with 0 it only keeps those that it has.
+    pub root_weight: u32,
+    /// More directories for mail, by name: `[store.volumes.NAME]` with `path` and `weight` (1). An account is on one of them or on the root, which is called `main`; `sluice mailbox move` takes it to another.
+    pub volumes: BTreeMap<String, VolumeConfig>,
+    /// A volume with less free space than this takes no new mail: it waits in the queue, and the other volumes go on.
+    pub free_space_min: ByteSize,
+    /// A volume on which fewer files than this can be made takes no new mail.
+    pub free_files_min: u64,
+    /// How long the answer to a question for free space holds.
+    pub free_check_interval: Span,
     /// How long an operation waits for a mailbox that another process or thread is writing to. A delivery that waited in vain is written the plain Maildir way and gets its UID later.
     pub lock_wait_max: Span,
     /// How often a listing that misses a known message is repeated before the message counts as removed by another program.
@@ -49,6 +78,11 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             root: PathBuf::from("mail"),
+            root_weight: 1,
+            volumes: BTreeMap::new(),
+            free_space_min: ByteSize::mib(256),
+            free_files_min: 1000,
+            free_check_interval: Span::secs(5),
             lock_wait_max: Span::secs(10),
             listing_retries: 3,
             mtime_resolution: Span::millis(20),
@@ -91,6 +125,43 @@ impl Config {
             ),
         ];
         let wrong = checks.into_iter().filter(|(wrong, _, _)| *wrong);
-        wrong.map(|(_, key, problem)| (key.to_owned(), problem.to_owned())).collect()
+        let wrong = wrong.map(|(_, key, problem)| (key.to_owned(), problem.to_owned()));
+        wrong.chain(self.volume_faults()).collect()
+    }
+
+    /// Where a volume is; `main` is the root.
+    pub fn volume_path(&self, name: &str) -> Option<&Path> {
+        if name == MAIN {
+            return Some(&self.root);
+        }
+        self.volumes.get(name).map(|volume| volume.path.as_path())
+    }
+
+    fn volume_faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        let mut paths = vec![&self.root];
+        for (name, volume) in &self.volumes {
+            let mut fault = |problem: &str| faults.push((format!("volumes.{name}"), problem.to_owned()));
+            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            if name == MAIN {
+                fault("is what the root is called: take another name");
+            } else if name.is_empty() || name.len() > 32 || !name.bytes().all(plain) {
+                fault("a name is 1 to 32 letters, digits, - and _");
+            }
+            if volume.path.as_os_str().is_empty() {
+                fault("`path` must name a directory");
+            } else if paths.iter().any(|path| volume.path.starts_with(path) || path.starts_with(&volume.path))
+            {
+                fault("lies in another volume, or another volume in it");
+            }
+            paths.push(&volume.path);
+        }
+        if self.root_weight == 0 && self.volumes.values().all(|volume| volume.weight == 0) {
+            faults.push((
+                "root_weight".to_owned(),
+                "one volume at least needs a weight for new accounts".to_owned(),
+            ));
+        }
+        faults
     }
 }

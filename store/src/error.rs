@@ -47,6 +47,15 @@ pub enum StoreError {
         /// What it may hold.
         limit: String,
     },
+    /// The volume is below `free_space_min` or `free_files_min`.
+    #[error("the volume `{0}` is full")]
+    VolumeFull(String),
+    /// The account's mail is on another volume now, or removed.
+    #[error("the account's mail is not where it was: connect again")]
+    Gone,
+    /// Another node uses a volume that this one does not know.
+    #[error("mail is kept on the volume `{0}` too, which `store.volumes` of this node does not name")]
+    UnknownVolume(String),
     /// Not a mailbox name.
     #[error("the mailbox name is not allowed: {0}")]
     Name(#[from] MailboxNameError),

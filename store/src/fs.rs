@@ -41,6 +41,15 @@ pub struct FileMeta {
     pub changed: i128,
 }
 
+/// What is left on a file system.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Free {
+    /// Octets.
+    pub octets: u64,
+    /// Files; none where they are not counted.
+    pub files: Option<u64>,
+}
+
 /// One name of a listing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DirectoryItem {
@@ -99,6 +108,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
     fn meta(&self, path: &Path) -> io::Result<FileMeta>;
     /// The names in the directory are on disk when this returns.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
+    /// What is left on the file system of `path` for a user without privileges.
+    fn free(&self, path: &Path) -> io::Result<Free>;
 }
 
 /// The most that is read of a control file.

@@ -6,6 +6,21 @@ use std::path::{Path, PathBuf};
 use envelope::AccountId;
 use sha2::{Digest as _, Sha256};
 
+/// An account that is being taken over from another server.
+pub(crate) const ADOPTING: &str = "adopting";
+/// An empty account that made room for it.
+pub(crate) const REPLACED: &str = "replaced";
+/// An account that is coming from another volume.
+pub(crate) const MOVING: &str = "moving";
+/// What is left of one that went to another volume.
+pub(crate) const MOVED: &str = "moved";
+
+/// `<h2>/sluice.adopting.<name>`: no account's name begins so, for theirs have an `@`.
+pub(crate) fn beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!("sluice.{what}.{name}"))
+}
+
 const NAME_MAX: usize = 200;
 const KEPT: usize = 120;
 

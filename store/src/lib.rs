@@ -7,6 +7,7 @@
 //! # On disk
 //! ```text
 //! <root>/sluice.volume                    marker: without it the root is refused, it may be an unmounted mount point
+//! <root>/sluice.volumes sluice.placing/   with several volumes: their names, locks for placing accounts; see `placement.rs`
 //! <root>/<h1>/<h2>/<address>/             an account, which is its INBOX; `.A.B` inside is the mailbox A/B
 //!   cur/ new/ tmp/                        messages, CRLF line ends kept; see `file_name.rs` for names
 //!   sluice.uidvalidity  sluice.keywords   truth: small, synced, replaced by rename
@@ -51,6 +52,7 @@ mod mailbox_name;
 mod metrics;
 mod migrate;
 mod mount;
+mod placement;
 mod probe;
 mod record;
 mod snapshot;
@@ -59,18 +61,20 @@ mod state;
 mod store;
 mod summary;
 mod together;
+mod transfer;
 mod uid_validity;
 mod usage;
 mod view;
+mod volume;
 mod volume_sync;
 mod words;
 
 pub use account::{Account, MailboxInfo};
-pub use config::Config;
+pub use config::{Config, VolumeConfig};
 pub use error::StoreError;
 pub use file_name::fuzz_file_name;
 pub use flags::Flags;
-pub use fs::{DirectoryItem, FileKind, FileMeta, Fs, FsFile, RealFs};
+pub use fs::{DirectoryItem, FileKind, FileMeta, Free, Fs, FsFile, RealFs};
 pub use items::Entry;
 pub use journal::fuzz_journal;
 pub use mailbox::{Check, Difference, Finding, Mailbox, MailboxStats};
@@ -81,7 +85,9 @@ pub use snapshot::fuzz_snapshot;
 pub use special_use::SpecialUse;
 pub use store::Store;
 pub use summary::{MailAddress, Parameters, Part, PartKind, Summary, fuzz_summary, parse as parse_summary};
+pub use transfer::Transferred;
 pub use view::View;
+pub use volume::VolumeState;
 pub use words::{Copied, Delivered, Delivery, FlagChange, MailboxStatus, ModSeq, Stored, Uid, UidValidity};
 
 #[cfg(test)]

@@ -41,7 +41,8 @@ use crate::fs;
 use crate::lock::{Gate, LockFile};
 use crate::store::Shared;
 use crate::usage::Stamp;
-use crate::{MailboxName, MailboxStatus, StoreError, View};
+use crate::volume::Volume;
+use crate::{MailboxName, MailboxStatus, StoreError, View, account};
 
 pub(crate) const LOCK_FILE: &str = "sluice.lock";
 
@@ -172,6 +173,15 @@ impl Mailbox {
         Ok(locked(&self.core).state.find_id(id).is_some())
     }
 
+    pub(crate) fn volume(&self) -> &Volume {
+        self.shared.volumes.of(&self.account)
+    }
+
+    /// Whether its volume may take more mail.
+    pub(crate) fn check_room(&self) -> Result<(), StoreError> {
+        self.shared.volumes.check_room(self.volume())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -181,9 +191,9 @@ impl Mailbox {
         Instant::now().checked_add(wait).unwrap_or_else(|| Instant::now() + Duration::from_secs(60))
     }
 
-    /// Tells a missing mailbox from an unmounted store.
+    /// Tells a missing mailbox from a missing account and an unmounted store.
     fn missing(&self) -> StoreError {
-        self.shared.check_mounted().err().unwrap_or(StoreError::NoSuchMailbox)
+        account::missing(&self.shared, &self.account)
     }
 
     /// Says `NoSuchMailbox` for an error that is due to the directory being gone.

@@ -1,9 +1,11 @@
 //! What the store counts.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
 
 /// Registered once by `Store::open`.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Metrics {
     /// `outcome`: new, duplicate, unlocked, failed.
     pub(crate) deliveries: IntCounterVec,
@@ -17,6 +19,8 @@ pub(crate) struct Metrics {
     pub(crate) summaries: IntCounterVec,
     /// Octets that links saved.
     pub(crate) shared_body_bytes: IntCounter,
+    /// Octets, by `volume`.
+    pub(crate) volume_free: IntGaugeVec,
     pub(crate) open_mailboxes: IntGauge,
     pub(crate) open_mailboxes_max: IntGauge,
 }
@@ -49,7 +53,16 @@ impl Metrics {
                 .buckets(prometheus::exponential_buckets(0.0005, 2.0, 16)?),
         )?;
         let _ = registry.register(Box::new(delivery_seconds.clone()));
+        let volume_free = IntGaugeVec::new(
+            Opts::new(
+                "sluice_store_volume_free_bytes",
+                "Free space of each volume when it was last asked for",
+            ),
+            &["volume"],
+        )?;
+        let _ = registry.register(Box::new(volume_free.clone()));
         Ok(Self {
+            volume_free,
             deliveries: vector("sluice_store_deliveries_total", "Deliveries by outcome", "outcome")?,
             delivery_seconds,
             lock_timeouts,

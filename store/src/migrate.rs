@@ -56,7 +56,7 @@ pub enum MigrateError {
 }
 
 impl MigrateError {
-    fn refused(problem: String) -> Self {
+    pub(crate) fn refused(problem: String) -> Self {
         Self::Refused(vec![problem])
     }
 }
@@ -70,7 +70,8 @@ fn link_or_copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<bool, StoreError>
     }
 }
 
-fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), StoreError> {
+/// A copy with the date of the original, on disk but for its name.
+pub(crate) fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), StoreError> {
     const STEP: u64 = 1 << 20;
     let source = fs.open_read(from).at("open", from)?;
     let target = fs.create_new(to).at("create", to)?;
@@ -114,7 +115,7 @@ fn sync_maildir(fs: &dyn Fs, directory: &Path) -> Result<(), StoreError> {
 }
 
 /// Removes what an attempt left; a tree that we made and that nobody uses.
-fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
+pub(crate) fn remove_tree(fs: &dyn Fs, path: &Path) -> io::Result<()> {
     for item in fs.list(path)? {
         let inner = path.join(&item.name);
         if item.kind == FileKind::Directory {

@@ -5,19 +5,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use envelope::AccountId;
 use prometheus::Registry;
 use tracing::warn;
 
 use crate::error::At as _;
-use crate::fs::{Fs, RealFs};
+use crate::fs::Fs;
 use crate::metrics::Metrics;
 use crate::usage::Usages;
-use crate::volume_sync::VolumeSync;
-use crate::{Account, Config, Mailbox, MailboxName, StoreError, layout, mount};
-
-const MARKER: &str = "sluice.volume";
-const MARKER_TEXT: &[u8] = b"This directory holds mail. Sluice refuses a mail root without this file.\n";
+use crate::volume::{self, Volumes};
+use crate::{Config, Mailbox, MailboxName, StoreError};
 
 /// All mail of this node's configuration. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -33,7 +29,7 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Whether other machines change the files too.
     pub(crate) network: bool,
-    volume: VolumeSync,
+    pub(crate) volumes: Volumes,
     open: Mutex<Open>,
     /// What accounts hold.
     pub(crate) usages: Usages,
@@ -53,60 +49,38 @@ impl Store {
     /// # Errors
     /// When it can't be written.
     pub fn init_volume(root: &Path) -> Result<(), StoreError> {
-        std::fs::create_dir_all(root).at("create", root)?;
-        let fs = RealFs;
-        let marker = root.join(MARKER);
-        if fs.meta(&marker).is_ok() {
-            return Ok(());
-        }
-        crate::fs::replace(&fs, root, MARKER, MARKER_TEXT).at("create", &marker)
+        volume::init(root)
     }
 
-    /// Opens the mail root.
+    /// Opens the root and the volumes.
     ///
     /// # Errors
-    /// `NotMounted` when it has no marker file.
+    /// `NotMounted` when one has no marker file, `UnknownVolume` when another node uses one that is not configured here.
     pub fn open(config: &Config, fs: Arc<dyn Fs>, registry: &Registry) -> Result<Self, StoreError> {
         let metrics =
             Metrics::new(registry).map_err(io::Error::other).at("register metrics of", &config.root)?;
         metrics.open_mailboxes_max.set(i64::from(config.open_mailboxes_max));
-        check_mounted(&*fs, &config.root)?;
-        for (verdict, problem) in mount::of(&config.root).iter().flat_map(mount::Mount::problems) {
-            warn!(root = %config.root.display(), verdict = verdict.name(), problem, "unsuitable mount options");
+        let volumes = Volumes::open(config, &fs, &metrics)?;
+        let mut network = false;
+        for volume in volumes.all() {
+            network |= fs.is_network(&volume.root).at("look at the file system of", &volume.root)?;
         }
-        let network = fs.is_network(&config.root).at("look at the file system of", &config.root)?;
-        let marker = config.root.join(MARKER);
-        let volume = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);
         let shared = Shared {
             config: config.clone(),
             fs,
             metrics,
             network,
-            volume,
+            volumes,
             open: Mutex::default(),
             usages: Usages::default(),
         };
-        Ok(Self { shared: Arc::new(shared) })
+        let store = Self { shared: Arc::new(shared) };
+        store.register_names()?;
+        Ok(store)
     }
 
     pub(crate) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
-    }
-
-    /// The account's mail; made on first use.
-    ///
-    /// # Errors
-    /// When it can't be made.
-    pub fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
-        Account::open(self.shared.clone(), layout::account_directory(&self.shared.config.root, account))
-    }
-
-    /// The account's mail, `None` when there is none on this store: for operators' commands, which make nothing.
-    ///
-    /// # Errors
-    /// When it can't be told.
-    pub fn existing_account(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        Account::existing(self.shared.clone(), layout::account_directory(&self.shared.config.root, account))
     }
 
     /// Background upkeep to be called about every second by the owner of the process (pending renames, idle mailboxes
@@ -134,27 +108,7 @@ impl Store {
     }
 }
 
-fn check_mounted(fs: &dyn Fs, root: &Path) -> Result<(), StoreError> {
-    let marker = root.join(MARKER);
-    match fs.meta(&marker) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Err(StoreError::NotMounted(root.display().to_string()))
-        }
-        Err(error) => Err(error).at("look at", &marker),
-    }
-}
-
 impl Shared {
-    pub(crate) fn check_mounted(&self) -> Result<(), StoreError> {
-        check_mounted(&*self.fs, &self.config.root)
-    }
-
-    /// Everything on the volume that was written before is on disk when this returns.
-    pub(crate) fn sync_volume(&self) -> Result<(), StoreError> {
-        self.volume.sync().at("sync", &self.config.root)
-    }
-
     /// Names that were looked up below a directory of a network file system may be other machines' past: asking for the
     /// directory itself makes the next look-up ask the server.
     pub(crate) fn freshen(&self, directory: &Path) {

@@ -1,7 +1,6 @@
 //! One message for many mailboxes: its body is written and synced once and linked into each, and one sync at the end makes
-//! all of them durable. The file system's count of links is what removes the body at last.
+//! all of them durable: a body and a sync a volume. The file system's count of links is what removes the body at last.
 
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -12,9 +11,10 @@ use crate::fs::FsFile;
 use crate::mailbox::{Placed, fresh_id};
 use crate::store::Shared;
 use crate::summary::{self, Summary};
+use crate::volume::Volume;
 use crate::{Delivered, Delivery, Mailbox, Store, StoreError};
 
-/// Below the mail root; a body has a name here until all its links are made. What a crash leaves is swept by age.
+/// Below the volume's root; a body has a name here until all its links are made. What a crash leaves is swept by age.
 const DIRECTORY: &str = "sluice.tmp";
 
 /// A body on disk with no mailbox of its own.
@@ -41,14 +41,17 @@ impl Store {
         if let [mailbox] = mailboxes {
             return vec![mailbox.deliver(delivery)];
         }
-        let body = self.shared_body(delivery).inspect_err(
-            |error| warn!(%error, id = %delivery.message_id, "no common body, a copy for each mailbox"),
-        );
-        let body = body.ok();
         let summary = summary::parse(delivery.content);
-        let placed: Vec<_> =
-            mailboxes.iter().map(|mailbox| place(mailbox, delivery, body.as_ref(), &summary)).collect();
-        drop(body);
+        let mut placed = Vec::new();
+        placed.resize_with(mailboxes.len(), || Err(StoreError::NoSuchMailbox));
+        for (volume, indexes) in by_volume(mailboxes) {
+            let body = if indexes.len() > 1 { self.shared_body(volume, delivery) } else { None };
+            for index in indexes {
+                if let (Some(mailbox), Some(slot)) = (mailboxes.get(index), placed.get_mut(index)) {
+                    *slot = place(mailbox, delivery, body.as_ref(), &summary);
+                }
+            }
+        }
         self.settle_all(mailboxes, placed)
     }
 
@@ -59,12 +62,20 @@ impl Store {
         placed: Vec<Result<Placed, StoreError>>,
     ) -> Vec<Result<Delivered, StoreError>> {
         let shared = self.shared();
-        let together = !shared.network && mailboxes.len() >= shared.config.shared_sync_min as usize;
         let targets: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.journal_end()).collect();
-        let synced = if together { shared.sync_volume() } else { Ok(()) };
-        let answers = mailboxes.iter().zip(placed).zip(targets);
-        let answers = answers.map(|((mailbox, placed), target)| {
-            if let (true, Ok(()), Some(target)) = (together, &synced, target) {
+        let mut synced = vec![false; mailboxes.len()];
+        for (volume, indexes) in by_volume(mailboxes) {
+            let together = !shared.network && indexes.len() >= shared.config.shared_sync_min as usize;
+            if together && volume.sync().is_ok() {
+                indexes
+                    .iter()
+                    .filter_map(|index| synced.get_mut(*index).map(|synced| *synced = true))
+                    .count();
+            }
+        }
+        let answers = mailboxes.iter().zip(placed).zip(targets).zip(synced);
+        let answers = answers.map(|(((mailbox, placed), target), synced)| {
+            if let (true, Some(target)) = (synced, target) {
                 mailbox.note_synced(target);
             }
             let delivered = placed.and_then(|placed| mailbox.settle_placed(placed));
@@ -74,15 +85,20 @@ impl Store {
         answers.collect()
     }
 
-    fn shared_body(&self, delivery: &Delivery<'_>) -> Result<SharedBody, StoreError> {
+    /// The body on `volume`; none when it can't be written, and then each mailbox gets a copy or says why not.
+    fn shared_body(&self, volume: &Volume, delivery: &Delivery<'_>) -> Option<SharedBody> {
+        let room = self.shared().volumes.check_room(volume);
+        let body = room.and_then(|()| self.write_body(volume, delivery));
+        let warned = body.inspect_err(
+            |error| warn!(%error, id = %delivery.message_id, "no common body, a copy for each mailbox"),
+        );
+        warned.ok()
+    }
+
+    fn write_body(&self, volume: &Volume, delivery: &Delivery<'_>) -> Result<SharedBody, StoreError> {
         let shared = self.shared();
-        let directory = shared.config.root.join(DIRECTORY);
-        match shared.fs.create_dir(&directory) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(error).at("create", &directory);
-            }
-            _ => {}
-        }
+        let directory = volume.root.join(DIRECTORY);
+        crate::account::make_directory(&*shared.fs, &directory)?;
         let path = directory.join(fresh_id()?.to_string());
         let file = shared.fs.create_new(&path).at("create", &path)?;
         let mut body = SharedBody { shared: shared.clone(), path, identity: (0, 0) };
@@ -95,8 +111,23 @@ impl Store {
     /// Removes bodies that a crash left behind.
     pub(crate) fn sweep_bodies(&self) {
         let shared = self.shared();
-        crate::mailbox::sweep(shared, &shared.config.root.join(DIRECTORY));
+        for volume in shared.volumes.all() {
+            crate::mailbox::sweep(shared, &volume.root.join(DIRECTORY));
+        }
     }
+}
+
+/// Which of the mailboxes are on each volume.
+fn by_volume(mailboxes: &[Arc<Mailbox>]) -> Vec<(&Volume, Vec<usize>)> {
+    let mut groups: Vec<(&Volume, Vec<usize>)> = Vec::new();
+    for (index, mailbox) in mailboxes.iter().enumerate() {
+        let volume = mailbox.volume();
+        match groups.iter_mut().find(|(known, _)| known.name == volume.name) {
+            Some((_, indexes)) => indexes.push(index),
+            None => groups.push((volume, vec![index])),
+        }
+    }
+    groups
 }
 
 fn write(file: &dyn FsFile, delivery: &Delivery<'_>, body: &SharedBody) -> Result<(), StoreError> {

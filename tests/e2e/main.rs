@@ -17,4 +17,5 @@ mod hostile;
 mod kills;
 mod node;
 mod processes;
+mod volumes;
 mod wire;

@@ -16,7 +16,12 @@ pub(crate) struct Reply {
     /// The response code without its brackets.
     pub(crate) code: Option<Cow<'static, str>>,
     pub(crate) text: Cow<'static, str>,
+    /// What the goodbye says that follows, when the session can't go on.
+    pub(crate) goodbye: Option<&'static str>,
 }
+
+/// What a client hears whose mail went to another volume while it was signed in.
+pub(crate) const MOVED: &str = "The mail is in another place now, connect again";
 
 /// What a status response says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,16 +50,20 @@ impl Condition {
 }
 
 impl Reply {
+    const fn new(condition: Condition, text: Cow<'static, str>) -> Self {
+        Self { condition, code: None, text, goodbye: None }
+    }
+
     pub(crate) fn ok(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { condition: Condition::Ok, code: None, text: text.into() }
+        Self::new(Condition::Ok, text.into())
     }
 
     pub(crate) fn no(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { condition: Condition::No, code: None, text: text.into() }
+        Self::new(Condition::No, text.into())
     }
 
     pub(crate) fn bad(text: impl Into<Cow<'static, str>>) -> Self {
-        Self { condition: Condition::Bad, code: None, text: text.into() }
+        Self::new(Condition::Bad, text.into())
     }
 
     #[must_use]
@@ -100,6 +109,12 @@ impl From<StoreError> for Reply {
             StoreError::HasChildren => Self::no("The mailbox has child mailboxes").with_code("CANNOT"),
             StoreError::Name(_) => Self::no("The mailbox name is not allowed").with_code("CANNOT"),
             StoreError::NoSuchMailbox => Self::no("No such mailbox").with_code("NONEXISTENT"),
+            StoreError::Gone => Self { goodbye: Some(MOVED), ..Self::no("The mail is in another place now") }
+                .with_code("UNAVAILABLE"),
+            StoreError::VolumeFull(volume) => {
+                tracing::warn!(volume, "the volume is full");
+                Self::no("There is no space left").with_code("OVERQUOTA")
+            }
             StoreError::NoSuchMessage => {
                 Self::no("A message is not there any more").with_code("EXPUNGEISSUED")
             }

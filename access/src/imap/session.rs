@@ -285,6 +285,9 @@ impl Session {
         self.server.metrics.commands.with_label_values(&[reply.condition.label()]).inc();
         reply.encode(tag.map_or("*", Tag::as_str), &mut self.connection.out);
         self.connection.flush().await?;
+        if let Some(goodbye) = reply.goodbye {
+            return Err(End::Refused(goodbye));
+        }
         if reply.condition == Condition::Bad {
             self.bad_commands += 1;
             if self.bad_commands >= self.server.config.bad_commands_max {

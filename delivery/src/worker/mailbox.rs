@@ -101,11 +101,10 @@ fn deliver(store: &Store, targets: &[Wanted], delivery: &Delivery<'_>) -> Vec<An
     let answers = targets.iter().zip(opened).map(|(Wanted { target, .. }, opened)| {
         let (name, _) = opened?;
         match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
-            // Removed a moment ago: as if it had never been there.
-            Err(StoreError::NoSuchMailbox) if !name.is_inbox() => {
-                let inbox = MailboxName::inbox();
-                let delivered = store.account(&target.account)?.mailbox(&inbox)?.deliver(delivery)?;
-                Ok((inbox, delivered))
+            // The folder was removed or the account moved a moment ago: as if it had never been there.
+            Err(StoreError::NoSuchMailbox | StoreError::Gone) => {
+                let (name, mailbox) = find(store, target)?;
+                Ok((name, mailbox.deliver(delivery)?))
             }
             delivered => Ok((name, delivered?)),
         }

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{Account, make_directory, next_uid_validity_locked};
+use super::{Account, DELETED, make_directory, next_uid_validity_locked};
 use crate::error::At as _;
-use crate::fs::Fs;
+use crate::fs::{Fs, is_there};
+use crate::mailbox::fresh_id;
 use crate::uid_validity::Reservation;
 use crate::{MailboxName, SpecialUse, StoreError};
 
@@ -47,7 +48,7 @@ impl Account {
 
     /// The account's directory, INBOX and default folders. What a crash left half done is completed.
     pub(super) fn make(&self) -> Result<(), StoreError> {
-        make_levels(self.fs(), &self.shared.config.root, &self.path)?;
+        make_levels(self.fs(), &self.shared.volumes.of(&self.path).root, &self.path)?;
         let _locked = self.lock()?;
         let inbox = MailboxName::inbox();
         if self.is_mailbox(&inbox)? {
@@ -65,35 +66,63 @@ impl Account {
         self.make_mailbox(&inbox)
     }
 
+    /// A folder is built aside, so that a crash leaves no half of it for a listing; INBOX, which is the account, gets its
+    /// `cur` last.
     fn make_mailbox(&self, name: &MailboxName) -> Result<(), StoreError> {
         let fs = self.fs();
         let directory = self.directory(name);
-        if !name.is_inbox() {
-            make_directory(fs, &directory)?;
-            let mark = directory.join("maildirfolder");
-            drop(fs.open_write(&mark).at("create", &mark)?);
+        if name.is_inbox() {
+            return self.make_parts(&directory);
         }
+        if is_there(fs, &directory).at("look at", &directory)? {
+            // Half of one that another program made.
+            return self.make_folder(&directory);
+        }
+        let aside = self.path.join(format!("{DELETED}{}", fresh_id()?));
+        self.make_folder(&aside)?;
+        let renamed = fs.rename(&aside, &directory).at("rename", &aside);
+        if renamed.is_err() && !is_there(fs, &directory.join("cur")).at("look at", &directory)? {
+            return renamed;
+        }
+        Ok(())
+    }
+
+    fn make_folder(&self, directory: &Path) -> Result<(), StoreError> {
+        let fs = self.fs();
+        make_directory(fs, directory)?;
+        let mark = directory.join("maildirfolder");
+        drop(fs.open_write(&mark).at("create", &mark)?);
+        self.make_parts(directory)
+    }
+
+    fn make_parts(&self, directory: &Path) -> Result<(), StoreError> {
+        let fs = self.fs();
         make_directory(fs, &directory.join("tmp"))?;
         make_directory(fs, &directory.join("new"))?;
-        if Reservation::load(fs, &directory)?.is_none() {
+        if Reservation::load(fs, directory)?.is_none() {
             let uid_validity = next_uid_validity_locked(&self.shared, &self.path)?;
-            Reservation::fresh(uid_validity).save(fs, &directory)?;
+            Reservation::fresh(uid_validity).save(fs, directory)?;
         }
         make_directory(fs, &directory.join("cur"))?;
-        fs.sync_dir(&directory).at("sync", &directory)
+        fs.sync_dir(directory).at("sync", directory)
     }
 }
 
-/// Makes every missing directory from `root`, which is there, down to `path`, and syncs the names.
-pub(crate) fn make_levels(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
+/// Makes the directory that is to hold `path`, as [`make_levels`].
+pub(crate) fn make_parents(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
+    path.parent().map_or(Ok(()), |parent| make_levels(fs, root, parent))
+}
+
+/// Makes every missing directory from `root`, which is there, down to `path`, and syncs the names: those too that are there
+/// already, for who made them may have died before the sync.
+fn make_levels(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
     let below = path.strip_prefix(root).unwrap_or(Path::new(""));
     let mut directory = root.to_owned();
     for level in below.components() {
         let parent = directory.clone();
         directory.push(level);
-        if make_directory(fs, &directory)? {
-            fs.sync_dir(&parent).at("sync", &parent)?;
-        }
+        make_directory(fs, &directory)?;
+        fs.sync_dir(&parent).at("sync", &parent)?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use crate::fs::{FileKind, Fs};
 use crate::mailbox::fresh_id;
 use crate::{MailboxName, StoreError};
 
-const DELETED: &str = "sluice.deleted.";
+pub(crate) const DELETED: &str = "sluice.deleted.";
 
 impl Account {
     /// Removes the mailbox with its messages; its children stay. Sessions that have it open get `NoSuchMailbox`.
@@ -24,9 +24,8 @@ impl Account {
         }
         let _locked = self.lock()?;
         if !self.is_mailbox(name)? {
-            self.shared.check_mounted()?;
             let has_children = self.folders()?.iter().any(|folder| folder.below(name).is_some());
-            return Err(if has_children { StoreError::HasChildren } else { StoreError::NoSuchMailbox });
+            return Err(if has_children { StoreError::HasChildren } else { self.missing() });
         }
         let directory = self.directory(name);
         let away = self.path.join(format!("{DELETED}{}", fresh_id()?));

@@ -53,7 +53,10 @@ impl Account {
 
     /// Every folder on disk, without INBOX.
     pub(crate) fn folders(&self) -> Result<BTreeSet<MailboxName>, StoreError> {
-        let items = self.fs().list(&self.path).at("list", &self.path)?;
+        let items = match self.fs().list(&self.path).at("list", &self.path) {
+            Err(error) if error.is_not_found() || error.is_stale() => return Err(self.missing()),
+            items => items?,
+        };
         let directories = items.iter().filter(|item| item.kind == FileKind::Directory);
         Ok(directories.filter_map(|item| MailboxName::from_directory(item.name.to_str()?)).collect())
     }

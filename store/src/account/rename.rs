@@ -30,8 +30,7 @@ impl Account {
             }
         }
         if moves.is_empty() {
-            self.shared.check_mounted()?;
-            return Err(StoreError::NoSuchMailbox);
+            return Err(self.missing());
         }
         if to.is_inbox() || folders.contains(to) || moves.iter().any(|(_, target)| folders.contains(target)) {
             return Err(StoreError::AlreadyExists);

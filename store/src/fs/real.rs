@@ -6,9 +6,9 @@ use std::os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 use std::time::SystemTime;
 
-use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, statfs, statx};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, Statx, StatxFlags, statfs, statvfs, statx};
 
-use super::{DirectoryItem, FileKind, FileMeta, Fs, FsFile};
+use super::{DirectoryItem, FileKind, FileMeta, Free, Fs, FsFile};
 
 /// Files are for the owner alone.
 const FILE_MODE: u32 = 0o600;
@@ -72,6 +72,13 @@ impl Fs for RealFs {
     fn is_network(&self, path: &Path) -> io::Result<bool> {
         let kind = u32::try_from(statfs(path)?.f_type).unwrap_or(0);
         Ok(!LOCAL.contains(&kind))
+    }
+
+    fn free(&self, path: &Path) -> io::Result<Free> {
+        let status = statvfs(path)?;
+        // Some file systems make room for names as they need it, and count none.
+        let files = (status.f_files > 0).then_some(status.f_favail);
+        Ok(Free { octets: status.f_bavail.saturating_mul(status.f_frsize), files })
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {

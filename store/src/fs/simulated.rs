@@ -4,13 +4,13 @@
 //! to the last sync of the directory. [`Loss`] says which of the two a disk loses.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::io;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::SystemTime;
 
-use super::{DirectoryItem, FileKind, FileMeta, Fs, FsFile};
+use super::{DirectoryItem, FileKind, FileMeta, Free, Fs, FsFile};
 
 /// What happens at the n-th call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,8 @@ struct Disk {
     epoch: u64,
     network: bool,
     links_refused: bool,
+    /// By directory; others have room enough.
+    free: HashMap<PathBuf, u64>,
 }
 
 #[derive(Debug, Clone)]
@@ -98,6 +100,7 @@ impl SimulatedFs {
             epoch: 0,
             network: false,
             links_refused: false,
+            free: HashMap::new(),
         })))
     }
 
@@ -109,6 +112,11 @@ impl SimulatedFs {
     /// From now on there are no second names.
     pub(crate) fn refuse_links(&self) {
         self.disk().links_refused = true;
+    }
+
+    /// From now on there is so much room on the file system of `path`.
+    pub(crate) fn set_free(&self, path: &Path, octets: u64) {
+        self.disk().free.insert(path.to_owned(), octets);
     }
 
     /// From now on, the n-th call (from 1) is the fault.
@@ -206,11 +214,19 @@ impl Disk {
 
     /// Whether a journal has data that is not synced, other than by a failure.
     fn has_hidden_journal(&self) -> bool {
-        let directories = self.nodes.values().filter(|node| node.directory);
-        let journals =
-            directories.filter_map(|directory| directory.entries.get(OsStr::new("sluice.journal")));
-        let mut journals = journals.map(|node| &self.nodes[node]);
-        journals.any(|journal| !journal.condemned && journal.data != journal.synced_data)
+        self.hides_journal(ROOT)
+    }
+
+    /// Below `directory`, but not in an account that is nobody's yet.
+    fn hides_journal(&self, directory: u64) -> bool {
+        let Node { entries, .. } = &self.nodes[&directory];
+        entries.iter().any(|(name, node)| {
+            let found = &self.nodes[node];
+            let is_mail = !name.to_string_lossy().starts_with("sluice.moving.");
+            let is_hidden = !found.condemned && found.data != found.synced_data;
+            (found.directory && is_mail && self.hides_journal(*node))
+                || (name == "sluice.journal" && is_hidden)
+        })
     }
 
     fn now(&mut self) -> i128 {
@@ -275,6 +291,12 @@ impl SimulatedFs {
 impl Fs for SimulatedFs {
     fn is_network(&self, _: &Path) -> io::Result<bool> {
         Ok(self.disk().network)
+    }
+
+    fn free(&self, path: &Path) -> io::Result<Free> {
+        self.call(|disk| {
+            Ok(Free { octets: disk.free.get(path).copied().unwrap_or(u64::MAX >> 1), files: None })
+        })
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {

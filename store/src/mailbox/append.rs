@@ -15,6 +15,7 @@ impl Mailbox {
     /// # Errors
     /// Nothing was added then.
     pub fn append(&self, content: &[u8], flags: &Flags, internal_date: Timestamp) -> Result<Uid, StoreError> {
+        self.check_room()?;
         let id = fresh_id()?;
         let mut staged = self.stage(content, internal_date)?;
         let summary = summary::parse(content);

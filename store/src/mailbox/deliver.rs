@@ -77,6 +77,7 @@ impl Mailbox {
         body: Option<&SharedBody>,
         summary: &Summary,
     ) -> Result<Placed, StoreError> {
+        self.check_room()?;
         let mut staged = match body {
             Some(body) => self.stage_shared(body),
             None => self.stage(delivery.content, delivery.received_at)?,

@@ -31,6 +31,10 @@ pub(super) struct Writer<'a> {
     _passage: Passage<'a>,
 }
 
+/// A mailbox's lock in the hands of somebody who changes nothing.
+#[derive(Debug)]
+pub(crate) struct Held<'a>(#[expect(dead_code, reason = "it is there to be dropped")] Writer<'a>);
+
 pub(super) fn now() -> Timestamp {
     SystemTime::now().into()
 }
@@ -58,6 +62,11 @@ impl Mailbox {
                 Ok(Some(writer))
             }
         }
+    }
+
+    /// Nobody else changes the mailbox while what this gives lives.
+    pub(crate) fn hold(&self) -> Result<Held<'_>, StoreError> {
+        self.writer().map(Held)
     }
 
     /// Folds the journal into the index now.

@@ -11,9 +11,10 @@ use crate::account::{self, SUBSCRIPTIONS, print_subscriptions};
 use crate::error::At as _;
 use crate::file_name::{Base, FileName};
 use crate::fs::{self, Fs};
+use crate::layout::{ADOPTING, REPLACED, beside};
 use crate::mailbox::fresh_id;
 use crate::uid_validity::Reservation;
-use crate::{Account, MailboxName, SpecialUse, Store, StoreError, UidValidity, layout};
+use crate::{Account, MailboxName, SpecialUse, Store, StoreError, UidValidity};
 
 impl Store {
     /// Takes over the Maildir at `source` as the mail of `account`, which must have none yet; `source` stays as it is.
@@ -29,8 +30,6 @@ impl Store {
         progress: &mut dyn FnMut(&MailboxName, usize),
     ) -> Result<Vec<Migrated>, MigrateError> {
         let fs = &*self.shared().fs;
-        self.shared().check_mounted()?;
-        let path = layout::account_directory(&self.shared().config.root, account);
         let mut problems = Vec::new();
         let existing = self.existing_account(account)?;
         if let Some(count) = existing.as_ref().map(count_messages).transpose()?.filter(|count| *count > 0) {
@@ -42,14 +41,29 @@ impl Store {
         if !problems.is_empty() {
             return Err(MigrateError::Refused(problems));
         }
-        self.make_parents(&path)?;
-        let staging = beside(&path, "adopting");
+        let path = {
+            let _placing = self.placing(account)?;
+            match &existing {
+                Some(existing) => existing.path().to_owned(),
+                None => self.place_for(account)?.directory(account),
+            }
+        };
+        let volume = self.shared().volumes.of(&path);
+        volume.check_mounted(fs)?;
+        account::make_parents(fs, &volume.root, &path)?;
+        let staging = beside(&path, ADOPTING);
         if fs::is_there(fs, &staging).at("look at", &staging)? {
             let problem = "another one is under way, or one was killed: then remove that folder first";
             return Err(MigrateError::refused(format!("`{}`: {problem}", staging.display())));
         }
         let built = build(fs, &staging, &plan).and_then(|migrated| {
-            install(fs, &staging, &path, existing.is_some())?;
+            let _placing = self.placing(account)?;
+            // Made by a delivery meanwhile, perhaps on another volume.
+            let now = self.locate_settled(account)?;
+            if now.as_ref().is_some_and(|now| now.path() != path) {
+                return Err(StoreError::AlreadyExists);
+            }
+            install(fs, &staging, &path, now.is_some())?;
             Ok(migrated)
         });
         if built.is_err() {
@@ -57,17 +71,6 @@ impl Store {
         }
         Ok(built?)
     }
-
-    fn make_parents(&self, path: &Path) -> Result<(), StoreError> {
-        let Some(parent) = path.parent() else { return Ok(()) };
-        account::make_levels(&*self.shared().fs, &self.shared().config.root, parent)
-    }
-}
-
-/// `<h2>/sluice.adopting.<name>`: no account's name begins so, for theirs have an `@`.
-fn beside(path: &Path, what: &str) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!("sluice.{what}.{name}"))
 }
 
 fn count_messages(account: &Account) -> Result<u64, StoreError> {
@@ -146,7 +149,7 @@ fn seconds(fs: &dyn Fs, path: &Path) -> Result<u64, StoreError> {
 /// Puts the account into its place. One that is there and empty goes; if mail came into it meanwhile, it comes back.
 fn install(fs: &dyn Fs, staging: &Path, path: &Path, exists: bool) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(path);
-    let away = beside(path, "replaced");
+    let away = beside(path, REPLACED);
     if exists {
         fs.rename(path, &away).at("rename", path)?;
     }

@@ -16,6 +16,12 @@ struct Scene {
     meant: BTreeMap<u32, Vec<u8>>,
 }
 
+/// With a second volume.
+fn config_of_two() -> Config {
+    let other = VolumeConfig { path: "/other".into(), weight: 0 };
+    Config { volumes: [("other".to_owned(), other)].into(), ..config() }
+}
+
 fn config() -> Config {
     Config {
         root: "/mail".into(),
@@ -29,14 +35,16 @@ fn config() -> Config {
 impl Scene {
     /// An account with messages 1 to 3, the second seen, and Sent with message 4.
     fn new() -> Self {
-        Self::on(SimulatedFs::new())
+        Self::on(SimulatedFs::new(), config())
     }
 
-    fn on(fs: SimulatedFs) -> Self {
-        fs.create_dir(Path::new("/mail")).unwrap();
-        fs.sync_dir(Path::new("/")).unwrap();
-        replace(&fs, Path::new("/mail"), "sluice.volume", b"x").unwrap();
-        let mut scene = Self { fs, config: config(), meant: BTreeMap::new() };
+    fn on(fs: SimulatedFs, config: Config) -> Self {
+        for volume in ["/mail", "/other"].map(Path::new) {
+            fs.create_dir(volume).unwrap();
+            fs.sync_dir(Path::new("/")).unwrap();
+            replace(&fs, volume, "sluice.volume", b"x").unwrap();
+        }
+        let mut scene = Self { fs, config, meant: BTreeMap::new() };
         let store = scene.store();
         let inbox = inbox(&store);
         for number in 1..=3 {
@@ -101,20 +109,24 @@ fn check_with(
     after: impl Fn(&Store, bool),
 ) {
     for network in [false, true] {
-        check_on(network, &operation, &first, &after);
+        check_on(disk(network), &config(), 1, &operation, &first, &after);
     }
 }
 
-fn disk(network: bool) -> SimulatedFs {
-    let fs = SimulatedFs::new();
-    if network {
-        fs.share();
+fn disk(network: bool) -> impl Fn() -> SimulatedFs {
+    move || {
+        let fs = SimulatedFs::new();
+        if network {
+            fs.share();
+        }
+        fs
     }
-    fs
 }
 
 fn check_on(
-    network: bool,
+    disk: impl Fn() -> SimulatedFs,
+    config: &Config,
+    stride: usize,
     operation: &impl Fn(&Store) -> Result<(), StoreError>,
     first: &impl Fn(&Store),
     after: &impl Fn(&Store, bool),
@@ -122,9 +134,9 @@ fn check_on(
     let cuts = [Loss::Nothing, Loss::Contents, Loss::Names, Loss::Both].map(|loss| (Fault::Cut, loss));
     let faults =
         [(Fault::FailBefore, Loss::Nothing), (Fault::FailAfter, Loss::Nothing)].into_iter().chain(cuts);
-    for (fault, loss) in faults {
-        for call in 1.. {
-            let mut scene = Scene::on(disk(network));
+    for (number, (fault, loss)) in faults.enumerate() {
+        for call in (1 + number as u64 % stride as u64..).step_by(stride) {
+            let mut scene = Scene::on(disk(), config.clone());
             let store = scene.store();
             inbox(&store).refresh().unwrap();
             scene.fs.plan(call, fault);
@@ -134,9 +146,7 @@ fn check_on(
                 assert!(call > 3, "the operation makes file-system calls");
                 break;
             }
-            let context = format!(
-                "{fault:?} at call {call}, {loss:?} lost, network: {network}, acknowledged: {acknowledged}"
-            );
+            let context = format!("{fault:?} at call {call}, {loss:?} lost, acknowledged: {acknowledged}");
             let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
                 if fault == Fault::Cut {
                     scene.fs.power_on(loss);
@@ -561,6 +571,43 @@ fn usage() {
             untouched(store, &[1, 2, 3]);
         },
     );
+}
+
+#[test]
+fn moving_to_another_volume() {
+    for network in [false, true] {
+        check_on(
+            disk(network),
+            &config_of_two(),
+            // A thousand calls: every fault comes at every fourth of them.
+            4,
+            &|store| match store.move_account(&ann(), "other", &mut |_| {}) {
+                Ok(_) => Ok(()),
+                Err(MigrateError::Store(error)) => Err(error),
+                Err(refused) => panic!("{refused}"),
+            },
+            &|_| {},
+            &|store, acknowledged| {
+                untouched(store, &[1, 2, 3]);
+                assert!(has(&sent(store), 4), "a folder's message is lost");
+                let names = |store: &Store| store.account(&ann()).unwrap().list().unwrap().len();
+                assert_eq!(names(store), 7, "a folder is lost");
+                // There it is in one place, or it can be brought there, and then nothing is left at the old one.
+                let again = store.move_account(&ann(), "other", &mut |_| {});
+                assert!(acknowledged || !matches!(again, Err(MigrateError::Store(_))), "{again:?}");
+                untouched(store, &[1, 2, 3]);
+                let inbox = inbox(store);
+                assert!(inbox.path().starts_with("/other"), "{inbox:?}");
+                assert!(inbox.view().unwrap().iter().any(|entry| entry.uid == Uid(2) && entry.flags.seen));
+                let old = layout::account_directory(Path::new("/mail"), &ann());
+                let fs = &store.shared().fs;
+                let names = fs.list(old.parent().unwrap()).unwrap();
+                assert_eq!(names, [], "left at the old place");
+                let new = layout::account_directory(Path::new("/other"), &ann());
+                assert_eq!(fs.list(new.parent().unwrap()).unwrap().len(), 1, "left at the new place");
+            },
+        );
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use store::{StoreError, View};
 use tracing::warn;
 
 use super::super::connection::End;
+use super::super::reply::MOVED;
 use super::super::selected::Moment;
 use super::{Session, State};
 use crate::work::WorkError;
@@ -26,6 +27,9 @@ pub(super) async fn sync(session: &mut Session, moment: Moment, interval: Durati
         Ok(view) => view,
         Err(WorkError::Store(StoreError::NoSuchMailbox)) => {
             return Err(End::Refused("The mailbox was deleted"));
+        }
+        Err(WorkError::Store(StoreError::Gone)) => {
+            return Err(End::Refused(MOVED));
         }
         Err(error) => {
             // The client goes on with what it knows; the next command tries again.

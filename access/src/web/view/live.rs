@@ -12,7 +12,7 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::stream;
-use store::{Mailbox, MailboxName};
+use store::{Mailbox, MailboxName, StoreError};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
 
@@ -92,8 +92,11 @@ impl Stream {
                 return None;
             }
             let mailbox = Arc::clone(&self.mailbox);
-            // A store that is down is not the end of the stream: the next look may work.
-            let _ = work(&self.web, move || Ok(mailbox.refresh()?.generation)).await;
+            let looked = work(&self.web, move || Ok(mailbox.refresh()?.generation)).await;
+            // Removed, or in another place: the browser asks anew. A store that is down is not the end: the next look may work.
+            if let Err(PageError::NotFound | PageError::Store(StoreError::Gone)) = looked {
+                return None;
+            }
         }
     }
 }

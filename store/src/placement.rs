@@ -1,0 +1,212 @@
+//! Where an account is, and where a new one comes.
+//!
+//! An account is looked for on every volume, the likeliest first: on most stores that is one look. Nobody keeps a table of
+//! it, so that none can be wrong. Making an account is rare and goes under a lock of the root, and only when every volume
+//! could be asked: "can't say" is never "has none".
+//!
+//! ```text
+//! <root>/sluice.volumes          the names of all volumes that ever were in use, a line each
+//! <root>/sluice.placing/<h1>     the lock
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Instant;
+
+use envelope::AccountId;
+use tracing::info;
+
+use crate::error::At as _;
+use crate::fs::{self, is_there};
+use crate::layout::{MOVED, MOVING, beside};
+use crate::lock::{LockFile, Locked};
+use crate::store::Shared;
+use crate::volume::{Volume, VolumeState};
+use crate::{Account, Store, StoreError};
+
+const NAMES: &str = "sluice.volumes";
+const LOCKS: &str = "sluice.placing";
+const NAMES_LOCK: &str = "names";
+
+impl Store {
+    /// The account's mail; made on first use.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
+        let shared = self.shared();
+        if let [only] = shared.volumes.all() {
+            let path = only.directory(account);
+            if let Some(found) = Account::existing(shared.clone(), path.clone())? {
+                return Ok(found);
+            }
+            only.check_mounted(&*shared.fs)?;
+            self.check_names()?;
+            return Account::open(shared.clone(), path);
+        }
+        if let Some(found) = self.locate(account)? {
+            return Ok(found);
+        }
+        let _placing = self.placing(account)?;
+        if let Some(found) = self.locate_settled(account)? {
+            return Ok(found);
+        }
+        Account::open(shared.clone(), self.place_for(account)?.directory(account))
+    }
+
+    /// The account's mail, `None` when there is none on this store: for operators' commands, which make nothing.
+    ///
+    /// # Errors
+    /// When it can't be told.
+    pub fn existing_account(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        match self.locate(account)? {
+            None if self.shared().volumes.all().len() > 1 => {
+                let _placing = self.placing(account)?;
+                self.locate_settled(account)
+            }
+            found => Ok(found),
+        }
+    }
+
+    /// The volumes as they are now; the root, called `main`, is the first.
+    pub fn volumes(&self) -> Vec<VolumeState> {
+        let volumes = &self.shared().volumes;
+        let one = |volume: &Volume| VolumeState {
+            name: volume.name.clone(),
+            path: volume.root.clone(),
+            weight: volume.weight,
+            free: volumes.free(volume),
+            takes_mail: volumes.check_room(volume),
+        };
+        volumes.all().iter().map(one).collect()
+    }
+
+    pub(crate) fn volume_names(&self) -> BTreeSet<String> {
+        self.shared().volumes.all().iter().map(|volume| volume.name.clone()).collect()
+    }
+
+    fn locate(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        let shared = self.shared();
+        let mut failed = None;
+        for volume in shared.volumes.ranked(account) {
+            match Account::existing(shared.clone(), volume.directory(account)) {
+                Ok(Some(found)) => return Ok(Some(found)),
+                Ok(None) => failed = failed.or(volume.check_mounted(&*shared.fs).err()),
+                Err(error) => failed = failed.or(Some(error)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
+    }
+
+    /// Under the lock: finishes a move that was broken off after its decision.
+    pub(crate) fn locate_settled(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
+        if let Some(found) = self.locate(account)? {
+            return Ok(Some(found));
+        }
+        let fs = &*self.shared().fs;
+        let mut moving = None;
+        let mut decided = None;
+        for volume in self.shared().volumes.all() {
+            let path = volume.directory(account);
+            let there = |what| {
+                let path = beside(&path, what);
+                is_there(fs, &path).at("look at", &path)
+            };
+            if there(MOVING)? {
+                moving = Some(path.clone());
+            }
+            if there(MOVED)? {
+                decided = Some(path.clone());
+            }
+        }
+        let (Some(target), Some(source)) = (moving, decided) else { return Ok(None) };
+        let parent = source.parent().unwrap_or(&source);
+        fs.sync_dir(parent).at("sync", parent)?;
+        self.install(&beside(&target, MOVING), &target)?;
+        info!(%account, to = %target.display(), "a move of the account that was broken off is completed");
+        self.locate(account)
+    }
+
+    /// Gives an account that was built beside its place that place.
+    pub(crate) fn install(&self, staging: &Path, path: &Path) -> Result<(), StoreError> {
+        let fs = &*self.shared().fs;
+        let renamed = fs.rename(staging, path).at("rename", staging);
+        if renamed.is_err() && !(is_there(fs, &path.join("cur")).unwrap_or(false)) {
+            return renamed;
+        }
+        let parent = path.parent().unwrap_or(path);
+        fs.sync_dir(parent).at("sync", parent)
+    }
+
+    /// The volume for an account that has none; under the lock, after it was looked for everywhere.
+    pub(crate) fn place_for(&self, account: &AccountId) -> Result<&Volume, StoreError> {
+        let volumes = &self.shared().volumes;
+        self.check_names()?;
+        let mut full = None;
+        for volume in volumes.ranked(account).into_iter().filter(|volume| volume.weight > 0) {
+            match volumes.check_room(volume) {
+                Err(error @ StoreError::VolumeFull(_)) => full = full.or(Some(error)),
+                other => return other.map(|()| volume),
+            }
+        }
+        Err(full.unwrap_or(StoreError::Limit("volumes for new accounts")))
+    }
+
+    /// Whoever holds this decides where the account is.
+    pub(crate) fn placing(&self, account: &AccountId) -> Result<Locked, StoreError> {
+        self.lock_named(&shard(account))
+    }
+
+    /// Whoever holds this moves an account of that shard.
+    pub(crate) fn moving(&self, account: &AccountId) -> Result<Locked, StoreError> {
+        self.lock_file(&format!("{}.move", shard(account)))?.lock(Instant::now())
+    }
+
+    fn lock_named(&self, name: &str) -> Result<Locked, StoreError> {
+        let wait = self.shared().config.lock_wait_max.as_duration();
+        self.lock_file(name)?.lock(Instant::now() + wait)
+    }
+
+    fn lock_file(&self, name: &str) -> Result<LockFile, StoreError> {
+        let shared = self.shared();
+        let directory = shared.config.root.join(LOCKS);
+        crate::account::make_directory(&*shared.fs, &directory)?;
+        Ok(LockFile::new(shared.clone(), &directory, name))
+    }
+
+    /// Says which volumes are in use, for nodes that were started before one of them was.
+    pub(crate) fn register_names(&self) -> Result<(), StoreError> {
+        let shared = self.shared();
+        let known = names(shared)?;
+        let ours = self.volume_names();
+        unknown(&known, &ours)?;
+        if known == ours || (known.is_empty() && ours.len() == 1) {
+            return Ok(());
+        }
+        let _locked = self.lock_named(NAMES_LOCK)?;
+        let known = names(shared)?;
+        unknown(&known, &ours)?;
+        let text: String = ours.iter().map(|name| format!("{name}\n")).collect();
+        let root = &shared.config.root;
+        fs::replace(&*shared.fs, root, NAMES, text.as_bytes()).at("replace", &root.join(NAMES))
+    }
+
+    fn check_names(&self) -> Result<(), StoreError> {
+        unknown(&names(self.shared())?, &self.volume_names())
+    }
+}
+
+fn shard(account: &AccountId) -> String {
+    let path = crate::layout::account_directory(Path::new(""), account);
+    path.iter().next().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn names(shared: &Shared) -> Result<BTreeSet<String>, StoreError> {
+    let path = shared.config.root.join(NAMES);
+    let bytes = fs::read_optional(&*shared.fs, &path).at("read", &path)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
+}
+
+fn unknown(known: &BTreeSet<String>, ours: &BTreeSet<String>) -> Result<(), StoreError> {
+    known.difference(ours).next().map_or(Ok(()), |name| Err(StoreError::UnknownVolume(name.clone())))
+}

@@ -1,0 +1,324 @@
+//! Several volumes: where accounts come, what goes on when one is full or away, and moves.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use tempfile::tempdir;
+use units::ByteSize;
+
+use super::*;
+use crate::fs::simulated::SimulatedFs;
+use crate::fs::{Fs as _, replace};
+
+fn account(number: u32) -> AccountId {
+    format!("user{number}@example.test").parse().unwrap()
+}
+
+fn config(root: &Path, other: &Path) -> Config {
+    let other = VolumeConfig { path: other.to_owned(), weight: 1 };
+    Config {
+        root: root.to_owned(),
+        volumes: [("other".to_owned(), other)].into(),
+        free_check_interval: Span::millis(0),
+        free_space_min: ByteSize::mib(1),
+        foreign_check_interval: Span::millis(0),
+        ..Config::default()
+    }
+}
+
+struct Two {
+    _places: [TempDir; 2],
+    config: Config,
+}
+
+impl Two {
+    fn new() -> Self {
+        let places = [tempdir().unwrap(), tempdir().unwrap()];
+        let [root, other] = places.each_ref().map(TempDir::path);
+        Store::init_volume(root).unwrap();
+        Store::init_volume(other).unwrap();
+        Self { config: config(root, other), _places: places }
+    }
+
+    fn node(&self) -> Store {
+        Store::open(&self.config, Arc::new(RealFs), &Registry::new()).unwrap()
+    }
+}
+
+fn inbox_of(store: &Store, account: &AccountId) -> Result<Arc<Mailbox>, StoreError> {
+    store.account(account)?.mailbox(&MailboxName::inbox())
+}
+
+fn volume_of(store: &Store, account: &AccountId) -> String {
+    inbox_of(store, account).unwrap().volume().name.clone()
+}
+
+fn names_below(path: &Path) -> Vec<String> {
+    let mut names = Vec::new();
+    for item in std::fs::read_dir(path).unwrap().map(Result::unwrap) {
+        names.push(item.file_name().to_string_lossy().into_owned());
+        if item.file_type().unwrap().is_dir() {
+            names.extend(names_below(&item.path()));
+        }
+    }
+    names
+}
+
+#[test]
+fn everything_goes_along_when_an_account_moves() {
+    let two = Two::new();
+    let store = two.node();
+    let elsewhere = two.node();
+    let (from, to) = match volume_of(&store, &ann()).as_str() {
+        "main" => ("main", "other"),
+        _ => ("other", "main"),
+    };
+    let account = store.account(&ann()).unwrap();
+    account.create(&name("Work/Plans")).unwrap();
+    account.set_subscribed(&name("Work/Plans"), true).unwrap();
+    for number in 1..=5 {
+        deliver(&inbox(&store), number).unwrap();
+    }
+    let flags = Flags { keywords: ["urgent".to_owned()].into(), ..seen() };
+    inbox(&store).store(&[Uid(2)], FlagChange::Add, &flags, None).unwrap();
+    inbox(&store).expunge(&[Uid(1)]).unwrap();
+    let plans = account.mailbox(&name("Work/Plans")).unwrap();
+    inbox(&store).copy(&[Uid(3)], &plans).unwrap();
+    let before = inbox(&store).refresh().unwrap();
+    let open = inbox(&elsewhere);
+    open.refresh().unwrap();
+
+    let refused = store.move_account(&ann(), "nowhere", &mut |_| {}).unwrap_err().to_string();
+    assert_eq!(refused, "there is no volume `nowhere`, but `main`, `other`");
+    let refused = store.move_account(&ann(), from, &mut |_| {}).unwrap_err().to_string();
+    assert_eq!(refused, format!("ann@example.test is on the volume `{from}` already"));
+    let moved = store.move_account(&ann(), to, &mut |_| {}).unwrap();
+    assert_eq!(moved, Transferred { mailboxes: 7, messages: 5, late: 0 });
+
+    // Who had it open hears that it went, and finds it.
+    assert!(matches!(open.refresh(), Err(StoreError::Gone)), "{:?}", open.refresh());
+    for store in [&store, &elsewhere, &two.node()] {
+        assert_eq!(volume_of(store, &ann()), to);
+        let after = inbox(store).refresh().unwrap();
+        assert_eq!(after.uid_validity, before.uid_validity);
+        assert!(after.uid_next >= before.uid_next && after.highest_mod_seq >= before.highest_mod_seq);
+        let entries = |view: &View| {
+            view.iter()
+                .map(|entry| (entry.uid, entry.flags.clone(), entry.mod_seq, entry.internal_date))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(entries(&after), entries(&before));
+        for uid in [2, 3, 4, 5_u8] {
+            assert_eq!(*inbox(store).content(Uid(u32::from(uid))).unwrap(), text(uid));
+        }
+        // What was delivered, and expunged, is known there too.
+        assert!(deliver(&inbox(store), 1).unwrap().duplicate);
+        let list = store.account(&ann()).unwrap().list().unwrap();
+        assert!(list.iter().any(|info| info.name == name("Work/Plans") && info.subscribed));
+        assert_eq!(inbox(store).check(true).unwrap().findings, []);
+    }
+    let old = two.node().shared().volumes.named(from).unwrap().root.clone();
+    let left: Vec<_> =
+        names_below(&old).into_iter().filter(|name| name.len() > 2 && !name.starts_with("sluice.")).collect();
+    assert_eq!(left, Vec::<String>::new(), "left at the old place");
+    // And back.
+    elsewhere.move_account(&ann(), from, &mut |_| {}).unwrap();
+    assert_eq!(inbox(&store).refresh().unwrap().len(), 4);
+}
+
+#[test]
+fn mail_that_arrives_during_moves_is_there_once() {
+    let two = Two::new();
+    let stop = AtomicBool::new(false);
+    let total = AtomicU32::new(0);
+    let delivered = std::thread::scope(|scope| {
+        let writers: Vec<_> = (0..3_u8)
+            .map(|writer| {
+                let (store, stop, total) = (two.node(), &stop, &total);
+                scope.spawn(move || {
+                    let mut count = 0_u32;
+                    while !stop.load(Ordering::Relaxed) && count < 200 {
+                        std::thread::sleep(std::time::Duration::from_millis(1));
+                        let mut bytes = [writer; 10];
+                        bytes[..4].copy_from_slice(&count.to_be_bytes());
+                        let content =
+                            format!("Subject: {writer} {count}\r\n\r\n{writer}/{count}\r\n").into_bytes();
+                        let delivery = Delivery {
+                            message_id: MessageId::new(1_700_000_000_000, bytes),
+                            content: &content,
+                            received_at: DATE,
+                            flags: Flags::default(),
+                        };
+                        // As a worker does: what failed comes again.
+                        let done = inbox_of(&store, &ann()).and_then(|inbox| inbox.deliver(&delivery));
+                        match done {
+                            Ok(_) => {
+                                count += 1;
+                                total.fetch_add(1, Ordering::Relaxed);
+                            }
+                            Err(StoreError::Gone | StoreError::NoSuchMailbox | StoreError::LockTimeout) => {}
+                            Err(StoreError::Io { source, .. })
+                                if source.kind() == std::io::ErrorKind::NotFound => {}
+                            Err(error) => panic!("{error:?}"),
+                        }
+                    }
+                    count
+                })
+            })
+            .collect();
+        let mover = two.node();
+        for number in 1..=100 {
+            let to = if volume_of(&mover, &ann()) == "main" { "other" } else { "main" };
+            mover.move_account(&ann(), to, &mut |_| {}).unwrap();
+            // Six moves at least, and some mail for each.
+            if number >= 6 && total.load(Ordering::Relaxed) >= 5 * number {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        stop.store(true, Ordering::Relaxed);
+        writers.into_iter().map(|writer| writer.join().unwrap()).collect::<Vec<_>>()
+    });
+    let store = two.node();
+    let inbox = inbox_of(&store, &ann()).unwrap();
+    let mut found: Vec<String> = Vec::new();
+    for entry in inbox.refresh().unwrap().iter() {
+        let content = inbox.content(entry.uid).unwrap();
+        let text = String::from_utf8_lossy(&content);
+        found.push(text.rsplit("\r\n\r\n").next().unwrap().trim().to_owned());
+    }
+    let expected: Vec<String> = (0..3)
+        .flat_map(|writer| (0..delivered[writer]).map(move |count| format!("{writer}/{count}")))
+        .collect();
+    assert!(delivered.iter().sum::<u32>() > 20, "{delivered:?}");
+    let lost: Vec<_> = expected.iter().filter(|one| !found.contains(one)).collect();
+    let all = found.len();
+    found.sort();
+    found.dedup();
+    assert_eq!((lost, all - found.len()), (vec![], 0), "lost, doubled of {}", expected.len());
+    assert_eq!(found.len(), expected.len());
+    assert_eq!(inbox.check(true).unwrap().findings, []);
+}
+
+struct Simulated {
+    fs: SimulatedFs,
+    config: Config,
+}
+
+impl Simulated {
+    fn new() -> Self {
+        let fs = SimulatedFs::new();
+        for volume in ["/mail", "/other"].map(Path::new) {
+            fs.create_dir(volume).unwrap();
+            replace(&fs, volume, "sluice.volume", b"x").unwrap();
+        }
+        Self { fs, config: config(Path::new("/mail"), Path::new("/other")) }
+    }
+
+    fn store(&self) -> Result<Store, StoreError> {
+        Store::open(&self.config, Arc::new(self.fs.clone()), &Registry::new())
+    }
+}
+
+#[test]
+fn a_full_volume_waits_and_the_others_go_on() {
+    let rig = Simulated::new();
+    let store = rig.store().unwrap();
+    let on = |volume: &str, store: &Store, from: u32| {
+        (from..).map(account).find(|account| volume_of(store, account) == volume).unwrap()
+    };
+    let (full, fine) = (on("other", &store, 0), on("main", &store, 0));
+    deliver(&inbox_of(&store, &full).unwrap(), 1).unwrap();
+    rig.fs.set_free(Path::new("/other"), 1000);
+    let inbox = inbox_of(&store, &full).unwrap();
+    for refused in [
+        deliver(&inbox, 2).map(drop),
+        inbox.append(&text(2), &seen(), DATE).map(drop),
+        store
+            .deliver_to_all(
+                &[inbox.clone(), inbox.clone()],
+                &Delivery {
+                    message_id: id(2),
+                    content: &text(2),
+                    received_at: DATE,
+                    flags: Flags::default(),
+                },
+            )
+            .pop()
+            .unwrap()
+            .map(drop),
+    ] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.to_string(), "the volume `other` is full");
+        assert!(matches!(refused.disposition(), envelope::Disposition::Defer { .. }));
+    }
+    // Tidying up works: into the trash, and out of it.
+    let trash = store.account(&full).unwrap().mailbox(&name("Trash")).unwrap();
+    inbox.move_to(&[Uid(1)], &trash).unwrap();
+    trash.expunge(&[Uid(1)]).unwrap();
+    deliver(&inbox_of(&store, &fine).unwrap(), 2).unwrap();
+    // New accounts come to the volume with room.
+    for number in 1000..1020 {
+        assert_eq!(volume_of(&store, &account(number)), "main");
+    }
+    assert!(store.move_account(&fine, "other", &mut |_| {}).is_err());
+    rig.fs.set_free(Path::new("/other"), 1 << 30);
+    deliver(&inbox, 2).unwrap();
+    on("other", &store, 2000);
+}
+
+#[test]
+fn nobody_gets_a_second_account_while_a_volume_is_away() {
+    let rig = Simulated::new();
+    let store = rig.store().unwrap();
+    let on = |volume: &str| (0..).map(account).find(|account| volume_of(&store, account) == volume).unwrap();
+    let (away, here) = (on("other"), on("main"));
+    deliver(&inbox_of(&store, &away).unwrap(), 1).unwrap();
+    rig.fs.rename(Path::new("/other"), Path::new("/elsewhere")).unwrap();
+    rig.fs.create_dir(Path::new("/other")).unwrap();
+    for unknown in [&away, &account(5000)] {
+        let refused = store.account(unknown).map(drop).unwrap_err();
+        assert!(matches!(&refused, StoreError::NotMounted(root) if root == "/other"), "{refused:?}");
+        assert!(matches!(refused.disposition(), envelope::Disposition::Defer { .. }));
+        assert!(store.existing_account(unknown).is_err());
+    }
+    deliver(&inbox_of(&store, &here).unwrap(), 1).unwrap();
+    assert!(rig.store().is_err(), "a node does not start without a volume");
+    rig.fs.remove_dir(Path::new("/other")).unwrap();
+    rig.fs.rename(Path::new("/elsewhere"), Path::new("/other")).unwrap();
+    assert_eq!(inbox_of(&store, &away).unwrap().refresh().unwrap().len(), 1);
+}
+
+#[test]
+fn a_node_that_lacks_a_volume_makes_no_accounts() {
+    let mut rig = Simulated::new();
+    let volumes = std::mem::take(&mut rig.config.volumes);
+    let early = rig.store().unwrap();
+    assert_eq!(early.volume_names(), ["main".to_owned()].into());
+    rig.config.volumes = volumes;
+    rig.config.root_weight = 0;
+    let late = rig.store().unwrap();
+    assert_eq!(volume_of(&late, &account(1)), "other");
+    rig.config.volumes.clear();
+    rig.config.root_weight = 1;
+    let problem = rig.store().unwrap_err();
+    assert!(matches!(&problem, StoreError::UnknownVolume(name) if name == "other"), "{problem:?}");
+    // The one that was there first knows what it is missing.
+    let refused = early.account(&account(1)).map(drop).unwrap_err();
+    assert!(matches!(&refused, StoreError::UnknownVolume(_)), "{refused:?}");
+}
+
+#[test]
+fn configurations_that_make_no_sense_are_refused() {
+    let good = config(Path::new("/mail"), Path::new("/other"));
+    assert_eq!(good.faults(), []);
+    let with = |name: &str, path: &str| {
+        let volume = VolumeConfig { path: path.into(), weight: 1 };
+        Config { volumes: [(name.to_owned(), volume)].into(), ..good.clone() }.faults()
+    };
+    for (name, path) in [("main", "/b"), ("a b", "/b"), ("b", ""), ("b", "/mail/b"), ("b", "/")] {
+        assert_eq!(with(name, path).len(), 1, "{name} {path}");
+    }
+    let off = Config { root_weight: 0, volumes: Default::default(), ..good.clone() };
+    assert_eq!(off.faults().len(), 1);
+}
