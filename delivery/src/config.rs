@@ -13,6 +13,10 @@ use units::{ByteSize, Span};
 pub struct Config {
     /// How many messages are worked on at once.
     pub concurrency: u16,
+    /// How many messages are written and synced together; nobody waits for company.
+    pub batch_max: u16,
+    /// How many such batches may be under way at once.
+    pub batches_at_once: u16,
     /// How long the directory may take to answer; later counts as unavailable.
     pub directory_max: Span,
     /// How many aliases may lead to each other; more count as a loop.
@@ -39,6 +43,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             concurrency: 64,
+            batch_max: 16,
+            batches_at_once: 4,
             directory_max: Span::secs(30),
             expansion_depth_max: 10,
             expansion_addresses_max: 1000,
@@ -69,6 +75,8 @@ impl Config {
                 faults.push((key.to_owned(), problem.to_owned()));
             }
         };
+        check(self.batch_max > 0, "batch_max", "at least 1");
+        check(self.batches_at_once > 0, "batches_at_once", "at least 1");
         check(self.concurrency > 0, "concurrency", "at least 1");
         check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");
         check(self.expansion_depth_max > 0, "expansion_depth_max", "at least 1");

@@ -48,6 +48,7 @@ use metrics::Metrics;
 use worker::Worker;
 
 /// What the role needs from the process that runs it.
+#[derive(Clone)]
 pub struct Deps {
     /// Where messages come from and reports go to.
     pub queue: Arc<dyn Queue>,

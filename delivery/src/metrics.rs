@@ -29,6 +29,7 @@ impl Outcome {
 pub(crate) struct Metrics {
     recipients: IntCounterVec,
     latency: Histogram,
+    pub(crate) batch_messages: Histogram,
     pub(crate) dead: IntCounter,
     pub(crate) duplicates: IntCounter,
     pub(crate) expansions: IntCounter,
@@ -63,6 +64,11 @@ impl Metrics {
         };
         registry.register(Box::new(recipients.clone()))?;
         registry.register(Box::new(latency.clone()))?;
+        let batch_messages = Histogram::with_opts(
+            HistogramOpts::new("sluice_delivery_batch_messages", "Messages written and synced together.")
+                .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
+        )?;
+        registry.register(Box::new(batch_messages.clone()))?;
         let outcomes =
             [Outcome::Bounced, Outcome::Deferred, Outcome::Delivered, Outcome::Discarded, Outcome::Merged];
         for outcome in outcomes {
@@ -71,6 +77,7 @@ impl Metrics {
         Ok(Self {
             recipients,
             latency,
+            batch_messages,
             dead: counter("sluice_delivery_dead_total", "Messages put aside for an operator.")?,
             duplicates: counter(
                 "sluice_delivery_duplicates_total",

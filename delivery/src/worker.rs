@@ -1,5 +1,6 @@
 //! Takes messages, one task a slot, and settles them.
 
+mod batch;
 mod expand;
 mod mailbox;
 mod message;
@@ -12,6 +13,7 @@ use queue::{Lane, Lease, QueueError, Settlement};
 use runtime::Drain;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
+use self::batch::Batches;
 use crate::Deps;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -24,13 +26,15 @@ pub(crate) struct Worker {
     pub(crate) config: Config,
     pub(crate) deps: Deps,
     pub(crate) metrics: Metrics,
+    pub(crate) batches: Batches,
     panics: Mutex<HashMap<MessageId, u16>>,
 }
 
 impl Worker {
     pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics) -> Self {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
-        Self { config, deps, metrics, panics: Mutex::new(HashMap::new()) }
+        let batches = Batches::new(&config, deps.store.clone(), deps.blocking.clone(), &metrics);
+        Self { config, deps, metrics, batches, panics: Mutex::new(HashMap::new()) }
     }
 
     /// How often this message has caused a panic, this one included.

@@ -144,10 +144,10 @@ pub(crate) fn missing(shared: &Shared, account: &Path) -> StoreError {
     if let Err(error) = shared.volumes.of(account).check_mounted(&*shared.fs) {
         return error;
     }
-    match fs::is_there(&*shared.fs, &account.join("cur")) {
+    match fs::is_there(&*shared.fs, &account.join("cur")).at("look at", account) {
         Ok(true) => StoreError::NoSuchMailbox,
         Ok(false) => StoreError::Gone,
-        Err(error) => StoreError::Io { step: "look at", path: account.display().to_string(), source: error },
+        Err(error) => error,
     }
 }
 

@@ -62,8 +62,12 @@ pub struct Config {
     pub inline_renames_max: u32,
     /// How long renames and removals that the journal already holds may wait.
     pub pending_rename_interval: Span,
-    /// From how many local recipients on a message's deliveries share one sync of the whole file system instead of syncing each mailbox. On a network file system they never do.
+    /// From how many files or mailboxes on the deliveries of a batch share one sync of the whole file system instead of syncing each. On a network file system they never do.
     pub shared_sync_min: u32,
+    /// How long a batch of several messages waits for a mailbox that another process or thread is writing to; later its messages are delivered by themselves.
+    pub batch_lock_wait: Span,
+    /// How many mailboxes of a batch are written to at once on a network file system.
+    pub batch_threads: u32,
     /// How many mailboxes are kept open although nobody uses them at the moment.
     pub open_mailboxes_max: u32,
     /// How long the sum of what an account holds is remembered; changes of other nodes count that much later against its quota.
@@ -93,7 +97,9 @@ impl Default for Config {
             cache_waste_max: ByteSize::mib(1),
             inline_renames_max: 64,
             pending_rename_interval: Span::secs(20),
-            shared_sync_min: 16,
+            shared_sync_min: 8,
+            batch_lock_wait: Span::millis(100),
+            batch_threads: 16,
             open_mailboxes_max: 200,
             usage_interval: Span::mins(1),
             message_ids_kept: Span::hours(7 * 24),
@@ -112,6 +118,7 @@ impl Config {
             (self.folder_depth_max == 0, "folder_depth_max", "must be at least 1"),
             (self.mailboxes_max < 10, "mailboxes_max", "must be at least 10"),
             (self.journal_size_max < ByteSize::kib(4), "journal_size_max", "must be at least 4 KiB"),
+            (self.batch_threads == 0, "batch_threads", "must be at least 1"),
             (self.open_mailboxes_max == 0, "open_mailboxes_max", "must be at least 1"),
             (
                 self.pending_rename_interval > Span::secs(30),

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::Disposition;
@@ -10,7 +11,7 @@ use crate::MailboxNameError;
 use crate::fs::is_stale;
 
 /// Why an operation on the store failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Another program renames files so fast that it can't be told which messages are there.
@@ -34,7 +35,7 @@ pub enum StoreError {
         path: String,
         /// What the system said.
         #[source]
-        source: io::Error,
+        source: Arc<io::Error>,
     },
     /// Another process held the mailbox for too long.
     #[error("the mailbox's lock could not be had within its deadline")]
@@ -122,6 +123,10 @@ pub(crate) trait At<T> {
 
 impl<T> At<T> for io::Result<T> {
     fn at(self, step: &'static str, path: &Path) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Io { step, path: path.display().to_string(), source })
+        self.map_err(|source| StoreError::Io {
+            step,
+            path: path.display().to_string(),
+            source: Arc::new(source),
+        })
     }
 }

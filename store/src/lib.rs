@@ -35,6 +35,7 @@
 
 mod account;
 mod append_file;
+mod batch;
 mod cache;
 mod codec;
 mod config;
@@ -55,21 +56,21 @@ mod mount;
 mod placement;
 mod probe;
 mod record;
+mod shared_body;
 mod snapshot;
 mod special_use;
 mod state;
 mod store;
 mod summary;
-mod together;
 mod transfer;
 mod uid_validity;
 mod usage;
 mod view;
 mod volume;
-mod volume_sync;
 mod words;
 
 pub use account::{Account, MailboxInfo};
+pub use batch::Filing;
 pub use config::{Config, VolumeConfig};
 pub use error::StoreError;
 pub use file_name::fuzz_file_name;

@@ -19,10 +19,10 @@ mod stage;
 mod summaries;
 mod writer;
 
-pub(crate) use self::deliver::Placed;
+pub(crate) use self::deliver::{Arriving, Placed};
 pub(crate) use self::export::Exported;
 pub(crate) use self::foreign::measure;
-pub(crate) use self::stage::{fresh_id, sweep};
+pub(crate) use self::stage::{Staged, fresh_id, sweep};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

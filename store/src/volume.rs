@@ -11,9 +11,8 @@ use tracing::{info, warn};
 
 use crate::config::{Config, MAIN};
 use crate::error::At as _;
-use crate::fs::{Free, Fs, RealFs};
+use crate::fs::{Free, Fs, FsFile, RealFs};
 use crate::metrics::Metrics;
-use crate::volume_sync::VolumeSync;
 use crate::{StoreError, layout, mount};
 
 const MARKER: &str = "sluice.volume";
@@ -51,7 +50,6 @@ pub(crate) struct Volume {
     pub(crate) root: PathBuf,
     /// How many new accounts it gets in proportion to the others.
     pub(crate) weight: u32,
-    sync: VolumeSync,
     /// Whether there was room, and when that was asked.
     room: Mutex<Option<(Instant, bool)>>,
 }
@@ -62,18 +60,18 @@ impl Volume {
         for (verdict, problem) in mount::of(root).iter().flat_map(mount::Mount::problems) {
             warn!(root = %root.display(), verdict = verdict.name(), problem, "unsuitable mount options");
         }
-        let marker = root.join(MARKER);
-        let sync = VolumeSync::new(fs.open_read(&marker).at("open", &marker)?);
-        Ok(Self { name: name.to_owned(), root: root.to_owned(), weight, sync, room: Mutex::default() })
+        Ok(Self { name: name.to_owned(), root: root.to_owned(), weight, room: Mutex::default() })
     }
 
     pub(crate) fn check_mounted(&self, fs: &dyn Fs) -> Result<(), StoreError> {
         check_mounted(fs, &self.root)
     }
 
-    /// Everything on the volume that was written before is on disk when this returns.
-    pub(crate) fn sync(&self) -> Result<(), StoreError> {
-        self.sync.sync().at("sync", &self.root)
+    /// To be called before the writes that are to be made durable together.
+    pub(crate) fn begin(&self, fs: &dyn Fs) -> Result<Writes<'_>, StoreError> {
+        let marker = self.root.join(MARKER);
+        let file = fs.open_read(&marker).at("open", &marker)?;
+        Ok(Writes { volume: self, file })
     }
 
     pub(crate) fn directory(&self, account: &AccountId) -> PathBuf {
@@ -88,6 +86,24 @@ impl Volume {
         #[expect(clippy::cast_precision_loss, reason = "48 bits fit")]
         let part = (number as f64 + 0.5) / (1_u64 << 48) as f64;
         f64::from(self.weight) / -part.ln()
+    }
+}
+
+/// What somebody writes on a volume, from a moment on.
+#[derive(Debug)]
+pub(crate) struct Writes<'a> {
+    pub(crate) volume: &'a Volume,
+    /// Any file there, opened before the first write: the kernel tells a failure of the file system once to each open file, for
+    /// whatever was written since it was opened, whoever's sync came upon it.
+    file: Box<dyn FsFile>,
+}
+
+impl Writes<'_> {
+    /// All of it is on disk when this returns: the file system's own commit instead of a sync for each file and directory. It
+    /// writes whatever else is dirty there too, so that it pays only for many files. For local file systems, where a node
+    /// is alone.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        self.file.sync_volume().at("sync", &self.volume.root)
     }
 }
 
@@ -195,9 +211,7 @@ mod tests {
     use super::*;
 
     fn volume(name: &str, weight: u32) -> Volume {
-        let fs = crate::fs::simulated::SimulatedFs::new();
-        let sync = VolumeSync::new(fs.open_write("/x".as_ref()).unwrap());
-        Volume { name: name.to_owned(), root: name.into(), weight, sync, room: Mutex::default() }
+        Volume { name: name.to_owned(), root: name.into(), weight, room: Mutex::default() }
     }
 
     fn first(volumes: &[Volume], number: u32) -> &str {

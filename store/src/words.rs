@@ -49,7 +49,7 @@ pub struct MailboxStatus {
 }
 
 /// A message to deliver.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Delivery<'a> {
     /// Idempotency: the same id into the same mailbox (even if since expunged or moved) is one message.
     pub message_id: MessageId,

@@ -4,14 +4,16 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use envelope::{Disposition, Envelope, Quota, Usage};
-use runtime::BlockingError;
-use store::{Account, Delivered, Delivery, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError};
+use envelope::{Disposition, Envelope, MessageId, Quota, ReversePath, Timestamp, Usage};
+use store::{
+    Account, Delivered, Delivery, Filing, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError,
+};
 
 use tokio::time::{Instant, timeout_at};
 use tracing::{info, warn};
 
 use super::Worker;
+use super::batch::TARGETS_MAX;
 use super::expand::Target;
 use crate::content;
 use crate::outcome::Failure;
@@ -34,8 +36,36 @@ pub(super) enum Filed {
     Failed(Failure),
 }
 
-/// Targets of one message that are served by one job of the blocking pool.
-const TOGETHER_MAX: usize = 100;
+/// A message for some of its mailboxes.
+pub(super) struct Job {
+    message_id: MessageId,
+    received_at: Timestamp,
+    reverse_path: ReversePath,
+    body: Bytes,
+    wanted: Vec<Wanted>,
+    /// Nobody else gets this message.
+    alone: bool,
+    thresholds: Vec<u16>,
+    hostname: String,
+}
+
+impl Job {
+    /// Numbers of the targets.
+    pub(super) fn targets(&self) -> std::ops::Range<usize> {
+        0..self.wanted.len()
+    }
+
+    fn content(&self) -> Vec<u8> {
+        // One body for all can't name one of them, and must not name those whom the others may not know of.
+        let delivered_to = self.wanted.first().filter(|_| self.alone).map(|one| one.target.account.address());
+        content::filed(&self.reverse_path, delivered_to, &self.body)
+    }
+
+    fn delivery<'a>(&self, content: &'a [u8]) -> Delivery<'a> {
+        let (message_id, received_at) = (self.message_id, self.received_at);
+        Delivery { message_id, content, received_at, flags: Flags::default() }
+    }
+}
 
 /// Writes the message into the targets' mailboxes; returns when it is durable or will not be. In the order of `targets`.
 pub(super) async fn file(
@@ -45,7 +75,7 @@ pub(super) async fn file(
     targets: &[Target],
 ) -> Vec<Filed> {
     let mut filed = Vec::with_capacity(targets.len());
-    for together in targets.chunks(TOGETHER_MAX) {
+    for together in targets.chunks(TARGETS_MAX) {
         filed.extend(file_together(worker, envelope, body, together, targets.len() == 1).await);
     }
     filed
@@ -61,30 +91,17 @@ async fn file_together(
     let looped: Vec<bool> =
         targets.iter().map(|target| content::was_delivered_to(target.account.address(), body)).collect();
     let wanted = targets.iter().zip(&looped).filter(|(_, looped)| !**looped).map(|(target, _)| target);
-    let wanted = with_quotas(worker, wanted).await;
-    let store = worker.deps.store.clone();
-    let (reverse_path, body) = (envelope.reverse_path.clone(), body.clone());
-    let (message_id, received_at) = (envelope.id, envelope.received_at);
-    let count = wanted.len();
-    let (thresholds, hostname) = (worker.config.quota_warnings.clone(), worker.deps.hostname.clone());
-    let work = move || {
-        // One body for all can't name one of them, and must not name those whom the others may not know of.
-        let delivered_to = wanted.first().filter(|_| alone).map(|wanted| wanted.target.account.address());
-        let content = content::filed(&reverse_path, delivered_to, &body);
-        let delivery = Delivery { message_id, content: &content, received_at, flags: Flags::default() };
-        let before: Vec<Option<Usage>> = wanted.iter().map(|wanted| wanted.usage(&store)).collect();
-        let answers = deliver(&store, &wanted, &delivery);
-        for ((wanted, before), answer) in wanted.iter().zip(before).zip(&answers) {
-            if answer.is_ok() {
-                wanted.warn(&store, before, &thresholds, &hostname);
-            }
-        }
-        answers
+    let job = Job {
+        message_id: envelope.id,
+        received_at: envelope.received_at,
+        reverse_path: envelope.reverse_path.clone(),
+        body: body.clone(),
+        wanted: with_quotas(worker, wanted).await,
+        alone,
+        thresholds: worker.config.quota_warnings.clone(),
+        hostname: worker.deps.hostname.clone(),
     };
-    let answers = match worker.deps.blocking.run(work).await {
-        Ok(answers) => answers.into_iter().map(answered).collect(),
-        Err(error) => (0..count).map(|_| undone(&error)).collect::<Vec<_>>(),
-    };
+    let answers = if job.wanted.is_empty() { Vec::new() } else { worker.batches.file(job).await };
     let mut answers = answers.into_iter();
     let filed = looped.into_iter().map(|looped| {
         let answer = if looped { None } else { answers.next() };
@@ -93,23 +110,51 @@ async fn file_together(
     filed.collect()
 }
 
-/// Finds the mailboxes, delivers to all that were found together.
-fn deliver(store: &Store, targets: &[Wanted], delivery: &Delivery<'_>) -> Vec<Answer> {
-    let opened: Vec<_> = targets.iter().map(|wanted| open(store, wanted, delivery)).collect();
-    let mailboxes: Vec<Arc<Mailbox>> = opened.iter().flatten().map(|(_, mailbox)| mailbox.clone()).collect();
-    let mut delivered = store.deliver_to_all(&mailboxes, delivery).into_iter();
-    let answers = targets.iter().zip(opened).map(|(Wanted { target, .. }, opened)| {
-        let (name, _) = opened?;
-        match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
-            // The folder was removed or the account moved a moment ago: as if it had never been there.
-            Err(StoreError::NoSuchMailbox | StoreError::Gone) => {
-                let (name, mailbox) = find(store, target)?;
-                Ok((name, mailbox.deliver(delivery)?))
+/// Files messages together, each for those of its targets; the answers are in their order. None where somebody keeps the mailbox
+/// locked while others wait: to be tried alone.
+pub(super) fn file_all(store: &Store, jobs: &[(Arc<Job>, Vec<usize>)]) -> Vec<Vec<Option<Filed>>> {
+    let contents: Vec<Vec<u8>> = jobs.iter().map(|(job, _)| job.content()).collect();
+    let mut opened = Vec::with_capacity(jobs.len());
+    let mut filings = Vec::with_capacity(jobs.len());
+    for ((job, targets), content) in jobs.iter().zip(&contents) {
+        let delivery = job.delivery(content);
+        let found = targets.iter().filter_map(|target| job.wanted.get(*target)).map(|wanted| {
+            let before = wanted.usage(store);
+            (wanted, before, open(store, wanted, &delivery))
+        });
+        let found: Vec<_> = found.collect();
+        let mailboxes = found.iter().flat_map(|(_, _, opened)| opened).map(|(_, mailbox)| mailbox.clone());
+        filings.push(Filing { mailboxes: mailboxes.collect(), delivery });
+        opened.push(found);
+    }
+    let delivered = store.deliver_batch(&filings);
+    let mut answers = Vec::with_capacity(jobs.len());
+    for (((job, _), filing), (found, delivered)) in
+        jobs.iter().zip(&filings).zip(opened.into_iter().zip(delivered))
+    {
+        let mut delivered = delivered.into_iter();
+        let answer = found.into_iter().map(|(wanted, before, opened)| {
+            let answer = opened.and_then(|(name, _)| {
+                match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
+                    // The folder was removed or the account moved a moment ago: as if it had never been there.
+                    Err(StoreError::NoSuchMailbox | StoreError::Gone) => {
+                        let (name, mailbox) = find(store, &wanted.target)?;
+                        Ok((name, mailbox.deliver(&filing.delivery)?))
+                    }
+                    delivered => Ok((name, delivered?)),
+                }
+            });
+            if answer.is_ok() {
+                wanted.warn(store, before, &job.thresholds, &job.hostname);
             }
-            delivered => Ok((name, delivered?)),
-        }
-    });
-    answers.collect()
+            match answer {
+                Err(StoreError::LockTimeout) if jobs.len() > 1 => None,
+                answer => Some(answered(answer)),
+            }
+        });
+        answers.push(answer.collect());
+    }
+    answers
 }
 
 type Answer = Result<(MailboxName, Delivered), StoreError>;
@@ -196,11 +241,6 @@ fn answered(answer: Answer) -> Filed {
         Err(error @ StoreError::OverQuota { .. }) => Filed::Full(error.to_string()),
         Err(error) => refused(&error),
     }
-}
-
-fn undone(error: &BlockingError) -> Filed {
-    let panicked = matches!(error, BlockingError::Panicked);
-    Filed::Deferred { after: Duration::ZERO, reason: error.to_string(), panicked }
 }
 
 fn refused(error: &StoreError) -> Filed {

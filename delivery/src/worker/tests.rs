@@ -47,6 +47,14 @@ impl Setup {
         Self { directory, queue, worker, drain: Drain::new(), root }
     }
 
+    /// Goes on with another store; before anything runs.
+    pub(super) fn with_store(&mut self, store: store::Store) {
+        let deps = Deps { store, ..self.worker.deps.clone() };
+        let registry = prometheus::Registry::new();
+        let metrics = Metrics::register(&registry).unwrap();
+        self.worker = Arc::new(Worker::new(self.worker.config.clone(), Deps { registry, ..deps }, metrics));
+    }
+
     pub(super) async fn publish(&self, number: u8, sender: &str, recipients: &[&str]) {
         self.publish_body(number, sender, recipients, BODY).await;
     }

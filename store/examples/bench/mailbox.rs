@@ -7,12 +7,7 @@ use store::{FlagChange, Flags, Uid};
 use crate::{Outcome, content, inbox, milliseconds, open, row, timed};
 
 const MANY: u64 = 10_000;
-const HUGE: u64 = 100_000;
-
-pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
-    changes(directory, runs)?;
-    opening(directory, runs, HUGE)
-}
+pub(crate) const HUGE: u64 = 100_000;
 
 /// Messages get into a mailbox by other means than deliveries: files, and the adoption of them.
 fn fill(root: &Path, count: u64) -> Outcome<()> {
@@ -50,7 +45,7 @@ fn find_cur(root: &Path) -> Outcome<std::path::PathBuf> {
     Err("no cur/ below the root".into())
 }
 
-fn changes(directory: &Path, runs: usize) -> Outcome<()> {
+pub(crate) fn changes(directory: &Path, runs: usize) -> Outcome<()> {
     let (mut seen, mut expunged, mut cold, mut parsed) = (vec![], vec![], vec![], vec![]);
     for run in 0..runs {
         let root = directory.join(format!("changes{run}"));

@@ -1,6 +1,6 @@
 //! Measures the store beside a plain Maildir writer on the same disk, in turns:
-//! `cargo run --release -p store --example bench -- DIRECTORY [RUNS [MESSAGES]]`. With MESSAGES only the opening of a mailbox
-//! with so many.
+//! `cargo run --release -p store --example bench -- DIRECTORY [RUNS [PART]]`, PART being `writers`, `many`, `changes`, or a
+//! number: the opening of a mailbox with so many messages.
 
 #![allow(clippy::print_stdout, reason = "it reports to whoever started it")]
 
@@ -23,17 +23,21 @@ fn main() -> Outcome<()> {
     let mut arguments = std::env::args().skip(1);
     let directory = PathBuf::from(arguments.next().unwrap_or_else(|| "store-bench".to_owned()));
     let runs: usize = arguments.next().map_or(Ok(5), |runs| runs.parse())?;
-    let messages: Option<u64> = arguments.next().map(|messages| messages.parse()).transpose()?;
+    let part = arguments.next();
     if directory.exists() {
         return Err(format!("{} exists: name a directory that does not", directory.display()).into());
     }
     println!("{runs} runs each in turns; median (smallest to largest)");
-    match messages {
-        Some(messages) => mailbox::opening(&directory, runs, messages)?,
+    match part.as_deref() {
+        Some("writers") => writers::run(&directory, runs)?,
+        Some("many") => many::run(&directory, runs)?,
+        Some("changes") => mailbox::changes(&directory, runs)?,
+        Some(messages) => mailbox::opening(&directory, runs, messages.parse()?)?,
         None => {
             writers::run(&directory, runs)?;
             many::run(&directory, runs)?;
-            mailbox::run(&directory, runs)?;
+            mailbox::changes(&directory, runs)?;
+            mailbox::opening(&directory, runs, mailbox::HUGE)?;
         }
     }
     std::fs::remove_dir_all(&directory)?;

@@ -47,7 +47,7 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
             received_at: DATE,
             flags: Flags::default(),
         };
-        let (taken, answers) = timed(|| Ok(store.deliver_to_all(&mailboxes, &delivery)))?;
+        let (taken, answers) = timed(|| Ok(store.deliver_to_all(&mailboxes, delivery)))?;
         for answer in answers {
             answer?;
         }

@@ -5,18 +5,26 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::{Outcome, content, deliver, inbox, open, row};
+use store::{Delivery, Filing, Flags, Store};
+
+use crate::{DATE, Outcome, content, deliver, inbox, message_id, open, row};
 
 const WRITERS: usize = 16;
 const LENGTH: Duration = Duration::from_secs(4);
 
+/// As the worker's `batches_at_once`.
+const BATCHES: usize = 4;
+/// As the worker's `batch_max`.
+const BATCH: usize = 16;
+
 pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
-    let (mut plain, mut ours) = (Vec::new(), Vec::new());
+    let (mut plain, mut ours, mut batches, mut many) = (vec![], vec![], vec![], vec![]);
     for run in 0..runs {
         let root = directory.join(format!("plain{run}"));
-        plain.push(rate(|writer, until| plain_writer(&root.join(writer.to_string()), until))?);
+        plain.push(rate(WRITERS, |writer, until| plain_writer(&root.join(writer.to_string()), until))?);
         let store = open(&directory.join(format!("store{run}")))?;
-        ours.push(rate(|writer, until| {
+        prepare(&store, WRITERS)?;
+        ours.push(rate(WRITERS, |writer, until| {
             let mailbox = inbox(&store, writer)?;
             let mut count = 0;
             while Instant::now() < until {
@@ -26,18 +34,53 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
             Ok(count)
         })?);
         store.close();
+        for (threads, rates) in [(BATCHES, &mut batches), (WRITERS, &mut many)] {
+            let store = open(&directory.join(format!("batches{threads}-{run}")))?;
+            prepare(&store, threads * BATCH)?;
+            rates.push(rate(threads, |writer, until| batch_writer(&store, writer, until))?);
+            store.close();
+        }
     }
     row("5 KB messages a second, 16 plain Maildir writers", &mut plain, "/s");
-    row("5 KB messages a second, 16 threads of the store", &mut ours, "/s");
+    row("5 KB messages a second, 16 threads of the store, one message at a time", &mut ours, "/s");
+    row("5 KB messages a second, 16 threads of the store with batches of 16", &mut many, "/s");
+    row("5 KB messages a second, 4 threads of the store with batches of 16, as a worker", &mut batches, "/s");
     Ok(())
 }
 
-fn rate(work: impl Fn(usize, Instant) -> Outcome<u64> + Sync) -> Outcome<f64> {
+/// Nobody's first message is measured: it makes the account.
+fn prepare(store: &Store, accounts: usize) -> Outcome<()> {
+    (0..accounts).try_for_each(|number| deliver(&*inbox(store, number)?, u64::MAX))
+}
+
+/// As a worker does: each message of a batch is for another mailbox.
+fn batch_writer(store: &Store, writer: usize, until: Instant) -> Outcome<u64> {
+    let mailboxes = (0..BATCH).map(|number| inbox(store, writer * BATCH + number));
+    let mailboxes = mailboxes.collect::<Outcome<Vec<_>>>()?;
+    let mut count = 0;
+    while Instant::now() < until {
+        let numbers = (0..BATCH as u64).map(|number| (writer as u64) << 32 | count << 8 | number);
+        let contents: Vec<_> = numbers.map(|number| (message_id(number), content(number))).collect();
+        let mut filings = Vec::with_capacity(BATCH);
+        for ((message_id, content), mailbox) in contents.iter().zip(&mailboxes) {
+            let (message_id, flags) = (*message_id, Flags::default());
+            let delivery = Delivery { message_id, content, received_at: DATE, flags };
+            filings.push(Filing { delivery, mailboxes: vec![mailbox.clone()] });
+        }
+        for answer in store.deliver_batch(&filings).into_iter().flatten() {
+            answer?;
+        }
+        count += 1;
+    }
+    Ok(count * BATCH as u64)
+}
+
+fn rate(threads: usize, work: impl Fn(usize, Instant) -> Outcome<u64> + Sync) -> Outcome<f64> {
     let begun = Instant::now();
     let work = &work;
     let counts: Vec<Outcome<u64>> = std::thread::scope(|scope| {
         let threads: Vec<_> =
-            (0..WRITERS).map(|writer| scope.spawn(move || work(writer, begun + LENGTH))).collect();
+            (0..threads).map(|writer| scope.spawn(move || work(writer, begun + LENGTH))).collect();
         threads.into_iter().map(|thread| thread.join().unwrap_or_else(|_| Err("a panic".into()))).collect()
     });
     let mut total = 0;

@@ -170,7 +170,10 @@ impl FsFile for RealFile {
     }
 
     fn sync_volume(&self) -> io::Result<()> {
-        Ok(rustix::fs::syncfs(&self.0)?)
+        rustix::fs::syncfs(&self.0)?;
+        // ext4 without a journal writes directories and inodes after its last flush of the disk's own cache; the sync of any file
+        // flushes it.
+        self.0.sync_data()
     }
 
     fn meta(&self) -> io::Result<FileMeta> {

@@ -117,7 +117,7 @@ impl Mailbox {
         StoreError::Io {
             step: "sync",
             path: self.path.display().to_string(),
-            source: std::io::Error::other("an earlier sync failed"),
+            source: Arc::new(std::io::Error::other("an earlier sync failed")),
         }
     }
 

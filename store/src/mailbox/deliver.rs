@@ -4,7 +4,7 @@
 //! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use envelope::MessageId;
 use tracing::{info, warn};
@@ -18,7 +18,6 @@ use crate::flags::FlagBits;
 use crate::items::Place;
 use crate::record::{Added, Op};
 use crate::summary::{self, Summary};
-use crate::together::SharedBody;
 use crate::{Delivered, Delivery, StoreError, Uid};
 
 /// A message about to enter the mailbox.
@@ -33,12 +32,27 @@ pub(super) struct Arrival<'a> {
     pub(super) summary: Option<&'a Summary>,
 }
 
+/// A message to be brought to its place.
+#[derive(Debug)]
+pub(crate) struct Arriving<'a> {
+    pub(crate) delivery: &'a Delivery<'a>,
+    pub(crate) summary: &'a Summary,
+    pub(crate) staged: Staged,
+}
+
 /// A message in its place that may not be on disk yet.
 #[derive(Debug)]
 pub(crate) struct Placed {
     delivered: Delivered,
     arrived: Option<(u32, Option<MessageId>)>,
     mark: Option<Mark>,
+}
+
+impl Placed {
+    /// Whether it was not there before.
+    pub(crate) const fn is_new(&self) -> bool {
+        !self.delivered.duplicate
+    }
 }
 
 impl Mailbox {
@@ -48,12 +62,18 @@ impl Mailbox {
     /// Nothing was delivered then, or it may have been: deliver again with the same id.
     pub fn deliver(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
         let started = Instant::now();
-        let summary = summary::parse(delivery.content);
-        let placed = self.place(delivery, None, &summary);
-        let result = placed.and_then(|placed| self.settle_placed(placed));
+        let result = self.place(delivery).and_then(|placed| self.settle_placed(placed));
         self.count_delivery(&result);
         self.shared.metrics.delivery_seconds.observe(started.elapsed().as_secs_f64());
         result
+    }
+
+    fn place(&self, delivery: &Delivery<'_>) -> Result<Placed, StoreError> {
+        let summary = summary::parse(delivery.content);
+        self.check_room()?;
+        let staged = self.stage(delivery.content, delivery.received_at)?;
+        let arriving = Arriving { delivery, summary: &summary, staged };
+        self.place_all(vec![arriving], None).pop().unwrap_or(Err(StoreError::Busy))
     }
 
     pub(crate) fn count_delivery(&self, result: &Result<Delivered, StoreError>) {
@@ -70,43 +90,40 @@ impl Mailbox {
         self.shared.metrics.shared_body_bytes.inc_by(octets as u64);
     }
 
-    /// Brings a message to its place; durable it is after [`Self::settle_placed`].
-    pub(crate) fn place(
+    /// Brings messages to their places under one lock; durable they are after [`Self::settle_placed`]. Whoever gives a `wait`
+    /// gets `LockTimeout` after it; without one they are written without the lock in the end.
+    pub(crate) fn place_all(
         &self,
-        delivery: &Delivery<'_>,
-        body: Option<&SharedBody>,
-        summary: &Summary,
-    ) -> Result<Placed, StoreError> {
-        self.check_room()?;
-        let mut staged = match body {
-            Some(body) => self.stage_shared(body),
-            None => self.stage(delivery.content, delivery.received_at)?,
-        };
-        let base = Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id };
-        let mut writer = match self.writer() {
-            Err(StoreError::LockTimeout) => return self.deliver_unlocked(delivery, &mut staged, base),
-            other => other?,
-        };
-        let untouched = writer.seek_strays()?;
-        if let Some(known) = writer.known(delivery.message_id)? {
-            let delivered = Delivered { uid: known.map(Uid), duplicate: true };
-            return Ok(Placed { delivered, arrived: None, mark: Some(writer.mark()) });
+        arriving: Vec<Arriving<'_>>,
+        wait: Option<Duration>,
+    ) -> Vec<Result<Placed, StoreError>> {
+        let mut placed = Vec::with_capacity(arriving.len());
+        let mut arriving = arriving.into_iter();
+        let mut held = None;
+        while let Some(next) = arriving.next() {
+            let writer = match held.take() {
+                Some(writer) => Ok(writer),
+                None => self.writer_within(wait),
+            };
+            match writer {
+                Ok(mut writer) => {
+                    let done = writer.place(next);
+                    // What failed may have to be repaired, which is done with the lock taken anew.
+                    held = done.is_ok().then_some(writer);
+                    placed.push(done);
+                }
+                Err(StoreError::LockTimeout) if wait.is_none() => {
+                    let rest = std::iter::once(next).chain(arriving);
+                    placed.extend(rest.map(|one| self.deliver_unlocked(one)));
+                    return placed;
+                }
+                Err(error) => {
+                    placed.extend(arriving.by_ref().map(|_| Err(error.clone())));
+                    placed.push(Err(error));
+                }
+            }
         }
-        let bits = writer.bits_of(&delivery.flags)?;
-        let size = delivery.content.len() as u64;
-        let arrival = Arrival {
-            staged: &mut staged,
-            base,
-            internal_date: delivery.received_at,
-            size,
-            disk_size: size,
-            bits,
-            place: if bits == FlagBits::default() { Place::New } else { Place::Cur },
-            summary: Some(summary),
-        };
-        let (uid, mark) = writer.arrive(arrival, untouched)?;
-        let delivered = Delivered { uid: Some(Uid(uid)), duplicate: false };
-        Ok(Placed { delivered, arrived: Some((uid, Some(delivery.message_id))), mark: Some(mark) })
+        placed
     }
 
     /// Returns when what was placed is on disk; takes it back when that fails.
@@ -118,13 +135,10 @@ impl Mailbox {
     }
 
     /// The plain Maildir way: no UID until the next synchronisation. The name is the same for every try.
-    fn deliver_unlocked(
-        &self,
-        delivery: &Delivery<'_>,
-        staged: &mut Staged,
-        base: Base,
-    ) -> Result<Placed, StoreError> {
+    fn deliver_unlocked(&self, arriving: Arriving<'_>) -> Result<Placed, StoreError> {
+        let Arriving { delivery, mut staged, .. } = arriving;
         let size = Some(delivery.content.len() as u64);
+        let base = base(delivery);
         let name = FileName { base, uid: None, disk_size: size, wire_size: size, flags: None };
         let noted = self.lock.leave_note();
         staged.publish(&self.path, Place::New, &name.to_string()).map_err(|error| self.explain(error))?;
@@ -156,7 +170,36 @@ impl Mailbox {
     }
 }
 
+/// What a delivery's file name begins with.
+const fn base(delivery: &Delivery<'_>) -> Base {
+    Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id }
+}
+
 impl Writer<'_> {
+    fn place(&mut self, arriving: Arriving<'_>) -> Result<Placed, StoreError> {
+        let Arriving { delivery, summary, mut staged } = arriving;
+        let untouched = self.seek_strays()?;
+        if let Some(known) = self.known(delivery.message_id)? {
+            let delivered = Delivered { uid: known.map(Uid), duplicate: true };
+            return Ok(Placed { delivered, arrived: None, mark: Some(self.mark()) });
+        }
+        let bits = self.bits_of(&delivery.flags)?;
+        let size = delivery.content.len() as u64;
+        let arrival = Arrival {
+            staged: &mut staged,
+            base: base(delivery),
+            internal_date: delivery.received_at,
+            size,
+            disk_size: size,
+            bits,
+            place: if bits == FlagBits::default() { Place::New } else { Place::Cur },
+            summary: Some(summary),
+        };
+        let (uid, mark) = self.arrive(arrival, untouched)?;
+        let delivered = Delivered { uid: Some(Uid(uid)), duplicate: false };
+        Ok(Placed { delivered, arrived: Some((uid, Some(delivery.message_id))), mark: Some(mark) })
+    }
+
     /// The UID under which a message is here, or `Some(None)` when it was and went. A record whose file is gone, left by a
     /// write that failed after its work was done, is no message: answering for it would lose the one that comes now.
     fn known(&mut self, id: MessageId) -> Result<Option<Option<u32>>, StoreError> {

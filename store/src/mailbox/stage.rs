@@ -11,16 +11,18 @@ use tracing::info;
 use super::Mailbox;
 use crate::StoreError;
 use crate::error::{At as _, LINK};
-use crate::fs::{FileKind, Fs};
+use crate::fs::{FileKind, Fs, FsFile};
 use crate::items::Place;
+use crate::shared_body::SharedBody;
 use crate::store::Shared;
-use crate::together::SharedBody;
 
 /// A file in `tmp/`; removed when dropped before it is published.
 #[derive(Debug)]
-pub(super) struct Staged {
+pub(crate) struct Staged {
     fs: Arc<dyn Fs>,
     pub(super) path: PathBuf,
+    /// The file as long as it is not synced.
+    unsynced: Option<Box<dyn FsFile>>,
     identity: (u64, u64),
     /// The file is for others too: it gets a second name instead of another one.
     shared: bool,
@@ -56,24 +58,39 @@ pub(crate) fn sweep(shared: &Shared, directory: &Path) {
 
 impl Mailbox {
     /// Writes and syncs `content`. A failed sync condemns the file.
-    pub(super) fn stage(&self, content: &[u8], date: Timestamp) -> Result<Staged, StoreError> {
+    pub(crate) fn stage(&self, content: &[u8], date: Timestamp) -> Result<Staged, StoreError> {
+        let mut staged = self.stage_unsynced(content, date)?;
+        staged.sync()?;
+        Ok(staged)
+    }
+
+    /// Writes `content`; it must be synced before it is published.
+    pub(crate) fn stage_unsynced(&self, content: &[u8], date: Timestamp) -> Result<Staged, StoreError> {
         let path = self.path.join("tmp").join(fresh_id()?.to_string());
         let fs = &self.shared.fs;
         let file = fs.create_new(&path).at("create", &path).map_err(|error| self.explain(error))?;
-        let mut staged = Staged { fs: fs.clone(), path, identity: (0, 0), shared: false, published: false };
+        let mut staged = Staged {
+            fs: fs.clone(),
+            path,
+            unsynced: None,
+            identity: (0, 0),
+            shared: false,
+            published: false,
+        };
         file.write_all_at(content, 0).at("write", &staged.path)?;
         // Other tools take the modification time for the date of arrival.
         file.set_modified(date.into()).at("set the time of", &staged.path)?;
-        file.sync().at("sync", &staged.path)?;
         staged.identity = file.meta().at("look at", &staged.path)?.identity;
+        staged.unsynced = Some(file);
         Ok(staged)
     }
 
     /// A body that lies outside of the mailbox, complete and synced.
-    pub(super) fn stage_shared(&self, body: &SharedBody) -> Staged {
+    pub(crate) fn stage_shared(&self, body: &SharedBody) -> Staged {
         Staged {
             fs: self.shared.fs.clone(),
             path: body.path.clone(),
+            unsynced: None,
             identity: body.identity,
             shared: true,
             published: false,
@@ -94,6 +111,7 @@ impl Mailbox {
             return Ok(Staged {
                 fs: fs.clone(),
                 path,
+                unsynced: None,
                 identity: found.identity,
                 shared: false,
                 published: false,
@@ -106,8 +124,26 @@ impl Mailbox {
 }
 
 impl Staged {
+    /// Returns when the content is on disk. A failure condemns the file.
+    pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
+        match self.unsynced.take() {
+            Some(file) => file.sync().at("sync", &self.path),
+            None => Ok(()),
+        }
+    }
+
+    pub(crate) const fn is_unsynced(&self) -> bool {
+        self.unsynced.is_some()
+    }
+
+    /// The whole volume was synced after the content was written.
+    pub(crate) fn note_synced(&mut self) {
+        self.unsynced = None;
+    }
+
     /// Gives the file its name in the Maildir. An error of rename may be a lie: what counts is what is there.
     pub(super) fn publish(&mut self, directory: &Path, place: Place, name: &str) -> Result<(), StoreError> {
+        assert!(self.unsynced.is_none(), "a message gets its name when its content is on disk");
         let target = directory.join(place.directory()).join(name);
         let renamed = if self.shared {
             self.fs.link(&self.path, &target).at(LINK, &target)

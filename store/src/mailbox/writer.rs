@@ -1,7 +1,7 @@
 //! The one who may change the mailbox: holds gate, lock file and memory.
 
 use std::sync::MutexGuard;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use envelope::Timestamp;
 use tracing::{debug, error, warn};
@@ -42,7 +42,12 @@ pub(super) fn now() -> Timestamp {
 impl Mailbox {
     /// Waits for the lock up to its deadline, catches up and repairs.
     pub(super) fn writer(&self) -> Result<Writer<'_>, StoreError> {
-        let deadline = self.deadline();
+        self.writer_within(None)
+    }
+
+    /// The same with a wait other than `lock_wait_max`.
+    pub(super) fn writer_within(&self, wait: Option<Duration>) -> Result<Writer<'_>, StoreError> {
+        let deadline = wait.map_or_else(|| self.deadline(), |wait| Instant::now() + wait);
         let result = self.enter(deadline);
         if matches!(result, Err(StoreError::LockTimeout)) {
             self.shared.metrics.lock_timeouts.inc();

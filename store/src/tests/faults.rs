@@ -28,6 +28,8 @@ fn config() -> Config {
         lock_wait_max: Span::millis(200),
         foreign_check_interval: Span::millis(0),
         cache_waste_max: units::ByteSize::bytes(0),
+        // The n-th call is the same one each time.
+        batch_threads: 1,
         ..Config::default()
     }
 }
@@ -197,6 +199,48 @@ fn delivery() {
     );
 }
 
+/// Message 9 for INBOX, 10 for INBOX and Sent, 11 for Sent.
+fn deliver_three(store: &Store) -> Result<(), StoreError> {
+    let texts = [9, 10, 11].map(text);
+    let (inbox, sent) = (open_inbox(store)?, open_sent(store)?);
+    let to = [vec![inbox.clone()], vec![inbox, sent.clone()], vec![sent]];
+    let filings: Vec<Filing<'_>> = (9..)
+        .zip(&texts)
+        .zip(to)
+        .map(|((number, content), mailboxes)| Filing {
+            delivery: Delivery {
+                message_id: id(number),
+                content,
+                received_at: DATE,
+                flags: Flags::default(),
+            },
+            mailboxes,
+        })
+        .collect();
+    store.deliver_batch(&filings).into_iter().flatten().try_for_each(|answer| answer.map(drop))
+}
+
+#[test]
+fn a_batch() {
+    // With a sync of the volume for everything, and with one for each file and mailbox.
+    for shared_sync_min in [1, 100] {
+        let config = Config { shared_sync_min, ..config() };
+        for network in [false, true] {
+            check_on(disk(network), &config, 1, &deliver_three, &|_| {}, &|store, acknowledged| {
+                untouched(store, &[1, 2, 3]);
+                let there = |store: &Store| {
+                    [9, 10].iter().all(|number| has(&inbox(store), *number))
+                        && [10, 11].iter().all(|number| has(&sent(store), *number))
+                };
+                assert!(!acknowledged || there(store), "an acknowledged delivery is lost");
+                deliver_three(store).unwrap();
+                assert!(there(store));
+                assert_eq!(sent(store).refresh().unwrap().len(), 3, "a message is there twice");
+            });
+        }
+    }
+}
+
 /// The queue gives other messages before it gives the one that was under way again.
 #[test]
 fn delivery_after_another_one() {
@@ -220,7 +264,7 @@ fn deliver_to_both(store: &Store, number: u8) -> Result<(), StoreError> {
     let delivery =
         Delivery { message_id: id(number), content: &content, received_at: DATE, flags: Flags::default() };
     let mailboxes = [open_inbox(store)?, open_sent(store)?];
-    store.deliver_to_all(&mailboxes, &delivery).into_iter().try_for_each(|answer| answer.map(drop))
+    store.deliver_to_all(&mailboxes, delivery).into_iter().try_for_each(|answer| answer.map(drop))
 }
 
 #[test]

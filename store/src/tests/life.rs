@@ -359,7 +359,7 @@ fn a_message_for_many_is_written_once() {
     let content = text(9);
     let delivery =
         Delivery { message_id: id(9), content: &content, received_at: DATE, flags: Flags::default() };
-    let answers = rig.store.deliver_to_all(&mailboxes, &delivery);
+    let answers = rig.store.deliver_to_all(&mailboxes, delivery.clone());
     for (mailbox, answer) in mailboxes.iter().zip(answers) {
         assert!(!answer.unwrap().duplicate);
         let view = mailbox.view().unwrap();
@@ -368,8 +368,59 @@ fn a_message_for_many_is_written_once() {
     let file = rig.path().join(&files(&rig.path())[0]);
     assert_eq!(std::fs::metadata(file).unwrap().nlink(), mailboxes.len() as u64);
     assert_eq!(std::fs::read_dir(rig.root.path().join("sluice.tmp")).unwrap().count(), 0);
-    let again = rig.store.deliver_to_all(&mailboxes, &delivery);
+    let again = rig.store.deliver_to_all(&mailboxes, delivery);
     assert!(again.into_iter().all(|answer| answer.unwrap().duplicate));
+}
+
+#[test]
+fn a_batch_answers_in_order_and_waits_for_nobody() {
+    for shared_sync_min in [1, 100] {
+        let rig = Rig::with(|config| {
+            config.shared_sync_min = shared_sync_min;
+            config.batch_lock_wait = Span::millis(30);
+        });
+        let (inbox, sent) = (rig.inbox(), rig.account().mailbox(&name("Sent")).unwrap());
+        let batch = || {
+            let texts = [1, 2, 3, 4].map(text);
+            let to = [vec![&inbox], vec![&sent, &inbox], vec![&inbox], vec![&sent]];
+            let filings: Vec<Filing<'_>> = [1, 2, 1, 4]
+                .into_iter()
+                .zip(&texts)
+                .zip(to)
+                .map(|((number, content), to)| Filing {
+                    delivery: Delivery {
+                        message_id: id(number),
+                        content,
+                        received_at: DATE,
+                        flags: Flags::default(),
+                    },
+                    mailboxes: to.into_iter().cloned().collect(),
+                })
+                .collect();
+            let short = |answer| match answer {
+                Ok(Delivered { uid: Some(uid), duplicate }) => (uid.0, duplicate),
+                Err(StoreError::LockTimeout) => (0, false),
+                other => panic!("{other:?}"),
+            };
+            let answers = rig.store.deliver_batch(&filings).into_iter();
+            answers.map(|answers| answers.into_iter().map(short).collect()).collect::<Vec<Vec<_>>>()
+        };
+        let lock = std::fs::File::open(rig.path().join("sluice.lock"));
+        let lock = lock.unwrap_or_else(|_| {
+            inbox.refresh().unwrap();
+            std::fs::File::open(rig.path().join("sluice.lock")).unwrap()
+        });
+        lock.lock().unwrap();
+        let expected = [vec![(0, false)], vec![(1, false), (0, false)], vec![(0, false)], vec![(2, false)]];
+        assert_eq!(batch(), expected, "INBOX is locked");
+        lock.unlock().unwrap();
+        let expected = [vec![(1, false)], vec![(1, true), (2, false)], vec![(1, true)], vec![(2, true)]];
+        assert_eq!(batch(), expected);
+        assert_eq!(inbox.content(Uid(2)).unwrap(), text(2));
+        assert_eq!((uids(&inbox.refresh().unwrap()), uids(&sent.view().unwrap())), (vec![1, 2], vec![1, 2]));
+        let tmp = |path: PathBuf| std::fs::read_dir(path).map_or(0, Iterator::count);
+        assert_eq!(tmp(rig.path().join("tmp")) + tmp(rig.root.path().join("sluice.tmp")), 0);
+    }
 }
 
 #[test]

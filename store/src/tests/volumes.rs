@@ -237,12 +237,7 @@ fn a_full_volume_waits_and_the_others_go_on() {
         store
             .deliver_to_all(
                 &[inbox.clone(), inbox.clone()],
-                &Delivery {
-                    message_id: id(2),
-                    content: &text(2),
-                    received_at: DATE,
-                    flags: Flags::default(),
-                },
+                Delivery { message_id: id(2), content: &text(2), received_at: DATE, flags: Flags::default() },
             )
             .pop()
             .unwrap()

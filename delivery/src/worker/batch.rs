@@ -1,0 +1,148 @@
+//! Messages that are on their way at the same time become durable together.
+//!
+//! Nobody waits for company: a message that finds a place free goes at once, alone if need be. While all places are taken
+//! messages gather, and whoever gets the next place takes along what is there. So an idle worker is quick, and a busy one
+//! shares its syncs.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use runtime::{BlockingError, BlockingPool};
+use store::Store;
+use tokio::sync::{Semaphore, oneshot};
+
+use super::mailbox::{Filed, Job, file_all};
+use crate::config::Config;
+use crate::metrics::Metrics;
+
+/// Mailboxes of one batch.
+pub(super) const TARGETS_MAX: usize = 100;
+
+/// What waits for a place.
+struct Waiting {
+    job: Arc<Job>,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// What a batch did with a message: by target, none where the message must be tried alone.
+type Answer = Vec<Option<Filed>>;
+
+/// Where messages meet.
+pub(crate) struct Batches {
+    waiting: Mutex<VecDeque<Waiting>>,
+    places: Semaphore,
+    batch_max: usize,
+    store: Store,
+    blocking: BlockingPool,
+    messages: prometheus::Histogram,
+}
+
+impl Batches {
+    pub(crate) fn new(config: &Config, store: Store, blocking: BlockingPool, metrics: &Metrics) -> Self {
+        Self {
+            waiting: Mutex::default(),
+            places: Semaphore::new(usize::from(config.batches_at_once)),
+            batch_max: usize::from(config.batch_max),
+            store,
+            blocking,
+            messages: metrics.batch_messages.clone(),
+        }
+    }
+
+    /// Files a message; returns when it is durable or will not be. In the order of its targets.
+    pub(super) async fn file(&self, job: Job) -> Vec<Filed> {
+        let job = Arc::new(job);
+        let (answer, mut answered) = oneshot::channel();
+        self.waiting().push_back(Waiting { job: Arc::clone(&job), answer });
+        let together = loop {
+            tokio::select! {
+                biased;
+                together = &mut answered => break together,
+                place = self.places.acquire() => {
+                    let batch = self.take();
+                    if batch.is_empty() {
+                        // Somebody took our message along.
+                        drop(place);
+                        break answered.await;
+                    }
+                    self.run(batch).await;
+                }
+            }
+        };
+        // A batch whose task ended left no answer.
+        let together = together.unwrap_or_else(|_| job.targets().map(|_| None).collect());
+        self.complete(&job, together).await
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Those who have waited longest, as many as one batch takes.
+    fn take(&self) -> Vec<Waiting> {
+        let mut waiting = self.waiting();
+        let mut targets = 0;
+        let fits = |one: &Waiting| {
+            targets += one.job.targets().count();
+            targets <= TARGETS_MAX
+        };
+        let fitting = waiting.iter().take(self.batch_max).map(fits).take_while(|fits| *fits).count();
+        let count = fitting.max(1).min(waiting.len());
+        waiting.drain(..count).collect()
+    }
+
+    async fn run(&self, batch: Vec<Waiting>) {
+        self.messages.observe(batch.len() as f64);
+        let jobs: Vec<_> =
+            batch.iter().map(|one| (Arc::clone(&one.job), one.job.targets().collect())).collect();
+        let store = self.store.clone();
+        let answers = match self.blocking.run(move || file_all(&store, &jobs)).await {
+            Ok(answers) => answers,
+            // Whose fault it was shows when each is tried alone.
+            Err(BlockingError::Panicked) if batch.len() > 1 => {
+                batch.iter().map(|one| one.job.targets().map(|_| None).collect()).collect()
+            }
+            Err(error) => batch.iter().map(|one| undone(&error, one.job.targets().count())).collect(),
+        };
+        for (one, answer) in batch.into_iter().zip(answers) {
+            // Nobody there: its task was ended, and the message comes again.
+            let _ = one.answer.send(answer);
+        }
+    }
+
+    /// Tries alone, and as patiently as it takes, what the batch left.
+    async fn complete(&self, job: &Arc<Job>, together: Answer) -> Vec<Filed> {
+        let left: Vec<usize> = together
+            .iter()
+            .enumerate()
+            .filter(|(_, filed)| filed.is_none())
+            .map(|(index, _)| index)
+            .collect();
+        let mut alone = Vec::new().into_iter();
+        if !left.is_empty() {
+            let (store, jobs, count) = (self.store.clone(), [(Arc::clone(job), left.clone())], left.len());
+            let answers = match self.blocking.run(move || file_all(&store, &jobs)).await {
+                Ok(mut answers) => answers.pop().unwrap_or_default(),
+                Err(error) => undone(&error, count),
+            };
+            alone = answers.into_iter();
+        }
+        let missing = || Filed::Deferred {
+            after: Duration::ZERO,
+            reason: "the try was broken off".to_owned(),
+            panicked: false,
+        };
+        let filed = together.into_iter().map(|filed| filed.or_else(|| alone.next().flatten()));
+        filed.map(|filed| filed.unwrap_or_else(missing)).collect()
+    }
+}
+
+fn undone(error: &BlockingError, count: usize) -> Answer {
+    let panicked = matches!(error, BlockingError::Panicked);
+    let one = || Filed::Deferred { after: Duration::ZERO, reason: error.to_string(), panicked };
+    (0..count).map(|_| Some(one())).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,360 @@
+//! Deliveries that become durable together.
+//!
+//! ```text
+//! on a file system of our own:  write all bodies ─► one sync ─► names and records under each mailbox's lock ─► one sync ─► answers
+//! on a network file system:     each mailbox does that by itself, side by side with the others
+//! ```
+//! The sync is that of the whole volume where a batch has enough for it (`Config::shared_sync_min`). Messages of one mailbox
+//! share its lock and its syncs everywhere. A crash in between leaves messages without an answer, which come again with
+//! their ids: the store knows them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tracing::warn;
+
+use crate::mailbox::{Arriving, Placed, Staged};
+use crate::shared_body::SharedBody;
+use crate::summary::{self, Summary};
+use crate::volume::{Volume, Writes};
+use crate::{Delivered, Delivery, Mailbox, Store, StoreError};
+
+/// A message and the mailboxes that get it.
+#[derive(Debug)]
+pub struct Filing<'a> {
+    /// The message.
+    pub delivery: Delivery<'a>,
+    /// Where to; each once.
+    pub mailboxes: Vec<Arc<Mailbox>>,
+}
+
+/// A message on its way into one mailbox.
+struct Item<'a> {
+    /// Which of the filings, and which of its mailboxes.
+    of: (usize, usize),
+    mailbox: &'a Arc<Mailbox>,
+    delivery: &'a Delivery<'a>,
+    summary: &'a Summary,
+    /// Which of the common bodies.
+    body: Option<usize>,
+    step: Step,
+}
+
+enum Step {
+    New,
+    Staged(Staged),
+    Placed(Placed),
+    Answered(Result<Delivered, StoreError>),
+}
+
+/// A body for several mailboxes of one volume.
+struct Body<'a> {
+    filing: usize,
+    volume: &'a Volume,
+    file: SharedBody,
+}
+
+/// What a batch works with.
+struct Batch<'a> {
+    store: &'a Store,
+    bodies: Vec<Body<'a>>,
+    /// How long to wait for a mailbox, when others wait for it.
+    wait: Option<Duration>,
+}
+
+impl Store {
+    /// Delivers one message to several mailboxes; the answers are in their order, each as [`Mailbox::deliver`] gives it.
+    pub fn deliver_to_all(
+        &self,
+        mailboxes: &[Arc<Mailbox>],
+        delivery: Delivery<'_>,
+    ) -> Vec<Result<Delivered, StoreError>> {
+        self.deliver_batch(&[Filing { delivery, mailboxes: mailboxes.to_vec() }]).pop().unwrap_or_default()
+    }
+
+    /// Delivers several messages; the answers are in the order of the filings and of their mailboxes. When this returns,
+    /// what was delivered is on disk.
+    ///
+    /// Of several messages, those for a mailbox that another process keeps locked for longer than `batch_lock_wait` get
+    /// `LockTimeout`, so that the others don't wait for them: deliver those again by themselves.
+    pub fn deliver_batch(&self, filings: &[Filing<'_>]) -> Vec<Vec<Result<Delivered, StoreError>>> {
+        if let [Filing { delivery, mailboxes }] = filings
+            && let [mailbox] = mailboxes.as_slice()
+        {
+            return vec![vec![mailbox.deliver(delivery)]];
+        }
+        let shared = self.shared();
+        let summaries: Vec<Summary> =
+            filings.iter().map(|filing| summary::parse(filing.delivery.content)).collect();
+        let wait = (filings.len() > 1).then(|| shared.config.batch_lock_wait.as_duration());
+        let mut batch = Batch { store: self, bodies: Vec::new(), wait };
+        let mut items = Vec::new();
+        let writes = batch.begin(filings);
+        for (number, (filing, summary)) in filings.iter().zip(&summaries).enumerate() {
+            batch.take(number, filing, summary, &mut items);
+        }
+        let answered =
+            if shared.network { batch.run_side_by_side(items) } else { batch.run_together(items, &writes) };
+        let mut answers: Vec<Vec<_>> = filings
+            .iter()
+            .map(|filing| filing.mailboxes.iter().map(|_| Err(StoreError::NoSuchMailbox)).collect())
+            .collect();
+        for Item { of: (filing, mailbox), step, .. } in answered {
+            if let (Step::Answered(answer), Some(slot)) =
+                (step, answers.get_mut(filing).and_then(|answers| answers.get_mut(mailbox)))
+            {
+                *slot = answer;
+            }
+        }
+        answers
+    }
+}
+
+impl<'a> Batch<'a> {
+    /// For each volume that gets enough for a sync of the whole of it.
+    fn begin(&self, filings: &[Filing<'_>]) -> Vec<Writes<'a>> {
+        let shared = self.store.shared();
+        let mut writes = Vec::new();
+        for volume in shared.volumes.all().iter().filter(|_| !shared.network) {
+            let targets = filings.iter().flat_map(|filing| &filing.mailboxes);
+            let count = targets.filter(|mailbox| mailbox.volume().name == volume.name).count();
+            if count < shared.config.shared_sync_min as usize {
+                continue;
+            }
+            match volume.begin(&*shared.fs) {
+                Ok(begun) => writes.push(begun),
+                Err(error) => warn!(%error, volume = volume.name, "no common sync, one for each file"),
+            }
+        }
+        writes
+    }
+
+    /// Adds a message, with a common body on each volume where several mailboxes get it.
+    fn take(
+        &mut self,
+        number: usize,
+        filing: &'a Filing<'a>,
+        summary: &'a Summary,
+        items: &mut Vec<Item<'a>>,
+    ) {
+        let shared = self.store.shared();
+        let first = self.bodies.len();
+        for volume in shared.volumes.all() {
+            let here = filing.mailboxes.iter().filter(|mailbox| mailbox.volume().name == volume.name);
+            if here.count() < 2 {
+                continue;
+            }
+            let room = shared.volumes.check_room(volume);
+            match room.and_then(|()| SharedBody::write(shared, volume, &filing.delivery)) {
+                Ok(file) => self.bodies.push(Body { filing: number, volume, file }),
+                Err(error) => {
+                    let id = filing.delivery.message_id;
+                    warn!(%error, %id, "no common body, a copy for each mailbox");
+                }
+            }
+        }
+        for (place, mailbox) in filing.mailboxes.iter().enumerate() {
+            let mut bodies = self.bodies.iter().enumerate().skip(first);
+            let fits = |body: &Body<'_>| body.volume.name == mailbox.volume().name;
+            let body = bodies.find(|(_, body)| fits(body)).map(|(index, _)| index);
+            let of = (number, place);
+            items.push(Item { of, mailbox, delivery: &filing.delivery, summary, body, step: Step::New });
+        }
+    }
+
+    fn run_together(mut self, mut items: Vec<Item<'a>>, writes: &[Writes<'_>]) -> Vec<Item<'a>> {
+        let of = |volume: &Volume| writes.iter().find(|writes| writes.volume.name == volume.name);
+        items.iter_mut().for_each(|item| item.stage(&self.bodies));
+        for volume in self.store.shared().volumes.all() {
+            self.sync_contents(volume, of(volume), &mut items);
+        }
+        for group in by_mailbox(&mut items) {
+            place(group, &self.bodies, self.wait);
+        }
+        for volume in self.store.shared().volumes.all() {
+            self.settle(volume, of(volume), &mut items);
+        }
+        items
+    }
+
+    fn run_side_by_side(mut self, mut items: Vec<Item<'a>>) -> Vec<Item<'a>> {
+        for body in &mut self.bodies {
+            if let Err(error) = body.file.sync() {
+                fail(items.iter_mut().filter(|item| item.of.0 == body.filing && item.body.is_some()), &error);
+            }
+        }
+        let groups = by_mailbox(&mut items);
+        let threads = groups.len().min(self.store.shared().config.batch_threads as usize).max(1);
+        let waiting = Mutex::new(groups.into_iter());
+        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
+        let work = || {
+            while let Some(mut group) = next() {
+                for item in &mut group {
+                    item.stage(&self.bodies);
+                    item.sync();
+                }
+                let group = place(group, &self.bodies, self.wait);
+                group.into_iter().for_each(Item::settle);
+            }
+        };
+        std::thread::scope(|scope| {
+            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        items
+    }
+
+    /// All contents on the volume, those of common bodies too.
+    fn sync_contents(&mut self, volume: &Volume, writes: Option<&Writes<'_>>, items: &mut [Item<'a>]) {
+        let items = items.iter_mut().filter(|item| item.mailbox.volume().name == volume.name);
+        let mut items: Vec<_> = items.collect();
+        let mut bodies: Vec<_> =
+            self.bodies.iter_mut().filter(|body| body.volume.name == volume.name).collect();
+        let files = bodies.len() + items.iter().filter(|item| item.is_unsynced()).count();
+        let enough = files >= self.store.shared().config.shared_sync_min as usize;
+        if let Some(writes) = writes.filter(|_| enough) {
+            match writes.sync() {
+                Err(error) => fail(items, &error),
+                Ok(()) => {
+                    bodies.iter_mut().for_each(|body| body.file.note_synced());
+                    items.iter_mut().for_each(|item| item.note_synced());
+                }
+            }
+            return;
+        }
+        for body in bodies {
+            if let Err(error) = body.file.sync() {
+                let theirs = |item: &&mut &mut Item<'_>| item.of.0 == body.filing && item.body.is_some();
+                fail(items.iter_mut().filter(theirs).map(|item| &mut **item), &error);
+            }
+        }
+        items.into_iter().for_each(Item::sync);
+    }
+
+    /// Names and records on the volume; then every message has its answer.
+    fn settle(&self, volume: &Volume, writes: Option<&Writes<'_>>, items: &mut [Item<'a>]) {
+        let is_here = |item: &Item<'_>| item.mailbox.volume().name == volume.name;
+        let placed = items.iter().filter(|item| is_here(item) && matches!(item.step, Step::Placed(_)));
+        let touched: BTreeMap<_, _> = placed.map(|item| (Arc::as_ptr(item.mailbox), item.mailbox)).collect();
+        let enough = touched.len() >= self.store.shared().config.shared_sync_min as usize;
+        if let Some(writes) = writes.filter(|_| enough) {
+            let ends: Vec<_> = touched.values().map(|mailbox| (mailbox, mailbox.journal_end())).collect();
+            if writes.sync().is_ok() {
+                for (mailbox, end) in ends {
+                    end.into_iter().for_each(|end| mailbox.note_synced(end));
+                }
+            }
+        }
+        items.iter_mut().filter(|item| is_here(item)).for_each(Item::settle);
+    }
+}
+
+impl Item<'_> {
+    fn stage(&mut self, bodies: &[Body<'_>]) {
+        if !matches!(self.step, Step::New) {
+            return;
+        }
+        let staged =
+            self.mailbox.check_room().and_then(|()| match self.body.and_then(|body| bodies.get(body)) {
+                Some(body) => Ok(self.mailbox.stage_shared(&body.file)),
+                None => self.mailbox.stage_unsynced(self.delivery.content, self.delivery.received_at),
+            });
+        self.step = staged.map_or_else(|error| Step::Answered(Err(error)), Step::Staged);
+    }
+
+    const fn is_unsynced(&self) -> bool {
+        matches!(&self.step, Step::Staged(staged) if staged.is_unsynced())
+    }
+
+    fn sync(&mut self) {
+        if let Step::Staged(staged) = &mut self.step
+            && let Err(error) = staged.sync()
+        {
+            self.step = Step::Answered(Err(error));
+        }
+    }
+
+    fn note_synced(&mut self) {
+        if let Step::Staged(staged) = &mut self.step {
+            staged.note_synced();
+        }
+    }
+
+    fn settle(&mut self) {
+        self.step = match std::mem::replace(&mut self.step, Step::New) {
+            Step::Placed(placed) => Step::Answered(self.mailbox.settle_placed(placed)),
+            other => other,
+        };
+        if let Step::Answered(answer) = &self.step {
+            self.mailbox.count_delivery(answer);
+        }
+    }
+
+    /// The common body can't get another name there: a copy.
+    fn copy(&self, wait: Option<Duration>) -> Result<Placed, StoreError> {
+        let staged = self.mailbox.stage(self.delivery.content, self.delivery.received_at)?;
+        let arriving = Arriving { delivery: self.delivery, summary: self.summary, staged };
+        self.mailbox.place_all(vec![arriving], wait).pop().unwrap_or(Err(StoreError::Busy))
+    }
+}
+
+/// Brings what is staged for one mailbox to its place.
+fn place<'b, 'a>(
+    mut group: Vec<&'b mut Item<'a>>,
+    bodies: &[Body<'_>],
+    wait: Option<Duration>,
+) -> Vec<&'b mut Item<'a>> {
+    let mut arriving = Vec::with_capacity(group.len());
+    let mut positions = Vec::with_capacity(group.len());
+    for (position, item) in group.iter_mut().enumerate() {
+        match std::mem::replace(&mut item.step, Step::New) {
+            Step::Staged(staged) => {
+                arriving.push(Arriving { delivery: item.delivery, summary: item.summary, staged });
+                positions.push(position);
+            }
+            other => item.step = other,
+        }
+    }
+    let Some(mailbox) = group.first().map(|item| item.mailbox) else { return group };
+    for (position, placed) in positions.into_iter().zip(mailbox.place_all(arriving, wait)) {
+        let Some(item) = group.get_mut(position) else { continue };
+        let shared = item.body.is_some_and(|body| body < bodies.len());
+        let placed = match placed {
+            // Too many links, or a file system without them.
+            Err(error) if shared && error.is_link_refused() => item.copy(wait),
+            placed => {
+                if shared && placed.as_ref().is_ok_and(Placed::is_new) {
+                    mailbox.count_shared(item.delivery.content.len());
+                }
+                placed
+            }
+        };
+        item.step = placed.map_or_else(|error| Step::Answered(Err(error)), Step::Placed);
+    }
+    group
+}
+
+fn fail<'b, 'a: 'b>(items: impl IntoIterator<Item = &'b mut Item<'a>>, error: &StoreError) {
+    for item in items {
+        if !matches!(item.step, Step::Answered(_)) {
+            item.step = Step::Answered(Err(error.clone()));
+        }
+    }
+}
+
+/// The items of each mailbox, in their order.
+fn by_mailbox<'b, 'a>(items: &'b mut [Item<'a>]) -> Vec<Vec<&'b mut Item<'a>>> {
+    let mut groups: Vec<Vec<&mut Item<'a>>> = Vec::new();
+    let mut known = HashMap::new();
+    for item in items {
+        let group = *known.entry(Arc::as_ptr(item.mailbox)).or_insert_with(|| {
+            groups.push(Vec::new());
+            groups.len() - 1
+        });
+        if let Some(group) = groups.get_mut(group) {
+            group.push(item);
+        }
+    }
+    groups
+}
