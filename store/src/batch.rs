@@ -255,11 +255,15 @@ impl Item<'_> {
         if !matches!(self.step, Step::New) {
             return;
         }
-        let staged =
-            self.mailbox.check_room().and_then(|()| match self.body.and_then(|body| bodies.get(body)) {
+        let body = self.body.and_then(|body| bodies.get(body));
+        let staged = match self.mailbox.admit(self.delivery.message_id) {
+            Ok(Some(delivered)) => return self.step = Step::Answered(Ok(delivered)),
+            Ok(None) => match body {
                 Some(body) => Ok(self.mailbox.stage_shared(&body.file)),
                 None => self.mailbox.stage_unsynced(self.delivery.content, self.delivery.received_at),
-            });
+            },
+            Err(error) => Err(error),
+        };
         self.step = staged.map_or_else(|error| Step::Answered(Err(error)), Step::Staged);
     }
 

@@ -143,9 +143,11 @@ impl LockFile {
 
     /// Octets of the lock file; `None` when another file has its name.
     fn current_size(&self, file: &dyn FsFile) -> Result<Option<u64>, StoreError> {
-        // Another machine may have renamed or removed the whole directory.
-        self.directory.parent().into_iter().for_each(|parent| self.shared.freshen(parent));
-        self.shared.freshen(&self.directory);
+        // Another machine may have renamed or removed the whole directory, or that of the account.
+        let is_folder =
+            self.directory.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        let levels: Vec<_> = self.directory.ancestors().take(if is_folder { 3 } else { 2 }).collect();
+        levels.into_iter().rev().for_each(|level| self.shared.freshen(level));
         match self.shared.fs.meta(&self.path) {
             Ok(meta) => {
                 let is_ours = meta.identity == file.meta().at("look at", &self.path)?.identity;

@@ -21,8 +21,9 @@ mod writer;
 
 pub(crate) use self::deliver::{Arriving, Placed};
 pub(crate) use self::export::Exported;
-pub(crate) use self::foreign::measure;
+pub(crate) use self::foreign::{age, measure};
 pub(crate) use self::stage::{Staged, fresh_id, sweep};
+pub(crate) use self::writer::{Held, now};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{At as _, LINK};
-use crate::fs::{self, FileKind, Fs};
+use crate::fs::{self, FileKind, Fs, FsFile};
 use crate::{MailboxName, StoreError, UidValidity};
 
 pub use uid_list::fuzz_uid_list;
@@ -70,14 +70,32 @@ fn link_or_copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<bool, StoreError>
     }
 }
 
-/// A copy with the date of the original, on disk but for its name.
+/// A copy with the date of the original, on disk but for its name. Nothing is left of one that failed.
 pub(crate) fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), StoreError> {
-    const STEP: u64 = 1 << 20;
+    let target = copy_unsynced(fs, from, to)?;
+    let synced = target.sync().at("sync", to);
+    if synced.is_err() {
+        let _ = fs.remove_file(to);
+    }
+    synced
+}
+
+/// The same, to be synced.
+pub(crate) fn copy_unsynced(fs: &dyn Fs, from: &Path, to: &Path) -> Result<Box<dyn FsFile>, StoreError> {
     let source = fs.open_read(from).at("open", from)?;
     let target = fs.create_new(to).at("create", to)?;
+    let copied = copy_content(&*source, &*target, from, to);
+    if copied.is_err() {
+        let _ = fs.remove_file(to);
+    }
+    copied.map(|()| target)
+}
+
+fn copy_content(source: &dyn FsFile, target: &dyn FsFile, from: &Path, to: &Path) -> Result<(), StoreError> {
+    const STEP: u64 = 1 << 20;
     let mut offset = 0;
     loop {
-        let step = fs::read_range(&*source, offset, STEP).at("read", from)?;
+        let step = fs::read_range(source, offset, STEP).at("read", from)?;
         if step.is_empty() {
             break;
         }
@@ -87,8 +105,7 @@ pub(crate) fn copy(fs: &dyn Fs, from: &Path, to: &Path) -> Result<(), StoreError
     // The date of arrival, for names that do not tell it.
     let modified = source.meta().at("look at", from)?.modified;
     let since = std::time::Duration::from_nanos(u64::try_from(modified).unwrap_or(0));
-    target.set_modified(std::time::SystemTime::UNIX_EPOCH + since).at("date", to)?;
-    target.sync().at("sync", to)
+    target.set_modified(std::time::SystemTime::UNIX_EPOCH + since).at("date", to)
 }
 
 fn write_file(fs: &dyn Fs, path: &Path, content: &[u8]) -> Result<(), StoreError> {

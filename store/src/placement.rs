@@ -14,7 +14,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use envelope::AccountId;
-use tracing::info;
+use tracing::warn;
 
 use crate::error::At as _;
 use crate::fs::{self, is_there};
@@ -98,32 +98,43 @@ impl Store {
         failed.map_or(Ok(None), Err)
     }
 
-    /// Under the lock: finishes a move that was broken off after its decision.
+    /// Under the lock, and not as caches have it: finishes a move that was broken off after its decision.
     pub(crate) fn locate_settled(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        if let Some(found) = self.locate(account)? {
-            return Ok(Some(found));
-        }
-        let fs = &*self.shared().fs;
-        let mut moving = None;
+        let shared = self.shared();
+        let fs = &*shared.fs;
+        let mut copies = Vec::new();
         let mut decided = None;
-        for volume in self.shared().volumes.all() {
+        for volume in shared.volumes.all() {
             let path = volume.directory(account);
+            shared.freshen_down(&volume.root, &path);
             let there = |what| {
                 let path = beside(&path, what);
                 is_there(fs, &path).at("look at", &path)
             };
             if there(MOVING)? {
-                moving = Some(path.clone());
+                copies.push(path.clone());
             }
             if there(MOVED)? {
                 decided = Some(path.clone());
             }
         }
-        let (Some(target), Some(source)) = (moving, decided) else { return Ok(None) };
+        if let Some(found) = self.locate(account)? {
+            return Ok(Some(found));
+        }
+        let Some(source) = decided else { return Ok(None) };
+        let [target] = copies.as_slice() else {
+            // Never "has none": somebody's mail is here.
+            let problem = "the account was moved away, and where to can't be told";
+            return Err(StoreError::Damaged { path: beside(&source, MOVED).display().to_string(), problem });
+        };
         let parent = source.parent().unwrap_or(&source);
         fs.sync_dir(parent).at("sync", parent)?;
-        self.install(&beside(&target, MOVING), &target)?;
-        info!(%account, to = %target.display(), "a move of the account that was broken off is completed");
+        self.install(&beside(target, MOVING), target)?;
+        warn!(
+            %account,
+            to = %target.display(),
+            "a move of the account that was broken off is completed; `sluice mailbox move` again clears the old place"
+        );
         self.locate(account)
     }
 
@@ -131,8 +142,13 @@ impl Store {
     pub(crate) fn install(&self, staging: &Path, path: &Path) -> Result<(), StoreError> {
         let fs = &*self.shared().fs;
         let renamed = fs.rename(staging, path).at("rename", staging);
-        if renamed.is_err() && !(is_there(fs, &path.join("cur")).unwrap_or(false)) {
-            return renamed;
+        if renamed.is_err() {
+            path.parent().into_iter().for_each(|parent| self.shared().freshen(parent));
+            let is_installed = matches!(is_there(fs, staging), Ok(false))
+                && matches!(is_there(fs, &path.join("cur")), Ok(true));
+            if !is_installed {
+                return renamed;
+            }
         }
         let parent = path.parent().unwrap_or(path);
         fs.sync_dir(parent).at("sync", parent)
@@ -157,7 +173,12 @@ impl Store {
         self.lock_named(&shard(account))
     }
 
-    /// Whoever holds this moves an account of that shard.
+    /// The same without a wait.
+    pub(crate) fn placing_at_once(&self, account: &AccountId) -> Result<Locked, StoreError> {
+        self.lock_file(&shard(account))?.lock(Instant::now())
+    }
+
+    /// Whoever holds this moves an account of that shard, or takes one over.
     pub(crate) fn moving(&self, account: &AccountId) -> Result<Locked, StoreError> {
         self.lock_file(&format!("{}.move", shard(account)))?.lock(Instant::now())
     }
@@ -202,6 +223,7 @@ fn shard(account: &AccountId) -> String {
 }
 
 fn names(shared: &Shared) -> Result<BTreeSet<String>, StoreError> {
+    shared.freshen(&shared.config.root);
     let path = shared.config.root.join(NAMES);
     let bytes = fs::read_optional(&*shared.fs, &path).at("read", &path)?.unwrap_or_default();
     Ok(String::from_utf8_lossy(&bytes).lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())

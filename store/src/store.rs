@@ -87,8 +87,11 @@ impl Store {
     /// dropped). Takes turns: each call looks at all mailboxes in memory, which needs no I/O when nothing is due.
     pub fn tick(&self) {
         for mailbox in self.shared.all_open() {
-            if let Err(error) = mailbox.tick() {
-                warn!(?mailbox, %error, "upkeep failed, tried again later");
+            match mailbox.tick() {
+                // Deleted, or with its account on another volume: what it owed went along.
+                Err(StoreError::NoSuchMailbox | StoreError::Gone) => self.shared.forget(mailbox.path()),
+                Err(error) => warn!(?mailbox, %error, "upkeep failed, tried again later"),
+                Ok(()) => {}
             }
         }
         if self.shared.forget_unused() {
@@ -116,6 +119,12 @@ impl Shared {
             // What is wrong with it shows when its files are used.
             let _ = self.fs.meta(directory);
         }
+    }
+
+    /// The same for every level from `root` down to what holds `path`.
+    pub(crate) fn freshen_down(&self, root: &Path, path: &Path) {
+        let levels: Vec<_> = path.ancestors().skip(1).take_while(|level| level.starts_with(root)).collect();
+        levels.into_iter().rev().for_each(|level| self.freshen(level));
     }
 
     fn open(&self) -> MutexGuard<'_, Open> {

@@ -19,9 +19,9 @@
 mod clearing;
 mod mirror;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use envelope::AccountId;
@@ -34,9 +34,9 @@ use crate::error::At as _;
 use crate::fs::{Fs, is_there};
 use crate::journal;
 use crate::layout::{MOVED, MOVING, beside};
-use crate::mailbox::LOCK_FILE;
+use crate::mailbox::{Held, LOCK_FILE};
 use crate::migrate::{MigrateError, remove_tree};
-use crate::volume::Volume;
+use crate::volume::{Volume, Writes};
 use crate::{Account, Mailbox, MailboxName, Store, StoreError, account, usage};
 
 /// What a move did.
@@ -61,8 +61,8 @@ const GONE: &str = "sluice.gone.";
 /// Made anew where the account is, or of no use there.
 const LEFT_BEHIND: [&str; 3] = [LOCK_FILE, account::LOCK_FILE, usage::FILE];
 
-/// Fronts of message files.
-type Carried = HashSet<Vec<u8>>;
+/// Fronts of message files, by folder.
+type Carried = HashMap<PathBuf, HashSet<Vec<u8>>>;
 
 impl Store {
     /// Moves an account's mail to the volume of that name. Deliveries and sessions wait while the last changes are
@@ -79,13 +79,17 @@ impl Store {
         progress: &mut dyn FnMut(u64),
     ) -> Result<Transferred, MigrateError> {
         let shared = self.shared();
-        let fs = &*shared.fs;
         let Some(target) = shared.volumes.named(volume) else {
             let known = Vec::from_iter(self.volume_names()).join("`, `");
             return Err(MigrateError::refused(format!("there is no volume `{volume}`, but `{known}`")));
         };
         let _moving = self.moving(id)?;
-        let Some(account) = self.existing_account(id)? else {
+        // Not as caches have it: a move that was decided is completed first.
+        let found = {
+            let _placing = self.placing(id)?;
+            self.locate_settled(id)?
+        };
+        let Some(account) = found else {
             return Err(MigrateError::refused(format!("{id} has no mail here")));
         };
         let left = self.clear_left(id, &account)?;
@@ -95,25 +99,14 @@ impl Store {
                 None => Err(MigrateError::refused(format!("{id} is on the volume `{volume}` already"))),
             };
         }
-        target.check_mounted(fs)?;
-        shared.volumes.check_room(target)?;
-        let path = target.directory(id);
-        make_parents(fs, &target.root, &path)?;
-        let staging = beside(&path, MOVING);
-        let copied = self.copy_all(&account, &staging, progress);
-        let switched = copied.and_then(|()| self.switch(id, &account, &staging, &path));
-        let (mut done, carried) = switched.inspect_err(|_| self.withdraw(&account, &staging))?;
+        let (mut done, carried) = self.transfer(id, &account, target, progress)?;
         info!(account = %id, volume, messages = done.messages, "the account is moved");
         if let Some(account) = self.existing_account(id)? {
-            for volume in self.others(target) {
+            for volume in shared.volumes.all().iter().filter(|volume| volume.name != target.name) {
                 done.late += self.clear(&beside(&volume.directory(id), MOVED), &account, Some(&carried))?;
             }
         }
         Ok(done)
-    }
-
-    fn others<'a>(&'a self, target: &'a Volume) -> impl Iterator<Item = &'a Volume> {
-        self.shared().volumes.all().iter().filter(|volume| volume.name != target.name)
     }
 
     /// Clears what earlier moves left; says what was brought after, `None` when there was nothing.
@@ -121,104 +114,67 @@ impl Store {
         let fs = &*self.shared().fs;
         let mut late = None;
         for volume in self.shared().volumes.all() {
-            let staging = beside(&volume.directory(id), MOVING);
-            if is_there(fs, &staging).at("look at", &staging)? {
-                remove_tree(fs, &staging).at("remove", &staging)?;
-            }
             let left = beside(&volume.directory(id), MOVED);
             if is_there(fs, &left).at("look at", &left)? {
                 *late.get_or_insert(0) += self.clear(&left, account, None)?;
             }
         }
+        // Copies of moves that were never decided: a decided one has its name by now.
+        for volume in self.shared().volumes.all() {
+            let staging = beside(&volume.directory(id), MOVING);
+            if is_there(fs, &staging).at("look at", &staging)? {
+                remove_tree(fs, &staging).at("remove", &staging)?;
+            }
+        }
         Ok(late)
     }
 
-    /// Removes what was built, unless the decision came.
-    fn withdraw(&self, account: &Account, staging: &Path) {
-        let fs = &*self.shared().fs;
-        if is_there(fs, account.path()).unwrap_or(false) {
-            let _ = remove_tree(fs, staging);
-        }
-    }
-
-    /// Without locks, until little is left to do.
-    fn copy_all(
+    fn transfer(
         &self,
+        id: &AccountId,
         account: &Account,
-        staging: &Path,
+        target: &Volume,
         progress: &mut dyn FnMut(u64),
-    ) -> Result<(), StoreError> {
-        let fs = &*self.shared().fs;
-        for _ in 0..PASSES_MAX {
-            let mut mirror =
-                Mirror { fs, last: false, copied: 0, carried: Carried::new(), progress: &mut *progress };
-            mirror.directory(account.path(), staging)?;
-            if mirror.copied < FEW {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Under all locks: the last changes, and the decision.
-    fn switch(
-        &self,
-        id: &AccountId,
-        account: &Account,
-        staging: &Path,
-        path: &Path,
-    ) -> Result<(Transferred, Carried), StoreError> {
-        for _ in 0..HOLD_TRIES {
-            let mailboxes = account.open_all()?;
-            let held: Result<Vec<_>, _> = mailboxes.iter().map(|mailbox| mailbox.hold()).collect();
-            let held = match held {
-                Err(StoreError::LockTimeout | StoreError::NoSuchMailbox) => continue,
-                held => held?,
-            };
-            let _folders = account.lock()?;
-            if account.open_all()?.len() != mailboxes.len() {
-                continue;
-            }
-            let carried = self.switch_held(id, account, staging, path, &mailboxes)?;
-            drop(held);
-            let (mailboxes, messages) = (mailboxes.len() as u64, carried.len() as u64);
-            return Ok((Transferred { mailboxes, messages, late: 0 }, carried));
-        }
-        Err(StoreError::LockTimeout)
-    }
-
-    fn switch_held(
-        &self,
-        id: &AccountId,
-        account: &Account,
-        staging: &Path,
-        path: &Path,
-        mailboxes: &[Arc<Mailbox>],
-    ) -> Result<Carried, StoreError> {
+    ) -> Result<(Transferred, Carried), MigrateError> {
         let shared = self.shared();
         let fs = &*shared.fs;
-        let mut mirror = Mirror { fs, last: true, copied: 0, carried: Carried::new(), progress: &mut |_| {} };
-        mirror.directory(account.path(), staging)?;
-        let carried = mirror.carried;
-        sync_parent(fs, staging)?;
-        let _placing = self.placing(id)?;
-        let left = beside(account.path(), MOVED);
-        let renamed = fs.rename(account.path(), &left).at("rename", account.path());
-        if renamed.is_err() && is_there(fs, account.path()).at("look at", account.path())? {
-            return renamed.map(|()| carried);
+        target.check_mounted(fs)?;
+        shared.volumes.check_room_for(target, account.usage()?)?;
+        let path = target.directory(id);
+        make_parents(fs, &target.root, &path)?;
+        {
+            let _placing = self.placing(id)?;
+            self.free_place(&path)?;
         }
-        for mailbox in mailboxes {
-            shared.forget(mailbox.path());
+        let staging = beside(&path, MOVING);
+        let switch = Switch {
+            store: self,
+            id,
+            account,
+            left: beside(account.path(), MOVED),
+            staging,
+            path,
+            writes: if shared.network { None } else { Some(target.begin(fs)?) },
+        };
+        let mut step = |count| {
+            progress(count);
+            shared.volumes.check_room(target)
+        };
+        let switched = switch.copy(&mut step).and_then(|()| switch.run());
+        Ok(switched.inspect_err(|_| switch.withdraw())?)
+    }
+
+    /// Under the lock: makes sure that no account, and nothing of one that was never finished, is in the way.
+    fn free_place(&self, path: &Path) -> Result<(), MigrateError> {
+        let fs = &*self.shared().fs;
+        if is_there(fs, &path.join("cur")).at("look at", path)? {
+            let problem = "there is other mail of this account too; which one counts must be decided by hand";
+            return Err(MigrateError::refused(format!("`{}`: {problem}", path.display())));
         }
-        shared.usages.forget(account.path());
-        // From here on nothing is taken back: what fails is done by whoever looks for the account.
-        sync_parent(fs, &left)?;
-        self.install(staging, path)?;
-        for mailbox in mailboxes {
-            let below = mailbox.path().strip_prefix(account.path()).unwrap_or(Path::new(""));
-            disable(fs, &left.join(below));
+        if is_there(fs, path).at("look at", path)? {
+            remove_tree(fs, path).at("remove", path)?;
         }
-        Ok(carried)
+        Ok(())
     }
 
     /// Removes the old directory; what came into it in the last moment is brought after. Says how much that was.
@@ -236,18 +192,133 @@ impl Store {
     }
 }
 
-impl Account {
-    /// INBOX and every folder, in the order in which all of them may be locked.
-    fn open_all(&self) -> Result<Vec<Arc<Mailbox>>, StoreError> {
-        let folders: BTreeSet<MailboxName> = self.folders()?;
-        let mut mailboxes = vec![self.mailbox(&MailboxName::inbox())?];
+/// A move under way.
+struct Switch<'a> {
+    store: &'a Store,
+    id: &'a AccountId,
+    account: &'a Account,
+    /// What the old directory is called when the decision has come.
+    left: PathBuf,
+    /// The copy, and the name that it gets.
+    staging: PathBuf,
+    path: PathBuf,
+    /// For one sync of the whole target; none where each file is synced by itself.
+    writes: Option<Writes<'a>>,
+}
+
+impl Switch<'_> {
+    fn fs(&self) -> &dyn Fs {
+        &*self.store.shared().fs
+    }
+
+    fn mirror(
+        &self,
+        last: bool,
+        progress: &mut dyn FnMut(u64) -> Result<(), StoreError>,
+    ) -> Result<(u64, Carried), StoreError> {
+        let mut mirror = Mirror {
+            fs: self.fs(),
+            sync_each: self.writes.is_none(),
+            last,
+            resolution: self.store.shared().config.mtime_resolution.as_duration(),
+            copied: 0,
+            carried: Carried::new(),
+            progress,
+        };
+        mirror.directory(self.account.path(), &self.staging, Path::new(""))?;
+        let (copied, carried) = (mirror.copied, mirror.carried);
+        if let Some(writes) = &self.writes {
+            writes.sync()?;
+        }
+        Ok((copied, carried))
+    }
+
+    /// Without locks, until little is left to do.
+    fn copy(&self, progress: &mut dyn FnMut(u64) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        for _ in 0..PASSES_MAX {
+            let (copied, _) = self.mirror(false, progress)?;
+            if copied < FEW {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Under all locks: the last changes, and the decision.
+    fn run(&self) -> Result<(Transferred, Carried), StoreError> {
+        let mut failed = StoreError::LockTimeout;
+        for _ in 0..HOLD_TRIES {
+            match self.hold() {
+                Err(error @ (StoreError::LockTimeout | StoreError::NoSuchMailbox | StoreError::Busy)) => {
+                    failed = error;
+                }
+                done => return done,
+            }
+        }
+        Err(failed)
+    }
+
+    fn hold(&self) -> Result<(Transferred, Carried), StoreError> {
+        let account = self.account;
+        let folders = account.folders()?;
+        let mut mailboxes = vec![account.mailbox(&MailboxName::inbox())?];
         for name in &folders {
-            match self.mailbox(name) {
+            match account.mailbox(name) {
                 Err(StoreError::NoSuchMailbox) => {}
                 mailbox => mailboxes.push(mailbox?),
             }
         }
-        Ok(mailboxes)
+        let held: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.hold()).collect::<Result<_, _>>()?;
+        let _folders = account.lock()?;
+        if account.folders()? != folders {
+            return Err(StoreError::Busy);
+        }
+        let (_, carried) = self.mirror(true, &mut |_| Ok(()))?;
+        sync_parent(self.fs(), &self.staging)?;
+        // Nothing is waited for while everybody waits for us.
+        let _placing = self.store.placing_at_once(self.id)?;
+        if is_there(self.fs(), &self.path).at("look at", &self.path)? {
+            return Err(StoreError::AlreadyExists);
+        }
+        // Locks of a network file system end with their lease, which somebody who slept does not hear.
+        if !held.iter().all(Held::is_current) {
+            return Err(StoreError::Busy);
+        }
+        let messages = carried.values().map(|fronts| fronts.len() as u64).sum();
+        self.decide(&mailboxes)?;
+        Ok((Transferred { mailboxes: mailboxes.len() as u64, messages, late: 0 }, carried))
+    }
+
+    fn decide(&self, mailboxes: &[Arc<Mailbox>]) -> Result<(), StoreError> {
+        let (fs, shared) = (self.fs(), self.store.shared());
+        let from = self.account.path();
+        let renamed = fs.rename(from, &self.left).at("rename", from);
+        from.parent().into_iter().for_each(|parent| shared.freshen(parent));
+        if renamed.is_err() && !is_there(fs, &self.left).at("look at", &self.left)? {
+            return renamed;
+        }
+        for mailbox in mailboxes {
+            shared.forget(mailbox.path());
+        }
+        shared.usages.forget(from);
+        // From here on nothing is taken back: what fails is done by whoever looks for the account.
+        sync_parent(fs, &self.left)?;
+        let installed = self.store.install(&self.staging, &self.path);
+        for mailbox in mailboxes {
+            let below = mailbox.path().strip_prefix(from).unwrap_or(Path::new(""));
+            disable(fs, &self.left.join(below));
+        }
+        installed
+    }
+
+    /// Removes what was built, when it is certain that the decision did not come.
+    fn withdraw(&self) {
+        let fs = self.fs();
+        self.left.parent().into_iter().for_each(|parent| self.store.shared().freshen(parent));
+        let undecided = matches!(is_there(fs, &self.left), Ok(false));
+        if undecided && matches!(is_there(fs, self.account.path()), Ok(true)) {
+            let _ = remove_tree(fs, &self.staging);
+        }
     }
 }
 

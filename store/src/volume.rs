@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use envelope::AccountId;
+use envelope::{AccountId, Usage};
 use sha2::{Digest as _, Sha256};
 use tracing::{info, warn};
 
@@ -176,6 +176,14 @@ impl Volumes {
             _ => self.measure(volume, known.map(|(_, has_room)| has_room))?,
         };
         if has_room { Ok(()) } else { Err(StoreError::VolumeFull(volume.name.clone())) }
+    }
+
+    /// Whether there is room still when so much more is there.
+    pub(crate) fn check_room_for(&self, volume: &Volume, more: Usage) -> Result<(), StoreError> {
+        let Free { octets, files } = self.free(volume)?;
+        let fits = octets.saturating_sub(more.octets) >= self.free_space_min
+            && files.is_none_or(|files| files.saturating_sub(more.messages) >= self.free_files_min);
+        if fits { Ok(()) } else { Err(StoreError::VolumeFull(volume.name.clone())) }
     }
 
     pub(crate) fn free(&self, volume: &Volume) -> Result<Free, StoreError> {

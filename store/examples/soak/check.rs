@@ -81,6 +81,7 @@ fn note(told: &mut Told, words: &[&str]) {
         ["flag!", key, keyword, value] => {
             told.flags.insert((key.to_owned(), keyword.to_owned()), [value == "1"].into());
         }
+        ["moved", ..] => told.operations += 1,
         ["expunge!", key] => drop(told.expunged.insert(key.to_owned())),
         ["see", key, lid] => {
             if let Some(before) = told.seen.insert(key.to_owned(), lid.to_owned())
@@ -184,7 +185,7 @@ fn judge(told: &mut Told, shown: &Shown) {
 
 /// Removes index, journal and cache of every mailbox of an account.
 fn forget_indexes(root: &Path, account: &str) -> Outcome<()> {
-    let mut waiting = vec![root.to_owned()];
+    let mut waiting = vec![root.to_owned(), world::other(root)];
     while let Some(directory) = waiting.pop() {
         for item in std::fs::read_dir(&directory)? {
             let item = item?;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use store::{Delivery, Flags, MailboxName, Store};
+use store::{Delivery, Flags, MailboxName};
 
 use crate::Outcome;
 use crate::world::{self, ACCOUNTS};
@@ -13,7 +13,7 @@ const MESSAGES: usize = 300;
 
 pub(crate) fn run(one: &Path, other: &Path, count: u64) -> Outcome<bool> {
     let roots = [one.join("mail"), other.join("mail")];
-    Store::init_volume(&roots[0])?;
+    world::init(&roots[0])?;
     let store = world::open(&roots[0])?;
     let mailbox = store.account(&world::account(ACCOUNTS[1])?)?.mailbox(&MailboxName::inbox())?;
     for number in 0..MESSAGES {

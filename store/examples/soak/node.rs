@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use store::{Account, Delivery, FlagChange, Flags, Mailbox, Store, StoreError, Uid, View};
+use store::{
+    Account, Delivery, Filing, FlagChange, Flags, Mailbox, MigrateError, Store, StoreError, Uid, View,
+};
 
 use crate::Outcome;
 use crate::ledger::Ledger;
@@ -91,7 +93,8 @@ impl Thread<'_> {
         let who = self.random.below(ACCOUNTS.len());
         let choice = self.random.below(100);
         let result = self.account(who).and_then(|account| match choice {
-            0..25 => self.deliver(who, &account, 'K', &LASTING),
+            0..5 => self.deliver_some(who, &account),
+            5..25 => self.deliver(who, &account, 'K', &LASTING),
             25..37 => self.deliver(who, &account, 'E', &["INBOX", "Archive"]),
             37..43 => self.deliver(who, &account, 'F', &["INBOX"]),
             43..48 => self.deliver_again(),
@@ -104,6 +107,8 @@ impl Thread<'_> {
             94..96 => {
                 account.mailbox(&world::mailbox_name("INBOX")?)?.recent(true).map(drop).map_err(Into::into)
             }
+            // Rare, for it takes long.
+            _ if self.random.below(40) == 0 => self.move_account(who),
             _ => self.folders(&account),
         });
         if let Err(error) = result {
@@ -160,6 +165,42 @@ impl Thread<'_> {
         })?;
         self.write(&format!("deliver! {lid}"));
         Ok(done.duplicate)
+    }
+
+    /// A worker's batch: several messages, some of them for two mailboxes.
+    fn deliver_some(&mut self, who: usize, account: &Account) -> Outcome<()> {
+        let mut some = Vec::new();
+        for _ in 0..2 + self.random.below(4) {
+            let lid = self.fresh('K');
+            let (name, mailbox) = self.mailbox(account, &LASTING)?;
+            self.delivered.push((who, name, lid.clone()));
+            some.push((world::content(&lid), lid, mailbox));
+        }
+        some.iter().for_each(|(_, lid, _)| self.write(&format!("deliver? {lid}")));
+        let mut filings = Vec::new();
+        for (content, lid, mailbox) in &some {
+            let (message_id, received_at) = (world::message_id(lid), world::date(lid));
+            let delivery = Delivery { message_id, content, received_at, flags: Flags::default() };
+            filings.push(Filing { delivery, mailboxes: vec![mailbox.clone()] });
+        }
+        let answers = self.store.deliver_batch(&filings);
+        for ((_, lid, _), answer) in some.iter().zip(answers.into_iter().flatten()) {
+            match answer {
+                Ok(_) => self.write(&format!("deliver! {lid}")),
+                Err(error) => self.write(&format!("error batch {error}")),
+            }
+        }
+        Ok(())
+    }
+
+    fn move_account(&mut self, who: usize) -> Outcome<()> {
+        let volume = self.random.pick(&world::VOLUMES).copied().unwrap_or("main");
+        match self.store.move_account(&world::account(ACCOUNTS[who])?, volume, &mut |_| {}) {
+            Ok(moved) => self.write(&format!("moved {} {volume} {moved:?}", ACCOUNTS[who])),
+            Err(MigrateError::Refused(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
     }
 
     /// The queue gives a message again although it was delivered.

@@ -4,10 +4,8 @@ use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-use store::Store;
-
 use crate::random::Random;
-use crate::{Outcome, check};
+use crate::{Outcome, check, world};
 
 struct Field<'a> {
     seed: u64,
@@ -32,7 +30,7 @@ pub(crate) fn run(seconds: u64, seed: u64, ledgers: &Path) -> Outcome<bool> {
         }
     };
     let roots = roots.map(|root| format!("{root}/mail"));
-    Store::init_volume(Path::new(&roots[0]))?;
+    world::init(Path::new(&roots[0]))?;
     let mut field = Field {
         seed,
         ledgers,

@@ -32,7 +32,7 @@ fn expect(holds: bool, text: &str) -> Outcome<()> {
 
 pub(crate) fn run(one: &Path, other: &Path) -> Outcome<bool> {
     let roots = [one.join("mail"), other.join("mail")];
-    Store::init_volume(&roots[0])?;
+    world::init(&roots[0])?;
     let stores = [world::open(&roots[0])?, world::open(&roots[1])?];
     let mut slowest = Duration::ZERO;
     for round in 0..ROUNDS {

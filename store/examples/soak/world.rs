@@ -1,11 +1,11 @@
 //! The accounts, mailboxes and messages that the nodes play with.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use envelope::{AccountId, MessageId, Timestamp};
 use prometheus::Registry;
-use store::{Config, MailboxName, RealFs, Store};
+use store::{Config, MailboxName, RealFs, Store, VolumeConfig};
 
 use crate::Outcome;
 
@@ -44,8 +44,23 @@ pub(crate) fn mailbox_name(name: &str) -> Outcome<MailboxName> {
     Ok(MailboxName::parse(name)?)
 }
 
+/// The volumes: the root, and one beside it.
+pub(crate) const VOLUMES: [&str; 2] = ["main", "other"];
+
+/// To which accounts only come by moves.
+pub(crate) fn other(root: &Path) -> PathBuf {
+    root.with_extension("other")
+}
+
+pub(crate) fn init(root: &Path) -> Outcome<()> {
+    Store::init_volume(root)?;
+    Ok(Store::init_volume(&other(root))?)
+}
+
 pub(crate) fn open(root: &Path) -> Outcome<Store> {
-    let config = Config { root: root.to_owned(), ..Config::default() };
+    let volume = VolumeConfig { path: other(root), weight: 0 };
+    let volumes = [(VOLUMES[1].to_owned(), volume)].into();
+    let config = Config { root: root.to_owned(), volumes, ..Config::default() };
     Ok(Store::open(&config, Arc::new(RealFs), &Registry::new())?)
 }
 

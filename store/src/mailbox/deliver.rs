@@ -62,7 +62,11 @@ impl Mailbox {
     /// Nothing was delivered then, or it may have been: deliver again with the same id.
     pub fn deliver(&self, delivery: &Delivery<'_>) -> Result<Delivered, StoreError> {
         let started = Instant::now();
-        let result = self.place(delivery).and_then(|placed| self.settle_placed(placed));
+        let result = match self.admit(delivery.message_id) {
+            Ok(Some(delivered)) => Ok(delivered),
+            Ok(None) => self.place(delivery).and_then(|placed| self.settle_placed(placed)),
+            Err(error) => Err(error),
+        };
         self.count_delivery(&result);
         self.shared.metrics.delivery_seconds.observe(started.elapsed().as_secs_f64());
         result
@@ -70,10 +74,23 @@ impl Mailbox {
 
     fn place(&self, delivery: &Delivery<'_>) -> Result<Placed, StoreError> {
         let summary = summary::parse(delivery.content);
-        self.check_room()?;
         let staged = self.stage(delivery.content, delivery.received_at)?;
         let arriving = Arriving { delivery, summary: &summary, staged };
         self.place_all(vec![arriving], None).pop().unwrap_or(Err(StoreError::Busy))
+    }
+
+    /// Whether there is room for a message. On a full volume one that is here already gets its answer: its sender must not
+    /// hear that it is not.
+    pub(crate) fn admit(&self, id: MessageId) -> Result<Option<Delivered>, StoreError> {
+        let room = self.check_room();
+        if !matches!(room, Err(StoreError::VolumeFull(_))) {
+            return room.map(|()| None);
+        }
+        self.refresh()?;
+        match locked(&self.core).state.find_id(id) {
+            Some(known) => Ok(Some(Delivered { uid: known.map(Uid), duplicate: true })),
+            None => room.map(|()| None),
+        }
     }
 
     pub(crate) fn count_delivery(&self, result: &Result<Delivered, StoreError>) {
@@ -155,7 +172,11 @@ impl Mailbox {
 
     /// Makes arrivals durable; takes them back when that fails, so that the next try starts from nothing.
     pub(super) fn settle(&self, arrived: &[(u32, Option<MessageId>)], mark: Mark) -> Result<(), StoreError> {
-        let result = self.commit(mark);
+        let result = match self.commit(mark) {
+            // The account went to another volume since the message had its place: it was synced there before that.
+            Err(StoreError::Gone) if !arrived.is_empty() => return Ok(()),
+            result => result,
+        };
         if result.is_err() && !arrived.is_empty() {
             self.take_back(arrived);
         }

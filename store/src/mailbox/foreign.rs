@@ -391,7 +391,8 @@ fn difference(item: &Item, place: Place, parsed: &FileName) -> Option<(Place, u6
     Some((place, shown.0, shown.0 & changed, !shown.0 & changed & FlagBits::ALL.0))
 }
 
-fn age(nanoseconds: i128) -> Duration {
+/// How long ago that was.
+pub(crate) fn age(nanoseconds: i128) -> Duration {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |now| now.as_nanos().cast_signed());

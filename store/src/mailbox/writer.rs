@@ -33,9 +33,19 @@ pub(super) struct Writer<'a> {
 
 /// A mailbox's lock in the hands of somebody who changes nothing.
 #[derive(Debug)]
-pub(crate) struct Held<'a>(#[expect(dead_code, reason = "it is there to be dropped")] Writer<'a>);
+pub(crate) struct Held<'a>(Writer<'a>);
 
-pub(super) fn now() -> Timestamp {
+impl Held<'_> {
+    /// Whether nobody has written since the lock was taken.
+    pub(crate) fn is_current(&self) -> bool {
+        let mailbox = self.0.mailbox;
+        let found = mailbox.shared.fs.meta(&mailbox.path.join(journal::FILE));
+        let log = self.0.core.log.as_ref();
+        log.zip(found.ok()).is_some_and(|(log, meta)| meta.identity == log.identity && meta.size == log.end)
+    }
+}
+
+pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }
 
@@ -69,9 +79,11 @@ impl Mailbox {
         }
     }
 
-    /// Nobody else changes the mailbox while what this gives lives.
+    /// Nobody else changes the mailbox while what this gives lives; every message in it has its number.
     pub(crate) fn hold(&self) -> Result<Held<'_>, StoreError> {
-        self.writer().map(Held)
+        let mut writer = self.writer()?;
+        writer.synchronise(writer.core.state.uid_next)?;
+        Ok(Held(writer))
     }
 
     /// Folds the journal into the index now.

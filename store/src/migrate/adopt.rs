@@ -30,6 +30,7 @@ impl Store {
         progress: &mut dyn FnMut(&MailboxName, usize),
     ) -> Result<Vec<Migrated>, MigrateError> {
         let fs = &*self.shared().fs;
+        let _moving = self.moving(account)?;
         let mut problems = Vec::new();
         let existing = self.existing_account(account)?;
         if let Some(count) = existing.as_ref().map(count_messages).transpose()?.filter(|count| *count > 0) {
@@ -50,6 +51,7 @@ impl Store {
         };
         let volume = self.shared().volumes.of(&path);
         volume.check_mounted(fs)?;
+        self.shared().volumes.check_room(volume)?;
         account::make_parents(fs, &volume.root, &path)?;
         let staging = beside(&path, ADOPTING);
         if fs::is_there(fs, &staging).at("look at", &staging)? {

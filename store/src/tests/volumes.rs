@@ -200,6 +200,92 @@ fn mail_that_arrives_during_moves_is_there_once() {
     assert_eq!(inbox.check(true).unwrap().findings, []);
 }
 
+fn directory_on(two: &Two, volume: &str) -> PathBuf {
+    two.node().shared().volumes.named(volume).unwrap().directory(&ann())
+}
+
+fn copy_tree(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for item in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+        let target = to.join(item.file_name());
+        if item.file_type().unwrap().is_dir() {
+            copy_tree(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_is_late_comes_after_and_nothing_else_comes_back() {
+    let two = Two::new();
+    let store = two.node();
+    for number in 1..=4 {
+        deliver(&inbox(&store), number).unwrap();
+    }
+    let account = store.account(&ann()).unwrap();
+    account.create(&name("Work")).unwrap();
+    inbox(&store).copy(&[Uid(4)], &account.mailbox(&name("Work")).unwrap()).unwrap();
+    let from = volume_of(&store, &ann());
+    let to = if from == "main" { "other" } else { "main" };
+    let (old, new) = (directory_on(&two, &from), directory_on(&two, to));
+    std::fs::write(old.join("new/1600000000.M1.elsewhere"), "Subject: of another program\r\n\r\n").unwrap();
+    let left = layout::beside(&old, layout::MOVED);
+    let kept = old.with_file_name("kept");
+    // A move that dies right after its decision: the old directory is still there.
+    inbox(&store).refresh().unwrap();
+    copy_tree(&old, &kept);
+    store.move_account(&ann(), to, &mut |_| {}).unwrap();
+    std::fs::rename(&kept, &left).unwrap();
+    // What was delivered there without the lock in the last moment, what a DELETE left, and an odd name.
+    let late = format!("1700000000.{},S=62:2,FS", id(9));
+    std::fs::write(left.join("cur").join(late), text(9)).unwrap();
+    std::fs::create_dir_all(left.join("sluice.deleted.1/cur")).unwrap();
+    std::fs::write(left.join("sluice.deleted.1/cur/1600000000.M2.x:2,"), "Subject: deleted\n\n").unwrap();
+    std::fs::write(left.join("new/odd\nname"), "Subject: odd\r\n\r\n").unwrap();
+    // Life goes on at the new place.
+    inbox(&store).expunge(&[Uid(1), Uid(5)]).unwrap();
+    store.account(&ann()).unwrap().rename(&name("Work"), &name("Play")).unwrap();
+    let done = store.move_account(&ann(), to, &mut |_| {}).unwrap();
+    assert_eq!(done, Transferred { late: 2, ..Transferred::default() });
+    let view = inbox(&store).refresh().unwrap();
+    let subject =
+        |uid| String::from_utf8_lossy(&inbox(&store).content(uid).unwrap()[..40.min(18)]).into_owned();
+    assert_eq!(view.len(), 5, "{:?}", view.iter().map(|entry| subject(entry.uid)).collect::<Vec<_>>());
+    let late = view.iter().find(|entry| entry.message_id == Some(id(9))).unwrap();
+    assert!(late.flags.flagged && late.flags.seen);
+    assert!(!left.exists() && new.join("cur").exists());
+    assert!(matches!(store.move_account(&ann(), to, &mut |_| {}), Err(MigrateError::Refused(_))));
+}
+
+#[test]
+fn a_place_that_is_taken_is_no_target() {
+    let two = Two::new();
+    let store = two.node();
+    deliver(&inbox(&store), 1).unwrap();
+    let from = volume_of(&store, &ann());
+    let to = if from == "main" { "other" } else { "main" };
+    let path = directory_on(&two, to);
+    // What is left of an account that was never finished is no obstacle, other mail is.
+    std::fs::create_dir_all(path.join("tmp")).unwrap();
+    store.move_account(&ann(), to, &mut |_| {}).unwrap();
+    let back = directory_on(&two, &from);
+    copy_tree(&path, &back);
+    // The volume that is looked at first counts.
+    let (here, there) = match volume_of(&two.node(), &ann()).as_str() {
+        "main" => ("main", "other"),
+        _ => ("other", "main"),
+    };
+    let refused = two.node().move_account(&ann(), there, &mut |_| {}).unwrap_err().to_string();
+    assert!(refused.contains("other mail of this account"), "{refused}");
+    assert_eq!((volume_of(&two.node(), &ann()).as_str(), path.exists(), back.exists()), (here, true, true));
+    // An account that went nobody knows where is not made anew.
+    std::fs::remove_dir_all(&back).unwrap();
+    std::fs::rename(&path, layout::beside(&path, layout::MOVED)).unwrap();
+    let lost = two.node().account(&ann()).map(drop).unwrap_err();
+    assert!(matches!(lost, StoreError::Damaged { .. }), "{lost:?}");
+}
+
 struct Simulated {
     fs: SimulatedFs,
     config: Config,
@@ -247,6 +333,8 @@ fn a_full_volume_waits_and_the_others_go_on() {
         assert_eq!(refused.to_string(), "the volume `other` is full");
         assert!(matches!(refused.disposition(), envelope::Disposition::Defer { .. }));
     }
+    // What is there already is not refused: its sender would hear that it is not.
+    assert!(deliver(&inbox, 1).unwrap().duplicate);
     // Tidying up works: into the trash, and out of it.
     let trash = store.account(&full).unwrap().mailbox(&name("Trash")).unwrap();
     inbox.move_to(&[Uid(1)], &trash).unwrap();

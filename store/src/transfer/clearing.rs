@@ -1,19 +1,20 @@
 //! The old place of an account goes, and nothing that somebody put there goes with it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::info;
 
 use super::{Carried, GONE};
 use crate::error::At as _;
-use crate::file_name::{FileName, front};
-use crate::fs::{FileKind, Fs};
-use crate::migrate::copy;
-use crate::{Account, Mailbox, MailboxName, StoreError};
+use crate::file_name::{Base, FileName, front};
+use crate::fs::{FileKind, Fs, is_there};
+use crate::mailbox::{fresh_id, now};
+use crate::migrate::{copy, remove_tree};
+use crate::{Account, Mailbox, MailboxName, StoreError, account};
 
 /// How often a directory is emptied that others still write to.
 const CLEAR_TRIES: u32 = 20;
@@ -24,8 +25,8 @@ pub(super) struct Clearing<'a> {
     pub(super) account: &'a Account,
     /// What went along; not known when the move was broken off.
     pub(super) carried: Option<&'a Carried>,
-    /// Fronts of what is at the new place, by folder.
-    pub(super) present: HashMap<PathBuf, Carried>,
+    /// What names at the new place begin with, by folder.
+    pub(super) present: HashMap<PathBuf, HashSet<Vec<u8>>>,
     pub(super) late: u64,
 }
 
@@ -43,6 +44,10 @@ impl Clearing<'_> {
                 let is_part = ["cur", "new"].contains(&name.strip_prefix(GONE).unwrap_or(&name));
                 match item.kind {
                     FileKind::Directory if is_part => self.part(&path, folder)?,
+                    // What a DELETE that was broken off left.
+                    FileKind::Directory if name.starts_with(account::DELETED) => {
+                        remove_tree(self.fs, &path).at("remove", &path)?;
+                    }
                     FileKind::Directory => self.tree(&path, &folder.join(&item.name))?,
                     FileKind::File | FileKind::Other => self.remove(&path)?,
                 }
@@ -62,7 +67,7 @@ impl Clearing<'_> {
                     self.tree(&path, folder)?;
                     continue;
                 }
-                if item.kind == FileKind::File && !self.is_there(folder, item.name.as_bytes())? {
+                if item.kind == FileKind::File && !self.went_along(folder, item.name.as_bytes())? {
                     self.bring(&path, folder, item.name.as_bytes())?;
                 }
                 self.remove(&path)?;
@@ -99,25 +104,30 @@ impl Clearing<'_> {
         }
     }
 
-    /// Whether a file of the old place is at the new one, or was.
-    fn is_there(&mut self, folder: &Path, name: &[u8]) -> Result<bool, StoreError> {
+    /// Whether a file of the old place went along. When that is not known any more, the name says it: whatever was there under
+    /// the locks had got its number before.
+    fn went_along(&mut self, folder: &Path, name: &[u8]) -> Result<bool, StoreError> {
         if let Some(carried) = self.carried {
-            return Ok(carried.contains(front(name)));
+            return Ok(carried.get(folder).is_some_and(|carried| carried.contains(front(name))));
+        }
+        let parsed = FileName::parse(name);
+        if parsed.as_ref().is_some_and(|parsed| parsed.uid.is_some()) {
+            return Ok(true);
         }
         let mailbox = self.mailbox(folder)?;
         if !self.present.contains_key(folder) {
-            let mut fronts = Carried::new();
+            let mut bases = HashSet::new();
             for part in ["cur", "new"] {
                 let directory = mailbox.path().join(part);
                 let items = self.fs.list(&directory).at("list", &directory)?;
-                fronts.extend(items.iter().map(|item| front(item.name.as_bytes()).to_vec()));
+                bases.extend(items.iter().map(|item| base(item.name.as_bytes()).to_vec()));
             }
-            self.present.insert(folder.to_owned(), fronts);
+            self.present.insert(folder.to_owned(), bases);
         }
-        if self.present.get(folder).is_some_and(|present| present.contains(front(name))) {
+        if self.present.get(folder).is_some_and(|present| present.contains(base(name))) {
             return Ok(true);
         }
-        match FileName::parse(name).and_then(|name| name.base.message_id()) {
+        match parsed.and_then(|name| name.base.message_id()) {
             Some(id) => mailbox.knows(id),
             None => Ok(false),
         }
@@ -125,21 +135,38 @@ impl Clearing<'_> {
 
     /// As a message that another program delivered: its UID comes at the next look.
     fn bring(&mut self, path: &Path, folder: &Path, name: &[u8]) -> Result<(), StoreError> {
-        let Some(name) = FileName::parse(name) else {
-            warn!(path = %path.display(), "no message by its name, removed");
-            return Ok(());
-        };
         let mailbox = self.mailbox(folder)?;
-        let new = mailbox.path().join("new");
-        let target = new.join(FileName { uid: None, flags: None, ..name }.to_string());
-        match copy(self.fs, path, &target) {
-            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {}
+        let name = match FileName::parse(name) {
+            Some(name) => FileName { uid: None, ..name },
+            None => {
+                let base = Base::Own { seconds: now().unix_seconds(), id: fresh_id()? };
+                FileName { base, uid: None, disk_size: None, wire_size: None, flags: None }
+            }
+        };
+        let into = mailbox.path().join(if name.flags.is_some() { "cur" } else { "new" });
+        let target = into.join(name.to_string());
+        if is_there(self.fs, &target).at("look at", &target)? {
+            return Ok(());
+        }
+        // Whole or not at all, for others look at it from now on.
+        let draft = mailbox.path().join("tmp").join(fresh_id()?.to_string());
+        match copy(self.fs, path, &draft) {
             Err(error) if error.is_not_found() => return Ok(()),
             copied => copied?,
         }
-        self.fs.sync_dir(&new).at("sync", &new)?;
+        let renamed = self.fs.rename(&draft, &target).at("rename", &draft);
+        if renamed.is_err() && !is_there(self.fs, &target).at("look at", &target)? {
+            let _ = self.fs.remove_file(&draft);
+            return renamed;
+        }
+        self.fs.sync_dir(&into).at("sync", &into)?;
         info!(path = %path.display(), to = %target.display(), "message brought after");
         self.late += 1;
         Ok(())
     }
+}
+
+/// What of a name stays when the message gets its number.
+fn base(name: &[u8]) -> &[u8] {
+    front(name).split(|byte| *byte == b',').next().unwrap_or_default()
 }

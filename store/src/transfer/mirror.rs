@@ -3,6 +3,8 @@
 use std::collections::{HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -10,45 +12,64 @@ use super::{Carried, LEFT_BEHIND};
 use crate::error::At as _;
 use crate::file_name::front;
 use crate::fs::{DirectoryItem, FileKind, Fs, is_there};
-use crate::migrate::{copy, remove_tree};
+use crate::mailbox::age;
+use crate::migrate::{copy, copy_unsynced, remove_tree};
 use crate::{StoreError, account};
+
+/// How often a directory is listed that other programs change meanwhile.
+const LIST_TRIES: u32 = 10;
+/// Copies between two words to whoever waits.
+const STEP: u64 = 1000;
 
 /// Makes one directory like another.
 pub(super) struct Mirror<'a> {
     pub(super) fs: &'a dyn Fs,
-    /// Nobody changes the source: control files go along, and all of it is on disk afterwards.
+    /// Every file and directory is synced by itself; else the whole volume is, afterwards.
+    pub(super) sync_each: bool,
+    /// Nobody changes the source but programs that know no locks: control files go along.
     pub(super) last: bool,
+    /// The step of directories' times.
+    pub(super) resolution: Duration,
     pub(super) copied: u64,
     pub(super) carried: Carried,
-    pub(super) progress: &'a mut dyn FnMut(u64),
+    /// Hears how many were copied, and says when there is no more room.
+    pub(super) progress: &'a mut dyn FnMut(u64) -> Result<(), StoreError>,
 }
 
 impl Mirror<'_> {
-    pub(super) fn directory(&mut self, source: &Path, target: &Path) -> Result<(), StoreError> {
+    /// `folder` is where in the account `source` is. `Busy` when other programs change the source too fast.
+    pub(super) fn directory(
+        &mut self,
+        source: &Path,
+        target: &Path,
+        folder: &Path,
+    ) -> Result<(), StoreError> {
         account::make_directory(self.fs, target)?;
         let items = self.fs.list(source).at("list", source)?;
         let known = self.fs.list(target).at("list", target)?;
-        for item in known.iter().filter(|item| !items.iter().any(|found| found.name == item.name)) {
+        let names: HashSet<_> = items.iter().map(|item| &item.name).collect();
+        for item in known.iter().filter(|item| !names.contains(&item.name)) {
             self.remove(&target.join(&item.name), item.kind)?;
         }
         for item in &items {
             let (from, to) = (source.join(&item.name), target.join(&item.name));
             let name = item.name.to_string_lossy();
             match (item.kind, &*name) {
-                (FileKind::Directory, "cur" | "new") => self.messages(&from, &to)?,
+                (FileKind::Directory, "cur" | "new") => self.messages(&from, &to, folder)?,
                 (FileKind::Directory, "tmp") => account::make_directory(self.fs, &to)?,
                 (FileKind::Directory, name) if name.starts_with(account::DELETED) => {}
-                (FileKind::Directory, _) => match self.directory(&from, &to) {
-                    // Without locks folders come and go.
-                    Err(error) if error.is_not_found() && !self.last => {}
-                    done => done?,
-                },
+                (FileKind::Directory, _) => {
+                    let done = self.directory(&from, &to, &folder.join(&item.name));
+                    self.settle(done)?;
+                }
                 (FileKind::File, name) if !self.last || LEFT_BEHIND.contains(&name) => {}
+                (FileKind::File, name) if name.starts_with(".nfs") => {}
                 (FileKind::File, _) => {
                     if is_there(self.fs, &to).at("look at", &to)? {
                         self.remove(&to, FileKind::File)?;
                     }
-                    copy(self.fs, &from, &to)?;
+                    let copied = self.copy(&from, &to);
+                    self.settle(copied)?;
                 }
                 (FileKind::Other, _) if self.last => {
                     warn!(path = %from.display(), "neither file nor directory, left behind");
@@ -56,16 +77,13 @@ impl Mirror<'_> {
                 (FileKind::Other, _) => {}
             }
         }
-        if self.last {
-            self.fs.sync_dir(target).at("sync", target)?;
-        }
-        Ok(())
+        self.sync_directory(target)
     }
 
     /// A message's file never changes but for its name.
-    fn messages(&mut self, source: &Path, target: &Path) -> Result<(), StoreError> {
+    fn messages(&mut self, source: &Path, target: &Path, folder: &Path) -> Result<(), StoreError> {
         account::make_directory(self.fs, target)?;
-        let items = self.fs.list(source).at("list", source)?;
+        let items = self.list(source)?;
         let known = self.fs.list(target).at("list", target)?;
         let names: HashSet<_> = items.iter().map(|item| &item.name).collect();
         let mut surplus: HashMap<&[u8], &DirectoryItem> = HashMap::new();
@@ -77,7 +95,7 @@ impl Mirror<'_> {
                 self.remove(&target.join(&second.name), second.kind)?;
             }
         }
-        for item in &items {
+        for item in items.iter().filter(|item| !item.name.as_bytes().starts_with(b".")) {
             let (from, to) = (source.join(&item.name), target.join(&item.name));
             if item.kind != FileKind::File {
                 if self.last {
@@ -86,7 +104,7 @@ impl Mirror<'_> {
                 continue;
             }
             let front = front(item.name.as_bytes());
-            self.carried.insert(front.to_vec());
+            self.carried.entry(folder.to_owned()).or_default().insert(front.to_vec());
             if present.contains(&item.name) {
                 continue;
             }
@@ -95,25 +113,58 @@ impl Mirror<'_> {
                 self.fs.rename(&old, &to).at("rename", &old)?;
                 continue;
             }
-            match copy(self.fs, &from, &to) {
-                // Renamed or removed meanwhile: the next pass knows.
-                Err(error) if error.is_not_found() && !self.last => {}
-                copied => {
-                    copied?;
-                    self.copied += 1;
-                    if self.copied.is_multiple_of(1000) {
-                        (self.progress)(self.copied);
-                    }
-                }
+            let copied = self.copy(&from, &to);
+            self.settle(copied)?;
+            self.copied += 1;
+            if self.copied.is_multiple_of(STEP) {
+                (self.progress)(self.copied)?;
             }
         }
         for item in surplus.values() {
             self.remove(&target.join(&item.name), item.kind)?;
         }
-        if self.last {
-            self.fs.sync_dir(target).at("sync", target)?;
+        self.sync_directory(target)
+    }
+
+    /// What is there. The last word has a listing during which nothing changed: of a directory in which files are renamed
+    /// meanwhile it misses names.
+    fn list(&self, directory: &Path) -> Result<Vec<DirectoryItem>, StoreError> {
+        let modified = || self.fs.meta(directory).at("look at", directory).map(|meta| meta.modified);
+        let mut earlier = None;
+        for _ in 0..LIST_TRIES {
+            let before = modified()?;
+            let items = self.fs.list(directory).at("list", directory)?;
+            // A change in the same step of the clock does not show: the time must be an old one, whoever's clock it is by.
+            let is_old = || earlier == Some(before) || age(before) >= self.resolution;
+            if !self.last || (modified()? == before && is_old()) {
+                return Ok(items);
+            }
+            earlier = Some(before);
+            thread::sleep(self.resolution);
         }
-        Ok(())
+        Err(StoreError::Busy)
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> Result<(), StoreError> {
+        if self.sync_each { copy(self.fs, from, to) } else { copy_unsynced(self.fs, from, to).map(drop) }
+    }
+
+    /// What another program renamed or removed meanwhile is known to the next pass.
+    fn settle(&self, done: Result<(), StoreError>) -> Result<(), StoreError> {
+        match done {
+            Err(error) if error.is_not_found() || error.is_stale() => {
+                if self.last {
+                    Err(StoreError::Busy)
+                } else {
+                    Ok(())
+                }
+            }
+            done => done,
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> Result<(), StoreError> {
+        if self.last && self.sync_each { self.fs.sync_dir(path).at("sync", path) } else { Ok(()) }
     }
 
     fn remove(&self, path: &Path, kind: FileKind) -> Result<(), StoreError> {
