@@ -11,6 +11,8 @@
 
 use std::path::Path;
 
+use bytes::Bytes;
+
 use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::codec::{Reader, Writer};
@@ -97,27 +99,29 @@ pub(crate) fn install_compacted(fs: &dyn Fs, directory: &Path) -> std::io::Resul
     fs.rename(&directory.join(NEW), &directory.join(FILE))
 }
 
-/// Calls `found` for each of `wanted` (in order of offset) whose record is sound.
-pub(crate) fn read(
+/// Calls `found` for each of `wanted` (in order of offset) whose record is sound, with what stands for it there.
+pub(crate) fn read<K: Copy>(
     file: &dyn FsFile,
-    wanted: Vec<(u32, Position)>,
-    mut found: impl FnMut(u32, Summary),
+    wanted: Vec<(K, u32, Position)>,
+    mut found: impl FnMut(K, Summary),
 ) -> std::io::Result<()> {
-    records(file, wanted, |uid, record| {
+    let wanted = wanted.into_iter().map(|(key, uid, position)| ((key, uid), position)).collect();
+    records(file, wanted, |(key, uid), record| {
         if let Some(summary) = decode(uid, record) {
-            found(uid, summary);
+            found(key, summary);
         }
     })
 }
 
 /// Calls `found` with what is at each of these places, in order of offset.
-fn records(
+fn records<K: Copy>(
     file: &dyn FsFile,
-    mut wanted: Vec<(u32, Position)>,
-    mut found: impl FnMut(u32, &[u8]),
+    mut wanted: Vec<(K, Position)>,
+    mut found: impl FnMut(K, &[u8]),
 ) -> std::io::Result<()> {
-    wanted.sort_by_key(|(_, position)| position.offset);
+    wanted.sort_unstable_by_key(|(_, position)| position.offset);
     let mut rest = wanted.as_slice();
+    let mut buffer = Vec::new();
     while let Some((_, first)) = rest.first() {
         let mut end = first.offset.saturating_add(u64::from(first.length));
         let limit = first.offset.saturating_add(READ_MAX);
@@ -128,13 +132,13 @@ fn records(
             near
         });
         let count = 1 + together.count();
-        let bytes = fs::read_range(file, first.offset, (end - first.offset).min(u64::from(u32::MAX)))?;
+        fs::read_into(file, first.offset, (end - first.offset).min(u64::from(u32::MAX)), &mut buffer)?;
         let (now, later) = rest.split_at_checked(count).unwrap_or((rest, &[]));
-        for (uid, position) in now {
+        for (key, position) in now {
             let from = usize::try_from(position.offset - first.offset).unwrap_or(usize::MAX);
-            let record = bytes.get(from..from.saturating_add(position.length as usize));
+            let record = buffer.get(from..from.saturating_add(position.length as usize));
             if let Some(record) = record {
-                found(*uid, record);
+                found(*key, record);
             }
         }
         rest = later;
@@ -149,6 +153,9 @@ fn decode(uid: u32, record: &[u8]) -> Option<Summary> {
     if !reader.is_empty() || crc32c::crc32c(body) != checksum {
         return None;
     }
-    let mut body = Reader(body);
-    (body.u32()? == uid).then(|| summary::codec::decode(&mut body)).flatten()
+    let (number, summary) = body.split_first_chunk::<4>()?;
+    if u32::from_le_bytes(*number) != uid {
+        return None;
+    }
+    summary::codec::decode(&Bytes::copy_from_slice(summary))
 }

@@ -138,7 +138,14 @@ pub(crate) fn read_from(file: &dyn FsFile, offset: u64) -> io::Result<Vec<u8>> {
 
 /// Reads up to `length` octets at `offset`; short at the end of the file.
 pub(crate) fn read_range(file: &dyn FsFile, offset: u64, length: u64) -> io::Result<Vec<u8>> {
-    let mut buffer = vec![0; usize::try_from(length).map_err(io::Error::other)?];
+    let mut buffer = Vec::new();
+    read_into(file, offset, length, &mut buffer)?;
+    Ok(buffer)
+}
+
+/// The same into `buffer`, whose content goes and whose memory serves again.
+pub(crate) fn read_into(file: &dyn FsFile, offset: u64, length: u64, buffer: &mut Vec<u8>) -> io::Result<()> {
+    buffer.resize(usize::try_from(length).map_err(io::Error::other)?, 0);
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
         match file.read_at(rest, offset + filled as u64) {
@@ -149,7 +156,7 @@ pub(crate) fn read_range(file: &dyn FsFile, offset: u64, length: u64) -> io::Res
         }
     }
     buffer.truncate(filled);
-    Ok(buffer)
+    Ok(())
 }
 
 /// Reads a whole file; `None` when there is none.

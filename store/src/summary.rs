@@ -10,6 +10,8 @@ mod fields;
 mod preview;
 mod scan;
 
+use bytes::Bytes;
+
 pub use scan::{fuzz_summary, parse};
 
 /// One address of an ENVELOPE (RFC 3501 §7.4.2): fields raw as in the header (encoded-words not decoded), `None` is NIL.
@@ -17,20 +19,20 @@ pub use scan::{fuzz_summary, parse};
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct MailAddress {
     /// Display name, or the comment after the address.
-    pub name: Option<Vec<u8>>,
+    pub name: Option<Bytes>,
     /// Local part, or a group's name.
-    pub mailbox: Option<Vec<u8>>,
+    pub mailbox: Option<Bytes>,
     /// Domain.
-    pub host: Option<Vec<u8>>,
+    pub host: Option<Bytes>,
 }
 
 /// What is parsed once, at delivery: everything for ENVELOPE, BODYSTRUCTURE, lists, SORT and THREAD.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
     /// The Date field.
-    pub date: Option<Vec<u8>>,
+    pub date: Option<Bytes>,
     /// Unfolded, not decoded.
-    pub subject: Option<Vec<u8>>,
+    pub subject: Option<Bytes>,
     /// The authors.
     pub from: Vec<MailAddress>,
     /// Like `from` when the field is missing or empty.
@@ -44,11 +46,11 @@ pub struct Summary {
     /// Blind copies.
     pub bcc: Vec<MailAddress>,
     /// The In-Reply-To field.
-    pub in_reply_to: Option<Vec<u8>>,
+    pub in_reply_to: Option<Bytes>,
     /// The Message-ID field.
-    pub message_id: Option<Vec<u8>>,
+    pub message_id: Option<Bytes>,
     /// The References field.
-    pub references: Option<Vec<u8>>,
+    pub references: Option<Bytes>,
     /// The Date field in seconds since 1970, when it can be read.
     pub sent_at: Option<i64>,
     /// First words of the text, decoded, at most 200 characters.
@@ -58,31 +60,31 @@ pub struct Summary {
 }
 
 /// Names and values, as written.
-pub type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
+pub type Parameters = Vec<(Bytes, Bytes)>;
 
 /// A MIME part; the root is the message itself. Offsets are octets from the message's start (CRLF form).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
     /// Upper or lower case as written; `TEXT`/`PLAIN` by default.
-    pub media_type: Vec<u8>,
+    pub media_type: Bytes,
     /// After the slash.
-    pub media_subtype: Vec<u8>,
+    pub media_subtype: Bytes,
     /// Of Content-Type, as written (RFC 2231 is not decoded).
     pub parameters: Parameters,
     /// Content-ID.
-    pub id: Option<Vec<u8>>,
+    pub id: Option<Bytes>,
     /// Content-Description.
-    pub description: Option<Vec<u8>>,
+    pub description: Option<Bytes>,
     /// `7BIT` by default.
-    pub encoding: Vec<u8>,
+    pub encoding: Bytes,
     /// Content-MD5.
-    pub md5: Option<Vec<u8>>,
+    pub md5: Option<Bytes>,
     /// Content-Disposition and its parameters.
-    pub disposition: Option<(Vec<u8>, Parameters)>,
+    pub disposition: Option<(Bytes, Parameters)>,
     /// Content-Language.
-    pub language: Vec<Vec<u8>>,
+    pub language: Vec<Bytes>,
     /// Content-Location.
-    pub location: Option<Vec<u8>>,
+    pub location: Option<Bytes>,
     /// Where the part's header starts.
     pub header_start: u64,
     /// Where its body starts: behind the empty line.

@@ -6,6 +6,7 @@
 mod decode;
 mod facts;
 
+use bytes::Bytes;
 use imap_proto::{Date, MessageSet, SearchKey};
 use store::{Flags, MailAddress, Part, Summary};
 
@@ -124,7 +125,7 @@ fn in_summary(key: &SearchKey, summary: &Summary, facts: &Facts<'_>) -> bool {
 /// Whether an address holds a text, as `Name <mailbox@host>`.
 fn addresses_hold(addresses: &[MailAddress], text: &str) -> bool {
     addresses.iter().any(|address| {
-        let part = |octets: &Option<Vec<u8>>| octets.as_deref().map(decode::folded).unwrap_or_default();
+        let part = |octets: &Option<Bytes>| octets.as_deref().map(decode::folded).unwrap_or_default();
         let whole = format!("{} <{}@{}>", part(&address.name), part(&address.mailbox), part(&address.host));
         whole.contains(text)
     })

@@ -104,16 +104,18 @@ pub(crate) fn fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+
     use super::*;
 
     fn part(header_start: u64, body_start: u64, end: u64, kind: PartKind) -> Part {
         Part {
-            media_type: b"TEXT".to_vec(),
-            media_subtype: b"PLAIN".to_vec(),
+            media_type: Bytes::from_static(b"TEXT"),
+            media_subtype: Bytes::from_static(b"PLAIN"),
             parameters: Vec::new(),
             id: None,
             description: None,
-            encoding: b"7BIT".to_vec(),
+            encoding: Bytes::from_static(b"7BIT"),
             md5: None,
             disposition: None,
             language: Vec::new(),

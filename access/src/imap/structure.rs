@@ -48,7 +48,7 @@ fn part(part: &Part) -> BodyPart<'_, Part, MailAddress> {
         octets: part.end.saturating_sub(part.body_start),
         lines: part.lines,
         md5: part.md5.as_deref(),
-        disposition: part.disposition.as_ref().map(|(kind, values)| (kind.as_slice(), values.as_slice())),
+        disposition: part.disposition.as_ref().map(|(kind, values)| (&**kind, values.as_slice())),
         language: &part.language,
         location: part.location.as_deref(),
         content: match &part.kind {

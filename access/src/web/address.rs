@@ -1,5 +1,6 @@
 //! People: the words of the To field, and the raw addresses of a summary, in readable form.
 
+use bytes::Bytes;
 use std::fmt;
 
 use envelope::Address;
@@ -101,7 +102,7 @@ fn pieces(text: &str) -> Vec<&str> {
 /// An address of a summary as (name or address, address).
 pub(super) fn readable(address: &MailAddress) -> Option<(String, String)> {
     let lossy =
-        |bytes: &Option<Vec<u8>>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        |bytes: &Option<Bytes>| bytes.as_ref().map(|bytes| String::from_utf8_lossy(bytes).into_owned());
     let address_text = format!("{}@{}", lossy(&address.mailbox)?, lossy(&address.host)?);
     let address_text: String = address_text.chars().filter(|c| !is_deceptive(*c)).collect();
     let name = address.name.as_deref().map(decode_words).filter(|name| !name.trim().is_empty());

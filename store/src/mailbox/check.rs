@@ -166,7 +166,7 @@ impl Mailbox {
     fn cached(&self, uid: u32, position: Position) -> Option<Summary> {
         let file = super::locked(&self.core).cache_file(self).ok()?.reader();
         let mut summary = None;
-        cache::read(&*file, vec![(uid, position)], |_, found| summary = Some(found)).ok()?;
+        cache::read(&*file, vec![((), uid, position)], |(), found| summary = Some(found)).ok()?;
         summary
     }
 }
@@ -305,7 +305,7 @@ impl Writer<'_> {
             return Ok(());
         }
         let file = core.cache_file(mailbox)?.reader();
-        let wanted = unread.iter().map(|(uid, position)| (*uid, *position)).collect();
+        let wanted = unread.iter().map(|(uid, position)| (*uid, *uid, *position)).collect();
         let read = cache::read(&*file, wanted, |uid, _| {
             unread.remove(&uid);
         });

@@ -1,6 +1,5 @@
 //! Summaries: from the cache, parsed only when it has none.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use tracing::warn;
@@ -9,6 +8,7 @@ use super::{Mailbox, locked};
 use crate::cache;
 use crate::error::At as _;
 use crate::fs::is_stale;
+use crate::items::Position;
 use crate::record::Op;
 use crate::summary::{self, Summary};
 use crate::{StoreError, Uid};
@@ -30,36 +30,43 @@ impl Mailbox {
     /// When files can't be read.
     pub fn summaries(&self, uids: &[Uid]) -> Result<Vec<(Uid, Arc<Summary>)>, StoreError> {
         let view = self.view()?;
-        let mut wanted = Vec::with_capacity(uids.len());
-        let (file, core_positions) = {
+        let mut found: Vec<Option<Arc<Summary>>> = vec![None; uids.len()];
+        let (file, wanted) = {
             let mut core = locked(&self.core);
-            let known = |uid: &Uid| core.state.items.by_uid(uid.0).map(|(_, item)| (uid.0, item.cached));
-            let positions: Vec<_> = uids.iter().filter_map(known).collect();
-            (core.cache_file(self)?.reader(), positions)
+            let position = |uid: &Uid| core.state.items.by_uid(uid.0).and_then(|(_, item)| item.cached);
+            let wanted = uids.iter().enumerate();
+            let wanted = wanted.filter_map(|(index, uid)| Some((index, uid.0, position(uid)?)));
+            let wanted: Vec<(usize, u32, Position)> = wanted.collect();
+            (core.cache_file(self)?.reader(), wanted)
         };
-        wanted.extend(core_positions.iter().filter_map(|(uid, position)| Some((*uid, (*position)?))));
-        let mut found: HashMap<u32, Arc<Summary>> = HashMap::with_capacity(wanted.len());
         if self.shared.network {
             // What other nodes appended since shows after asking.
             let _ = file.meta();
         }
-        match cache::read(&*file, wanted, |uid, summary| drop(found.insert(uid, Arc::new(summary)))) {
+        let mut hits = 0;
+        let read = cache::read(&*file, wanted, |index, summary| {
+            if let Some(slot) = found.get_mut(index) {
+                *slot = Some(Arc::new(summary));
+                hits += 1;
+            }
+        });
+        match read {
             // Another node made the cache anew: what it can't give is parsed.
             Err(error) if is_stale(&error) => locked(&self.core).cache = None,
             other => other.at("read", &self.path.join(cache::FILE))?,
         }
         let metrics = &self.shared.metrics.summaries;
-        metrics.with_label_values(&["hit"]).inc_by(found.len() as u64);
+        metrics.with_label_values(&["hit"]).inc_by(hits);
         let mut parsed = Vec::new();
-        for uid in uids {
-            if found.contains_key(&uid.0) || view.item(*uid).is_none() {
+        for (uid, slot) in uids.iter().zip(&mut found) {
+            if slot.is_some() || view.item(*uid).is_none() {
                 continue;
             }
             match self.content(*uid) {
                 Ok(content) => {
                     let summary = Arc::new(summary::parse(&content));
                     parsed.push((uid.0, summary.clone()));
-                    found.insert(uid.0, summary);
+                    *slot = Some(summary);
                 }
                 Err(StoreError::NoSuchMessage) => {}
                 Err(error) => return Err(error),
@@ -71,7 +78,7 @@ impl Mailbox {
                 warn!(mailbox = %self.path.display(), %error, "summaries not cached");
             }
         }
-        let answer = uids.iter().filter_map(|uid| found.get(&uid.0).map(|summary| (*uid, summary.clone())));
+        let answer = uids.iter().zip(found).filter_map(|(uid, summary)| Some((*uid, summary?)));
         Ok(answer.collect())
     }
 

@@ -1,5 +1,7 @@
 //! Address lists (RFC 5322 §3.4, with the obsolete forms that are still seen).
 
+use bytes::Bytes;
+
 use super::MailAddress;
 
 /// At most this many addresses of one field are kept.
@@ -17,6 +19,10 @@ struct Cursor<'a> {
     position: usize,
 }
 
+fn address(name: Option<Vec<u8>>, mailbox: Vec<u8>, host: Option<Vec<u8>>) -> MailAddress {
+    MailAddress { name: name.map(Bytes::from), mailbox: Some(mailbox.into()), host: host.map(Bytes::from) }
+}
+
 /// Reads an unfolded field value.
 pub(super) fn parse(value: &[u8]) -> Vec<MailAddress> {
     let mut cursor = Cursor { bytes: value, position: 0 };
@@ -27,14 +33,14 @@ pub(super) fn parse(value: &[u8]) -> Vec<MailAddress> {
         match cursor.next() {
             Some(b':') if !in_group => {
                 in_group = true;
-                addresses.push(MailAddress { name: None, mailbox: Some(phrase.text), host: None });
+                addresses.push(address(None, phrase.text, None));
             }
             Some(b'<') => {
                 let (mailbox, host) = cursor.angle();
                 let after = cursor.phrase(b",;");
                 let name = Some(phrase.text).filter(|text| !text.is_empty());
                 let name = name.or(phrase.comment).or(after.comment);
-                addresses.push(MailAddress { name, mailbox: Some(mailbox), host: Some(host) });
+                addresses.push(address(name, mailbox, Some(host)));
             }
             Some(b'@') => {
                 let domain = cursor.phrase(b",;<");
@@ -44,20 +50,15 @@ pub(super) fn parse(value: &[u8]) -> Vec<MailAddress> {
                     let (mailbox, host) = cursor.angle();
                     cursor.phrase(b",;");
                     let name = [phrase.text, b"@".to_vec(), domain.text].concat();
-                    addresses.push(MailAddress {
-                        name: Some(name),
-                        mailbox: Some(mailbox),
-                        host: Some(host),
-                    });
+                    addresses.push(address(Some(name), mailbox, Some(host)));
                 } else {
                     let name = domain.comment.or(phrase.comment);
-                    addresses.push(MailAddress { name, mailbox: Some(phrase.text), host: Some(domain.text) });
+                    addresses.push(address(name, phrase.text, Some(domain.text)));
                 }
             }
             delimiter => {
                 if !phrase.text.is_empty() {
-                    let host = Some(Vec::new());
-                    addresses.push(MailAddress { name: phrase.comment, mailbox: Some(phrase.text), host });
+                    addresses.push(address(phrase.comment, phrase.text, Some(Vec::new())));
                 }
                 if delimiter == Some(b';') && in_group {
                     in_group = false;
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     fn show(addresses: &[MailAddress]) -> String {
-        let field = |field: &Option<Vec<u8>>| {
+        let field = |field: &Option<Bytes>| {
             field.as_ref().map_or("NIL".to_owned(), |text| String::from_utf8_lossy(text).into_owned())
         };
         let one = |address: &MailAddress| {

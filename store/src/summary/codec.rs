@@ -1,10 +1,14 @@
 //! A summary as bytes in the cache.
 
+use bytes::Bytes;
+
 use super::{MailAddress, Part, PartKind, Summary};
 use crate::codec::{Reader, Writer};
 
 /// Nesting that is read back; more than the parser makes.
 const DEPTH_MAX: u32 = 256;
+/// Memory for so many is taken at once, whatever a record announces.
+const LIST_START: usize = 8;
 
 pub(crate) fn encode(summary: &Summary, writer: &mut Writer) {
     for field in
@@ -26,54 +30,128 @@ pub(crate) fn encode(summary: &Summary, writer: &mut Writer) {
     encode_part(&summary.structure, writer);
 }
 
-pub(crate) fn decode(reader: &mut Reader<'_>) -> Option<Summary> {
-    decode_summary(reader, 0)
+/// Everything in the summary is a part of `record`: it costs one piece of memory, not one for each text.
+pub(crate) fn decode(record: &Bytes) -> Option<Summary> {
+    let mut decoder = Decoder { record, reader: Reader(record) };
+    decoder.summary(0)
 }
 
-fn decode_summary(reader: &mut Reader<'_>, depth: u32) -> Option<Summary> {
-    let date = optional(reader)?;
-    let subject = optional(reader)?;
-    let in_reply_to = optional(reader)?;
-    let message_id = optional(reader)?;
-    let references = optional(reader)?;
-    let from = addresses(reader)?;
-    let sender = addresses(reader)?;
-    let reply_to = addresses(reader)?;
-    let to = addresses(reader)?;
-    let cc = addresses(reader)?;
-    let bcc = addresses(reader)?;
-    let has_date = reader.u8()? != 0;
-    let sent_at = Some(reader.signed()?).filter(|_| has_date);
-    let preview = reader.text()?.to_owned();
-    let structure = decode_part(reader, depth + 1)?;
-    Some(Summary {
-        date,
-        subject,
-        from,
-        sender,
-        reply_to,
-        to,
-        cc,
-        bcc,
-        in_reply_to,
-        message_id,
-        references,
-        sent_at,
-        preview,
-        structure,
-    })
+struct Decoder<'a> {
+    record: &'a Bytes,
+    reader: Reader<'a>,
 }
 
-fn optional(reader: &mut Reader<'_>) -> Option<Option<Vec<u8>>> {
-    reader.optional().map(|field| field.map(<[u8]>::to_vec))
-}
+impl Decoder<'_> {
+    fn bytes(&mut self) -> Option<Bytes> {
+        self.reader.bytes().map(|bytes| self.record.slice_ref(bytes))
+    }
 
-fn addresses(reader: &mut Reader<'_>) -> Option<Vec<MailAddress>> {
-    let count = reader.len()?;
-    let one = |reader: &mut Reader<'_>| {
-        Some(MailAddress { name: optional(reader)?, mailbox: optional(reader)?, host: optional(reader)? })
-    };
-    (0..count).map(|_| one(reader)).collect()
+    fn optional(&mut self) -> Option<Option<Bytes>> {
+        self.reader.optional().map(|field| field.map(|bytes| self.record.slice_ref(bytes)))
+    }
+
+    /// As many as are announced, and no more memory than there can be.
+    fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+        let count = self.reader.len()?;
+        let mut list = Vec::with_capacity(count.min(LIST_START));
+        for _ in 0..count {
+            list.push(one(self)?);
+        }
+        Some(list)
+    }
+
+    fn addresses(&mut self) -> Option<Vec<MailAddress>> {
+        self.list(|decoder| {
+            Some(MailAddress {
+                name: decoder.optional()?,
+                mailbox: decoder.optional()?,
+                host: decoder.optional()?,
+            })
+        })
+    }
+
+    fn parameters(&mut self) -> Option<Vec<(Bytes, Bytes)>> {
+        self.list(|decoder| Some((decoder.bytes()?, decoder.bytes()?)))
+    }
+
+    fn summary(&mut self, depth: u32) -> Option<Summary> {
+        let date = self.optional()?;
+        let subject = self.optional()?;
+        let in_reply_to = self.optional()?;
+        let message_id = self.optional()?;
+        let references = self.optional()?;
+        let from = self.addresses()?;
+        let sender = self.addresses()?;
+        let reply_to = self.addresses()?;
+        let to = self.addresses()?;
+        let cc = self.addresses()?;
+        let bcc = self.addresses()?;
+        let has_date = self.reader.u8()? != 0;
+        let sent_at = Some(self.reader.signed()?).filter(|_| has_date);
+        let preview = self.reader.text()?.to_owned();
+        let structure = self.part(depth + 1)?;
+        Some(Summary {
+            date,
+            subject,
+            from,
+            sender,
+            reply_to,
+            to,
+            cc,
+            bcc,
+            in_reply_to,
+            message_id,
+            references,
+            sent_at,
+            preview,
+            structure,
+        })
+    }
+
+    fn part(&mut self, depth: u32) -> Option<Part> {
+        if depth > DEPTH_MAX {
+            return None;
+        }
+        let media_type = self.bytes()?;
+        let media_subtype = self.bytes()?;
+        let parameters = self.parameters()?;
+        let id = self.optional()?;
+        let description = self.optional()?;
+        let md5 = self.optional()?;
+        let location = self.optional()?;
+        let encoding = self.bytes()?;
+        let disposition = match self.reader.u8()? {
+            0 => None,
+            1 => Some((self.bytes()?, self.parameters()?)),
+            _ => return None,
+        };
+        let language = self.list(Self::bytes)?;
+        let (header_start, body_start) = (self.reader.var()?, self.reader.var()?);
+        let (end, lines) = (self.reader.var()?, self.reader.var()?);
+        let kind = match self.reader.u8()? {
+            0 => PartKind::Leaf,
+            1 => PartKind::Multipart(self.list(|decoder| decoder.part(depth + 1))?),
+            2 => PartKind::Message(Box::new(self.summary(depth)?)),
+            _ => return None,
+        };
+        Some(Part {
+            media_type,
+            media_subtype,
+            parameters,
+            id,
+            description,
+            encoding,
+            md5,
+            disposition,
+            language,
+            location,
+            header_start,
+            body_start,
+            end,
+            lines,
+            kind,
+        })
+    }
 }
 
 fn encode_part(part: &Part, writer: &mut Writer) {
@@ -115,64 +193,10 @@ fn encode_part(part: &Part, writer: &mut Writer) {
     }
 }
 
-fn decode_part(reader: &mut Reader<'_>, depth: u32) -> Option<Part> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    let media_type = reader.bytes()?.to_vec();
-    let media_subtype = reader.bytes()?.to_vec();
-    let parameters = decode_parameters(reader)?;
-    let id = optional(reader)?;
-    let description = optional(reader)?;
-    let md5 = optional(reader)?;
-    let location = optional(reader)?;
-    let encoding = reader.bytes()?.to_vec();
-    let disposition = match reader.u8()? {
-        0 => None,
-        1 => Some((reader.bytes()?.to_vec(), decode_parameters(reader)?)),
-        _ => return None,
-    };
-    let languages = reader.len()?;
-    let language = (0..languages).map(|_| reader.bytes().map(<[u8]>::to_vec)).collect::<Option<_>>()?;
-    let (header_start, body_start) = (reader.var()?, reader.var()?);
-    let (end, lines) = (reader.var()?, reader.var()?);
-    let kind = match reader.u8()? {
-        0 => PartKind::Leaf,
-        1 => {
-            let count = reader.len()?;
-            PartKind::Multipart((0..count).map(|_| decode_part(reader, depth + 1)).collect::<Option<_>>()?)
-        }
-        2 => PartKind::Message(Box::new(decode_summary(reader, depth)?)),
-        _ => return None,
-    };
-    Some(Part {
-        media_type,
-        media_subtype,
-        parameters,
-        id,
-        description,
-        encoding,
-        md5,
-        disposition,
-        language,
-        location,
-        header_start,
-        body_start,
-        end,
-        lines,
-        kind,
-    })
-}
-
-fn encode_parameters(parameters: &[(Vec<u8>, Vec<u8>)], writer: &mut Writer) {
+fn encode_parameters(parameters: &[(Bytes, Bytes)], writer: &mut Writer) {
     writer.len(parameters.len());
     for (name, value) in parameters {
         writer.bytes(name);
         writer.bytes(value);
     }
-}
-
-fn decode_parameters(reader: &mut Reader<'_>) -> Option<Vec<(Vec<u8>, Vec<u8>)>> {
-    let count = reader.len()?;
-    (0..count).map(|_| Some((reader.bytes()?.to_vec(), reader.bytes()?.to_vec()))).collect()
 }

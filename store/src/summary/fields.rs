@@ -1,5 +1,7 @@
 //! Header fields: where they are, unfolded values, and the MIME ones (RFC 2045, RFC 2183).
 
+use bytes::Bytes;
+
 /// Header octets of one part that are looked at; what is behind is skipped.
 const HEADER_MAX: usize = 512 << 10;
 /// Octets of one value that are kept.
@@ -7,7 +9,7 @@ const VALUE_MAX: usize = 64 << 10;
 const PARAMETERS_MAX: usize = 100;
 const LANGUAGES_MAX: usize = 50;
 
-pub(super) type Parameters = Vec<(Vec<u8>, Vec<u8>)>;
+pub(super) type Parameters = Vec<(Bytes, Bytes)>;
 
 /// Calls `found` with each field's name and unfolded value.
 pub(super) fn each(header: &[u8], mut found: impl FnMut(&[u8], Vec<u8>)) {
@@ -39,7 +41,7 @@ fn unfold(value: &[u8]) -> Vec<u8> {
 }
 
 /// `type/subtype; name=value …`. `None` when there is no slash.
-pub(super) fn content_type(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>, Parameters)> {
+pub(super) fn content_type(value: &[u8]) -> Option<(Bytes, Bytes, Parameters)> {
     let (head, parameters) = with_parameters(value);
     let slash = memchr::memchr(b'/', &head)?;
     let (media_type, media_subtype) = head.split_at(slash);
@@ -47,23 +49,23 @@ pub(super) fn content_type(value: &[u8]) -> Option<(Vec<u8>, Vec<u8>, Parameters
     let media_subtype = media_subtype.get(1..).unwrap_or_default().trim_ascii();
     let is_token = |text: &[u8]| !text.is_empty() && text.iter().all(|byte| byte.is_ascii_graphic());
     (is_token(media_type) && is_token(media_subtype))
-        .then(|| (media_type.to_vec(), media_subtype.to_vec(), parameters))
+        .then(|| (Bytes::copy_from_slice(media_type), Bytes::copy_from_slice(media_subtype), parameters))
 }
 
 /// A word and parameters, as in Content-Disposition.
-pub(super) fn with_parameters(value: &[u8]) -> (Vec<u8>, Parameters) {
+pub(super) fn with_parameters(value: &[u8]) -> (Bytes, Parameters) {
     let mut pieces = split(value).into_iter();
     let head = pieces.next().unwrap_or_default();
     let mut parameters = Parameters::new();
     for piece in pieces.take(PARAMETERS_MAX) {
         let Some(equals) = memchr::memchr(b'=', &piece) else { continue };
         let (name, value) = piece.split_at(equals);
-        let name = name.trim_ascii().to_vec();
+        let name = Bytes::copy_from_slice(name.trim_ascii());
         if !name.is_empty() {
-            parameters.push((name, unquote(value.get(1..).unwrap_or_default().trim_ascii())));
+            parameters.push((name, unquote(value.get(1..).unwrap_or_default().trim_ascii()).into()));
         }
     }
-    (head.trim_ascii().to_vec(), parameters)
+    (Bytes::copy_from_slice(head.trim_ascii()), parameters)
 }
 
 /// Pieces between semicolons outside of quotes; comments are dropped.
@@ -122,8 +124,8 @@ fn unquote(value: &[u8]) -> Vec<u8> {
 }
 
 /// Language tags between commas.
-pub(super) fn languages(value: &[u8]) -> Vec<Vec<u8>> {
-    let tags = value.split(|byte| *byte == b',').map(|tag| tag.trim_ascii().to_vec());
+pub(super) fn languages(value: &[u8]) -> Vec<Bytes> {
+    let tags = value.split(|byte| *byte == b',').map(|tag| Bytes::copy_from_slice(tag.trim_ascii()));
     tags.filter(|tag| !tag.is_empty()).take(LANGUAGES_MAX).collect()
 }
 

@@ -3,10 +3,11 @@
 //! Every octet of a body is looked at once, whatever the nesting: the search for the next boundary line knows the
 //! boundaries of all open multiparts. Recursion follows the nesting and ends at its budget.
 
+use bytes::Bytes;
 use memchr::memmem::Finder;
 
 use super::{MailAddress, Part, PartKind, Summary, address, codec, fields, preview};
-use crate::codec::{Reader, Writer};
+use crate::codec::Writer;
 
 const DEPTH_MAX: usize = 100;
 const PARTS_MAX: usize = 1_000;
@@ -41,7 +42,7 @@ struct Scanner<'a> {
     content: &'a [u8],
     position: usize,
     /// Of all open multiparts, outermost first.
-    boundaries: Vec<Vec<u8>>,
+    boundaries: Vec<Bytes>,
     depth: usize,
     parts: usize,
     finder: Finder<'static>,
@@ -50,25 +51,25 @@ struct Scanner<'a> {
 /// Of one header, everything that a summary or a part needs.
 #[derive(Default)]
 struct Header {
-    content_type: Option<(Vec<u8>, Vec<u8>, fields::Parameters)>,
-    id: Option<Vec<u8>>,
-    description: Option<Vec<u8>>,
-    encoding: Option<Vec<u8>>,
-    md5: Option<Vec<u8>>,
-    disposition: Option<(Vec<u8>, fields::Parameters)>,
-    language: Vec<Vec<u8>>,
-    location: Option<Vec<u8>>,
-    date: Option<Vec<u8>>,
-    subject: Option<Vec<u8>>,
+    content_type: Option<(Bytes, Bytes, fields::Parameters)>,
+    id: Option<Bytes>,
+    description: Option<Bytes>,
+    encoding: Option<Bytes>,
+    md5: Option<Bytes>,
+    disposition: Option<(Bytes, fields::Parameters)>,
+    language: Vec<Bytes>,
+    location: Option<Bytes>,
+    date: Option<Bytes>,
+    subject: Option<Bytes>,
     from: Option<Vec<MailAddress>>,
     sender: Option<Vec<MailAddress>>,
     reply_to: Option<Vec<MailAddress>>,
     to: Option<Vec<MailAddress>>,
     cc: Option<Vec<MailAddress>>,
     bcc: Option<Vec<MailAddress>>,
-    in_reply_to: Option<Vec<u8>>,
-    message_id: Option<Vec<u8>>,
-    references: Option<Vec<u8>>,
+    in_reply_to: Option<Bytes>,
+    message_id: Option<Bytes>,
+    references: Option<Bytes>,
 }
 
 impl Header {
@@ -80,8 +81,8 @@ impl Header {
 
     /// The first field of a name counts.
     fn take(&mut self, name: &[u8], value: Vec<u8>) {
-        let text = |slot: &mut Option<Vec<u8>>, value: Vec<u8>| {
-            slot.get_or_insert(value);
+        let text = |slot: &mut Option<Bytes>, value: Vec<u8>| {
+            slot.get_or_insert_with(|| value.into());
         };
         let list = |slot: &mut Option<Vec<MailAddress>>, value: &[u8]| {
             slot.get_or_insert_with(|| address::parse(value));
@@ -94,7 +95,7 @@ impl Header {
             b"content-description" => text(&mut self.description, value),
             b"content-transfer-encoding" => {
                 let (word, _) = fields::with_parameters(&value);
-                text(&mut self.encoding, word);
+                self.encoding.get_or_insert(word);
             }
             b"content-md5" => text(&mut self.md5, value),
             b"content-disposition" if self.disposition.is_none() => {
@@ -180,9 +181,12 @@ impl Scanner<'_> {
             .content_type
             .take()
             .or_else(|| fields::content_type(default))
-            .unwrap_or_else(|| (b"text".to_vec(), b"plain".to_vec(), Vec::new()));
-        let encoding =
-            header.encoding.take().filter(|word| !word.is_empty()).unwrap_or_else(|| b"7BIT".to_vec());
+            .unwrap_or_else(|| (Bytes::from_static(b"text"), Bytes::from_static(b"plain"), Vec::new()));
+        let encoding = header
+            .encoding
+            .take()
+            .filter(|word| !word.is_empty())
+            .unwrap_or_else(|| Bytes::from_static(b"7BIT"));
         let boundary = parameters.iter().find(|(name, _)| name.eq_ignore_ascii_case(b"boundary"));
         let boundary = boundary.map(|(_, value)| value.clone()).filter(|value| !value.is_empty());
         let is = |text: &[u8], word: &[u8]| text.eq_ignore_ascii_case(word);
@@ -244,7 +248,7 @@ impl Scanner<'_> {
     }
 
     /// Stops at a delimiter of an outer multipart or at the end.
-    fn multipart(&mut self, boundary: Vec<u8>, default: &[u8]) -> PartKind {
+    fn multipart(&mut self, boundary: Bytes, default: &[u8]) -> PartKind {
         let own = self.boundaries.len();
         self.boundaries.push(boundary);
         let mut parts = Vec::new();
@@ -274,12 +278,12 @@ impl Scanner<'_> {
     fn empty_part(&mut self) -> Part {
         let position = self.position as u64;
         Part {
-            media_type: b"text".to_vec(),
-            media_subtype: b"plain".to_vec(),
+            media_type: Bytes::from_static(b"text"),
+            media_subtype: Bytes::from_static(b"plain"),
             parameters: Vec::new(),
             id: None,
             description: None,
-            encoding: b"7BIT".to_vec(),
+            encoding: Bytes::from_static(b"7BIT"),
             md5: None,
             disposition: None,
             language: Vec::new(),
@@ -324,7 +328,7 @@ impl Scanner<'_> {
         let end = self.line_end(start);
         let after = after.get(..end.saturating_sub(start + 2))?.trim_ascii_end();
         self.boundaries.iter().enumerate().rev().find_map(|(index, boundary)| {
-            let rest = after.strip_prefix(boundary.as_slice())?;
+            let rest = after.strip_prefix(&**boundary)?;
             let last = rest == b"--";
             (rest.is_empty() || last).then_some(Delimiter { index, last, end })
         })
@@ -337,7 +341,7 @@ pub fn fuzz_summary(input: &[u8]) {
     check_part(&summary.structure, input.len() as u64);
     let mut writer = Writer::default();
     codec::encode(&summary, &mut writer);
-    let again = codec::decode(&mut Reader(&writer.0));
+    let again = codec::decode(&Bytes::from(writer.0));
     assert_eq!(again, Some(summary), "the cache must give back what was parsed");
 }
 

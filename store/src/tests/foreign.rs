@@ -85,8 +85,9 @@ fn odd_files_are_repaired_or_set_aside() {
     let view = inbox.refresh().unwrap();
     assert_eq!(uids(&view), [1, 2, 3, 4, 5]);
     assert_eq!(inbox.content(Uid(1)).unwrap(), text(1));
-    let subject =
-        |uid: u32| String::from_utf8(inbox.summary(Uid(uid)).unwrap().subject.clone().unwrap()).unwrap();
+    let subject = |uid: u32| {
+        String::from_utf8(inbox.summary(Uid(uid)).unwrap().subject.as_ref().unwrap().to_vec()).unwrap()
+    };
     let mut subjects: Vec<String> = (2..=5).map(subject).collect();
     subjects.sort();
     assert_eq!(subjects, ["long", "newline", "u=1", "u=max"]);

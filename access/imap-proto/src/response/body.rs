@@ -1,10 +1,12 @@
 //! BODY and BODYSTRUCTURE (RFC 3501 §7.4.2).
 
+use bytes::Bytes;
+
 use super::envelope::{Address, Envelope};
 use super::word;
 
 /// A name and its value.
-pub type Parameter = (Vec<u8>, Vec<u8>);
+pub type Parameter = (Bytes, Bytes);
 
 /// One MIME part. `P` is the caller's own kind of part and `A` its kind of address, shown by functions, so
 /// that a stored tree is written without copying it.
@@ -31,7 +33,7 @@ pub struct BodyPart<'a, P, A> {
     /// Content-Disposition and its parameters.
     pub disposition: Option<(&'a [u8], &'a [Parameter])>,
     /// Content-Language.
-    pub language: &'a [Vec<u8>],
+    pub language: &'a [Bytes],
     /// Content-Location.
     pub location: Option<&'a [u8]>,
     /// What is inside.

@@ -4,6 +4,7 @@ use super::fetch::FetchLine;
 use super::status::{Code, Condition};
 use super::{body, data, envelope, status, word};
 use crate::{DateTime, Section, StatusItem, Tag};
+use bytes::Bytes;
 
 fn check(write: impl Fn(&mut Vec<u8>), expected: &str) {
     let mut out = Vec::new();
@@ -241,7 +242,7 @@ fn structure(part: &Part, extended: bool, expected: &str) {
 #[test]
 fn bodies() {
     let plain = Part {
-        parameters: vec![(b"CHARSET".to_vec(), b"US-ASCII".to_vec())],
+        parameters: vec![(Bytes::from_static(b"CHARSET"), Bytes::from_static(b"US-ASCII"))],
         ..Part::leaf(("TEXT", "PLAIN"))
     };
     // RFC 3501 §8
@@ -279,8 +280,8 @@ fn bodies() {
 
 #[test]
 fn extension_data() {
-    let languages = [b"en".to_vec(), b"de".to_vec()];
-    let parameters = [(b"filename".to_vec(), "ü".as_bytes().to_vec())];
+    let languages = [Bytes::from_static(b"en"), Bytes::from_static(b"de")];
+    let parameters = [(Bytes::from_static(b"filename"), Bytes::from_static("ü".as_bytes()))];
     let leaf = Part::leaf(("IMAGE", "PNG"));
     let part = |part| BodyPart {
         md5: Some(b"x"),

@@ -1,5 +1,6 @@
 //! From octets on the wire to text to search in, in lower case.
 
+use bytes::Bytes;
 use std::borrow::Cow;
 
 use imap_proto::Date;
@@ -78,7 +79,7 @@ pub(super) fn text(part: &Part, body: &[u8]) -> String {
     }
 }
 
-fn is_utf8_like(charset: Option<&(Vec<u8>, Vec<u8>)>) -> bool {
+fn is_utf8_like(charset: Option<&(Bytes, Bytes)>) -> bool {
     charset
         .is_none_or(|(_, name)| name.eq_ignore_ascii_case(b"utf-8") || name.eq_ignore_ascii_case(b"us-ascii"))
 }

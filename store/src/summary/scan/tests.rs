@@ -2,6 +2,8 @@ use std::fmt::Write as _;
 
 use proptest::prelude::*;
 
+use bytes::Bytes;
+
 use super::*;
 
 fn tree(part: &Part) -> String {
@@ -39,7 +41,10 @@ fn a_nested_message() {
     let PartKind::Multipart(parts) = &summary.structure.kind else { panic!("{:?}", summary.structure) };
     assert_eq!((body(NESTED, &parts[0]), parts[0].lines), ("first\r\ntext", 1));
     assert_eq!(body(NESTED, &parts[2]), "AAAA");
-    assert_eq!(parts[2].disposition.as_ref().unwrap().1, [(b"filename".to_vec(), b"x.png".to_vec())]);
+    assert_eq!(
+        parts[2].disposition.as_ref().unwrap().1,
+        [(Bytes::from_static(b"filename"), Bytes::from_static(b"x.png"))]
+    );
     let PartKind::Message(inner) = &parts[1].kind else { panic!("{:?}", parts[1]) };
     assert_eq!(inner.subject.as_deref(), Some(&b"inner"[..]));
     let PartKind::Multipart(parts) = &inner.structure.kind else { panic!("{:?}", inner.structure) };
