@@ -74,6 +74,17 @@ impl Account {
         Ok(self.shared.mailbox(&self.path, name))
     }
 
+    /// The same, without a look whether it is still there when its disk was looked at within `age`.
+    ///
+    /// # Errors
+    /// Those of [`Self::mailbox`].
+    pub fn mailbox_within(&self, name: &MailboxName, age: Duration) -> Result<Arc<Mailbox>, StoreError> {
+        match self.shared.known(&self.directory(name)).filter(|mailbox| mailbox.looked_within(age)) {
+            Some(mailbox) => Ok(mailbox),
+            None => self.mailbox(name),
+        }
+    }
+
     /// The mailbox with that use, made if it is missing.
     ///
     /// # Errors

@@ -61,6 +61,8 @@ pub struct Mailbox {
     view: Mutex<Option<Arc<View>>>,
     changes: watch::Sender<u64>,
     synced: Mutex<Synced>,
+    /// When the disk was last looked at.
+    looked: Mutex<Option<Instant>>,
     /// Whether a name that moved from `new/` to `cur/` may not be on disk in `cur/` yet.
     cur_behind: AtomicBool,
 }
@@ -90,6 +92,7 @@ impl Mailbox {
             view: Mutex::new(None),
             changes: watch::Sender::new(0),
             synced: Mutex::new(Synced::default()),
+            looked: Mutex::default(),
             cur_behind: AtomicBool::new(true),
         }
     }
@@ -114,6 +117,25 @@ impl Mailbox {
     /// When the mailbox is gone or its files can't be read. When another process holds the lock for long, the
     /// latest known picture is given instead.
     pub fn refresh(&self) -> Result<Arc<View>, StoreError> {
+        let begun = Instant::now();
+        let view = self.look()?;
+        *locked(&self.looked) = Some(begun);
+        Ok(view)
+    }
+
+    /// The latest picture when the disk was looked at within `age`, with no I/O then; else as [`Self::refresh`].
+    ///
+    /// # Errors
+    /// Those of [`Self::refresh`].
+    pub fn view_within(&self, age: Duration) -> Result<Arc<View>, StoreError> {
+        if self.looked_within(age) { self.view() } else { self.refresh() }
+    }
+
+    pub(crate) fn looked_within(&self, age: Duration) -> bool {
+        locked(&self.looked).is_some_and(|looked| looked.elapsed() < age)
+    }
+
+    fn look(&self) -> Result<Arc<View>, StoreError> {
         let (peek, mark) = {
             let mut core = locked(&self.core);
             let peek = core.peek(self)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
+use envelope::AccountId;
 use prometheus::Registry;
 use tracing::warn;
 
@@ -100,6 +101,20 @@ impl Store {
         }
     }
 
+    /// Another node says that it changed this mailbox: who watches it here is shown the change now and not at the next look
+    /// of its own. Nothing is done for a mailbox that nobody has open.
+    ///
+    /// # Errors
+    /// When the mailbox can't be looked at; the next look of its own tries again.
+    pub fn notice(&self, account: &AccountId, name: &MailboxName) -> Result<(), StoreError> {
+        for volume in self.shared.volumes.all() {
+            if let Some(mailbox) = self.shared.known(&volume.directory(account).join(name.directory())) {
+                mailbox.refresh()?;
+            }
+        }
+        Ok(())
+    }
+
     /// Finishes what is owed to the disk; for drain.
     pub fn close(&self) {
         for mailbox in self.shared.all_open() {
@@ -149,6 +164,11 @@ impl Shared {
             }
         }
         mailbox
+    }
+
+    /// The mailbox of that directory, if it is in memory.
+    pub(crate) fn known(&self, path: &Path) -> Option<Arc<Mailbox>> {
+        self.open().known.get(path).and_then(Weak::upgrade)
     }
 
     /// Sessions keep the old object, which finds its directory gone; new ones get a new object.

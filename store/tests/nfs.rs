@@ -26,7 +26,8 @@ fn rig(options: &[&str], line: &str) -> String {
 #[test]
 fn a_change_shows_on_the_other_node_at_its_next_look() {
     let said = rig(&[], "$SOAK visible $NFS_A $NFS_B && $SOAK listings $NFS_A $NFS_B 200");
-    assert!(said.contains("visible: 20 rounds"), "{said}");
+    assert!(said.contains("visible: 20 rounds") && said.contains("signals: 20 rounds"), "{said}");
+    assert!(said.contains("without news, calls 0;"), "{said}");
     assert!(said.contains("false expunges 0"), "{said}");
 }
 

@@ -1,7 +1,7 @@
 //! Nodes and faults by a seed; then the proof.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::random::Random;
@@ -85,9 +85,19 @@ impl Field<'_> {
         if status.success() { Ok(()) } else { Err(format!("{program} {words:?}: {status}").into()) }
     }
 
+    /// The guest's clock, and so the server's and both clients': an hour ahead or back.
+    fn jump(&self, random: &mut Random) -> Outcome<()> {
+        if self.control.is_none() {
+            return Ok(());
+        }
+        let by = if random.below(2) == 0 { "1 hour" } else { "-1 hour" };
+        let status = Command::new("date").args(["--set", by]).stdout(Stdio::null()).status()?;
+        if status.success() { Ok(()) } else { Err(format!("date --set '{by}': {status}").into()) }
+    }
+
     fn fault(&mut self, random: &mut Random, nodes: &mut [Child; 2]) -> Outcome<()> {
         let pause = Duration::from_millis(200 + random.next() % 3000);
-        match random.below(10) {
+        match random.below(11) {
             0..4 => {
                 let which = random.below(2);
                 nodes[which].kill()?;
@@ -110,6 +120,7 @@ impl Field<'_> {
                 std::thread::sleep(pause);
                 self.control(&["heal", which])?;
             }
+            8 => self.jump(random)?,
             _ => self.control(&["drop-caches"])?,
         }
         Ok(())

@@ -59,7 +59,63 @@ pub(crate) fn run(one: &Path, other: &Path) -> Outcome<bool> {
         folders(writer, reader, round)?;
     }
     println!("visible: {ROUNDS} rounds, slowest look and read {slowest:?}");
+    signals(&stores[0], &stores[1])?;
+    polls(&stores[1], other)?;
     Ok(true)
+}
+
+/// Whoever watches hears of another node's change when somebody says that there is one.
+fn signals(writer: &Store, reader: &Store) -> Outcome<()> {
+    let (written, read) = (inbox(writer)?, inbox(reader)?);
+    let before = read.refresh()?.len();
+    let mut changes = read.changes();
+    changes.mark_unchanged();
+    let mut slowest = Duration::ZERO;
+    for round in 0..ROUNDS {
+        deliver(&written, &format!("K-signal-{round}"))?;
+        let begun = Instant::now();
+        reader.notice(&world::account(ACCOUNTS[0])?, &world::mailbox_name("INBOX")?)?;
+        expect(changes.has_changed()?, "nobody is told of the change")?;
+        changes.mark_unchanged();
+        expect(read.view()?.len() == before + round + 1, "the change does not show")?;
+        slowest = slowest.max(begun.elapsed());
+    }
+    println!("signals: {ROUNDS} rounds, slowest {slowest:?}");
+    expect(slowest < Duration::from_secs(1), "a second is too long")
+}
+
+/// What the kernel's client says of its calls to the server.
+fn calls(mount: &Path) -> Outcome<u64> {
+    let stats = std::fs::read_to_string("/proc/self/mountstats")?;
+    let start = format!(" mounted on {} with fstype nfs", mount.display());
+    let lines = stats.lines().skip_while(|line| !line.contains(&start)).skip(1);
+    let lines =
+        lines.take_while(|line| !line.starts_with("device ")).skip_while(|line| !line.contains("per-op"));
+    let counts = lines.skip(1).filter_map(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
+    Ok(counts.sum())
+}
+
+/// A poll that finds nothing new makes no call to the server; a look at the disk makes a few.
+fn polls(reader: &Store, mount: &Path) -> Outcome<()> {
+    const POLLS: u64 = 1000;
+    let hour = Duration::from_secs(3600);
+    let account = reader.account(&world::account(ACCOUNTS[0])?)?;
+    let name = world::mailbox_name("INBOX")?;
+    let mailbox = inbox(reader)?;
+    mailbox.refresh()?;
+    let before = calls(mount)?;
+    expect(before > 0, "the kernel counts no calls")?;
+    for _ in 0..POLLS {
+        mailbox.view()?;
+        account.mailbox_within(&name, hour)?.view_within(hour)?.status();
+    }
+    let quiet = calls(mount)? - before;
+    for _ in 0..POLLS {
+        mailbox.refresh()?;
+    }
+    let looks = calls(mount)? - before - quiet;
+    println!("polls: {POLLS} without news, calls {quiet}; {POLLS} looks at the disk, calls {looks}");
+    expect(quiet == 0 && looks > 0, "a poll asks the server")
 }
 
 fn folders(writer: &Store, reader: &Store, round: usize) -> Outcome<()> {

@@ -81,6 +81,14 @@ fn odd_files_are_repaired_or_set_aside() {
     put(&rig, "new/empty", "");
     std::os::unix::fs::symlink("/etc/passwd", rig.path().join("cur/link:2,")).unwrap();
     fs::create_dir(rig.path().join("cur/directory")).unwrap();
+    // A reader of a pipe waits for ever, and one of a device gets what was never mail.
+    for (program, arguments) in [("mkfifo", &[][..]), ("mknod", &["c", "1", "5"])] {
+        let mut command = std::process::Command::new(program);
+        let status = command.arg(rig.path().join(format!("cur/{program}:2,S"))).args(arguments).status();
+        // Devices are root's to make.
+        assert!(status.unwrap().success() || program == "mknod");
+    }
+    let _socket = std::os::unix::net::UnixListener::bind(rig.path().join("cur/socket:2,")).unwrap();
     put(&rig, "cur/.nfs0001", "x");
     let view = inbox.refresh().unwrap();
     assert_eq!(uids(&view), [1, 2, 3, 4, 5]);
@@ -141,6 +149,35 @@ fn a_delivery_without_the_lock_is_found_whatever_the_times_say() {
         }
         assert_eq!(lock.metadata().unwrap().len(), 0, "the note is taken away");
     }
+}
+
+#[test]
+fn a_clock_that_jumps_back_hides_nothing() {
+    let rig = Rig::new();
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    // The clock was an hour ahead until now: directories, the counter of UIDVALIDITYs and what waits in tmp/ are of then.
+    let ahead = std::time::SystemTime::now() + std::time::Duration::from_secs(3600);
+    let date = |place: &str| {
+        fs::File::open(rig.path().join(place)).unwrap().set_modified(ahead).unwrap();
+    };
+    let seconds = ahead.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    put(&rig, "sluice.folders", &format!("{seconds}\n"));
+    put(&rig, "tmp/under-way", "half a mess");
+    ["new", "cur", "tmp/under-way"].iter().for_each(|place| date(place));
+    assert_eq!(uids(&inbox.refresh().unwrap()), [1]);
+    put(&rig, "new/1600000000.M1P2.host", "Subject: later\n\n");
+    assert_eq!(uids(&inbox.refresh().unwrap()), [1, 2]);
+    fs::remove_file(rig.path().join(&files(&rig.path())[0])).unwrap();
+    assert_eq!(inbox.refresh().unwrap().len(), 1);
+    assert_eq!(deliver(&inbox, 3).unwrap().uid, Some(Uid(3)));
+    assert!(deliver(&inbox, 3).unwrap().duplicate);
+    rig.account().create(&name("Later")).unwrap();
+    let later = rig.account().mailbox(&name("Later")).unwrap().refresh().unwrap();
+    assert!(u64::from(later.uid_validity.0) > seconds, "a UIDVALIDITY that was used may come again");
+    inbox.rebuild().unwrap();
+    assert_eq!(uids(&inbox.view().unwrap()), [1, 3]);
+    assert!(rig.path().join("tmp/under-way").exists());
 }
 
 /// Runs `work` while another program gives every file of `cur` the flag `S` and takes it away, as fast as it can.

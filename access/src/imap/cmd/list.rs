@@ -55,12 +55,13 @@ pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
     returns.subscribed |= args.selection.subscribed;
     let source = mail.clone();
     let shown = session.server.deps.work(move || Ok(select(source.list()?, &args, &patterns))).await?;
+    let age = session.server.config.poll_interval.as_duration();
     for shown in shown {
         encode(&shown, &returns, &mut session.connection.out);
         if !returns.status.is_empty() && shown.info.exists && shown.matches {
             let (mail, name) = (mail.clone(), shown.info.name.clone());
             // RFC 5819 §2: a STATUS that can't be told is left out.
-            if let Ok(status) = session.server.deps.work(move || status::status(&mail, &name)).await {
+            if let Ok(status) = session.server.deps.work(move || status::status(&mail, &name, age)).await {
                 status::encode(&shown.info.name, &status, &returns.status, &mut session.connection.out);
             }
         }

@@ -1,5 +1,7 @@
 //! STATUS (RFC 3501 §6.3.10; SIZE by RFC 8438, DELETED by RFC 9051).
 
+use std::time::Duration;
+
 use imap_proto::response::data;
 use imap_proto::{Mailbox, StatusItem};
 use store::{Account, MailboxName, MailboxStatus, StoreError};
@@ -13,14 +15,15 @@ pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox, items: &[Statu
     let mail = session.state.person()?.mail.clone();
     let name = existing(mailbox)?;
     let wanted = name.clone();
-    let status = session.server.deps.work(move || status(&mail, &wanted)).await?;
+    let age = session.server.config.poll_interval.as_duration();
+    let status = session.server.deps.work(move || status(&mail, &wanted, age)).await?;
     encode(&name, &status, items, &mut session.connection.out);
     Ok(Reply::ok("STATUS completed"))
 }
 
-/// The state of a mailbox, after a look at the disk.
-pub(super) fn status(mail: &Account, name: &MailboxName) -> Result<MailboxStatus, StoreError> {
-    Ok(mail.mailbox(name)?.refresh()?.status())
+/// The state of a mailbox, after a look at the disk when the last one is longer ago than `age`.
+pub(super) fn status(mail: &Account, name: &MailboxName, age: Duration) -> Result<MailboxStatus, StoreError> {
+    Ok(mail.mailbox_within(name, age)?.view_within(age)?.status())
 }
 
 /// `* STATUS name (…)`
