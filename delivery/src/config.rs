@@ -17,6 +17,8 @@ pub struct Config {
     pub batch_max: u16,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,
+    /// How long a message waits for a batch, when all are with disks that hang; then it is tried again later.
+    pub batch_wait_max: Span,
     /// How long the directory may take to answer; later counts as unavailable.
     pub directory_max: Span,
     /// How many aliases may lead to each other; more count as a loop.
@@ -45,6 +47,7 @@ impl Default for Config {
             concurrency: 64,
             batch_max: 16,
             batches_at_once: 4,
+            batch_wait_max: Span::secs(30),
             directory_max: Span::secs(30),
             expansion_depth_max: 10,
             expansion_addresses_max: 1000,

@@ -29,6 +29,15 @@ pub struct Filing<'a> {
     pub mailboxes: Vec<Arc<Mailbox>>,
 }
 
+/// How long a batch waits for a mailbox that somebody else is writing to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Patience {
+    /// For `lock_wait_max`; then the message is written without the lock.
+    Full,
+    /// For `batch_lock_wait`; then the answer is `LockTimeout`, and the message is to be delivered again by itself.
+    Little,
+}
+
 /// A message on its way into one mailbox.
 struct Item<'a> {
     /// Which of the filings, and which of its mailboxes.
@@ -38,6 +47,8 @@ struct Item<'a> {
     summary: &'a Summary,
     /// Which of the common bodies.
     body: Option<usize>,
+    /// Its file is not where the volume's are: it is synced by itself.
+    apart: bool,
     step: Step,
 }
 
@@ -55,6 +66,12 @@ struct Body<'a> {
     file: SharedBody,
 }
 
+impl Body<'_> {
+    fn is_for(&self, item: &Item<'_>) -> bool {
+        item.body.is_some() && item.of.0 == self.filing && item.mailbox.volume().name == self.volume.name
+    }
+}
+
 /// What a batch works with.
 struct Batch<'a> {
     store: &'a Store,
@@ -70,16 +87,18 @@ impl Store {
         mailboxes: &[Arc<Mailbox>],
         delivery: Delivery<'_>,
     ) -> Vec<Result<Delivered, StoreError>> {
-        self.deliver_batch(&[Filing { delivery, mailboxes: mailboxes.to_vec() }]).pop().unwrap_or_default()
+        let filing = Filing { delivery, mailboxes: mailboxes.to_vec() };
+        self.deliver_batch(&[filing], Patience::Full).pop().unwrap_or_default()
     }
 
     /// Delivers several messages; the answers are in the order of the filings and of their mailboxes. When this returns,
     /// what was delivered is on disk.
-    ///
-    /// Of several messages, those for a mailbox that another process keeps locked for longer than `batch_lock_wait` get
-    /// `LockTimeout`, so that the others don't wait for them: deliver those again by themselves.
-    pub fn deliver_batch(&self, filings: &[Filing<'_>]) -> Vec<Vec<Result<Delivered, StoreError>>> {
-        if let [Filing { delivery, mailboxes }] = filings
+    pub fn deliver_batch(
+        &self,
+        filings: &[Filing<'_>],
+        patience: Patience,
+    ) -> Vec<Vec<Result<Delivered, StoreError>>> {
+        if let ([Filing { delivery, mailboxes }], Patience::Full) = (filings, patience)
             && let [mailbox] = mailboxes.as_slice()
         {
             return vec![vec![mailbox.deliver(delivery)]];
@@ -87,7 +106,7 @@ impl Store {
         let shared = self.shared();
         let summaries: Vec<Summary> =
             filings.iter().map(|filing| summary::parse(filing.delivery.content)).collect();
-        let wait = (filings.len() > 1).then(|| shared.config.batch_lock_wait.as_duration());
+        let wait = (patience == Patience::Little).then(|| shared.config.batch_lock_wait.as_duration());
         let mut batch = Batch { store: self, bodies: Vec::new(), wait };
         let mut items = Vec::new();
         let writes = batch.begin(filings);
@@ -116,7 +135,7 @@ impl<'a> Batch<'a> {
     fn begin(&self, filings: &[Filing<'_>]) -> Vec<Writes<'a>> {
         let shared = self.store.shared();
         let mut writes = Vec::new();
-        for volume in shared.volumes.all().iter().filter(|_| !shared.network) {
+        for volume in shared.volumes.all().iter().filter(|volume| volume.syncs_whole && !shared.network) {
             let targets = filings.iter().flat_map(|filing| &filing.mailboxes);
             let count = targets.filter(|mailbox| mailbox.volume().name == volume.name).count();
             if count < shared.config.shared_sync_min as usize {
@@ -159,13 +178,18 @@ impl<'a> Batch<'a> {
             let fits = |body: &Body<'_>| body.volume.name == mailbox.volume().name;
             let body = bodies.find(|(_, body)| fits(body)).map(|(index, _)| index);
             let of = (number, place);
-            items.push(Item { of, mailbox, delivery: &filing.delivery, summary, body, step: Step::New });
+            let delivery = &filing.delivery;
+            items.push(Item { of, mailbox, delivery, summary, body, apart: false, step: Step::New });
         }
     }
 
     fn run_together(mut self, mut items: Vec<Item<'a>>, writes: &[Writes<'_>]) -> Vec<Item<'a>> {
         let of = |volume: &Volume| writes.iter().find(|writes| writes.volume.name == volume.name);
-        items.iter_mut().for_each(|item| item.stage(&self.bodies));
+        for item in &mut items {
+            item.stage(&self.bodies);
+            let device = of(item.mailbox.volume()).map(|writes| writes.device);
+            item.apart = matches!(&item.step, Step::Staged(staged) if Some(staged.device()) != device);
+        }
         for volume in self.store.shared().volumes.all() {
             self.sync_contents(volume, of(volume), &mut items);
         }
@@ -181,7 +205,8 @@ impl<'a> Batch<'a> {
     fn run_side_by_side(mut self, mut items: Vec<Item<'a>>) -> Vec<Item<'a>> {
         for body in &mut self.bodies {
             if let Err(error) = body.file.sync() {
-                fail(items.iter_mut().filter(|item| item.of.0 == body.filing && item.body.is_some()), &error);
+                let theirs = |item: &&mut Item<'_>| body.is_for(item);
+                fail(items.iter_mut().filter(theirs), &error);
             }
         }
         let groups = by_mailbox(&mut items);
@@ -199,7 +224,8 @@ impl<'a> Batch<'a> {
             }
         };
         std::thread::scope(|scope| {
-            (1..threads).for_each(|_| drop(scope.spawn(work)));
+            // Without a thread more it takes longer.
+            (1..threads).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
             work();
         });
         items
@@ -211,21 +237,21 @@ impl<'a> Batch<'a> {
         let mut items: Vec<_> = items.collect();
         let mut bodies: Vec<_> =
             self.bodies.iter_mut().filter(|body| body.volume.name == volume.name).collect();
-        let files = bodies.len() + items.iter().filter(|item| item.is_unsynced()).count();
+        let files = bodies.len() + items.iter().filter(|item| item.is_unsynced() && !item.apart).count();
         let enough = files >= self.store.shared().config.shared_sync_min as usize;
         if let Some(writes) = writes.filter(|_| enough) {
             match writes.sync() {
-                Err(error) => fail(items, &error),
+                Err(error) => fail(items.iter_mut().map(|item| &mut **item), &error),
                 Ok(()) => {
                     bodies.iter_mut().for_each(|body| body.file.note_synced());
-                    items.iter_mut().for_each(|item| item.note_synced());
+                    items.iter_mut().filter(|item| !item.apart).for_each(|item| item.note_synced());
                 }
             }
-            return;
+            return items.into_iter().for_each(Item::sync);
         }
         for body in bodies {
             if let Err(error) = body.file.sync() {
-                let theirs = |item: &&mut &mut Item<'_>| item.of.0 == body.filing && item.body.is_some();
+                let theirs = |item: &&mut &mut Item<'_>| body.is_for(item);
                 fail(items.iter_mut().filter(theirs).map(|item| &mut **item), &error);
             }
         }
@@ -235,7 +261,8 @@ impl<'a> Batch<'a> {
     /// Names and records on the volume; then every message has its answer.
     fn settle(&self, volume: &Volume, writes: Option<&Writes<'_>>, items: &mut [Item<'a>]) {
         let is_here = |item: &Item<'_>| item.mailbox.volume().name == volume.name;
-        let placed = items.iter().filter(|item| is_here(item) && matches!(item.step, Step::Placed(_)));
+        let is_placed = |item: &Item<'_>| matches!(item.step, Step::Placed(_)) && !item.apart;
+        let placed = items.iter().filter(|item| is_here(item) && is_placed(item));
         let touched: BTreeMap<_, _> = placed.map(|item| (Arc::as_ptr(item.mailbox), item.mailbox)).collect();
         let enough = touched.len() >= self.store.shared().config.shared_sync_min as usize;
         if let Some(writes) = writes.filter(|_| enough) {
@@ -326,7 +353,10 @@ fn place<'b, 'a>(
         let shared = item.body.is_some_and(|body| body < bodies.len());
         let placed = match placed {
             // Too many links, or a file system without them.
-            Err(error) if shared && error.is_link_refused() => item.copy(wait),
+            Err(error) if shared && error.is_link_refused() => {
+                item.apart = true;
+                item.copy(wait)
+            }
             placed => {
                 if shared && placed.as_ref().is_ok_and(Placed::is_new) {
                     mailbox.count_shared(item.delivery.content.len());

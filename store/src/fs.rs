@@ -86,6 +86,8 @@ pub trait Fs: Send + Sync + fmt::Debug {
     /// Whether other machines may change the files below `path` (NFS and its like). There, what is written shows to
     /// others when it is synced, and what others wrote shows by name once the directory was asked for anew.
     fn is_network(&self, path: &Path) -> io::Result<bool>;
+    /// Whether [`FsFile::sync_volume`] serves for everything on the file system of `path`, and tells every failure.
+    fn syncs_whole(&self, path: &Path) -> io::Result<bool>;
     /// A new file for writing; fails when the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>>;
     /// For reading; never through a symlink, never blocking on a pipe.

@@ -8,8 +8,6 @@ use sha2::{Digest as _, Sha256};
 
 /// An account that is being taken over from another server.
 pub(crate) const ADOPTING: &str = "adopting";
-/// An empty account that made room for it.
-pub(crate) const REPLACED: &str = "replaced";
 /// An account that is coming from another volume.
 pub(crate) const MOVING: &str = "moving";
 /// What is left of one that went to another volume.

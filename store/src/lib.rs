@@ -70,7 +70,7 @@ mod volume;
 mod words;
 
 pub use account::{Account, MailboxInfo};
-pub use batch::Filing;
+pub use batch::{Filing, Patience};
 pub use config::{Config, VolumeConfig};
 pub use error::StoreError;
 pub use file_name::fuzz_file_name;

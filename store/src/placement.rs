@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! <root>/sluice.volumes          the names of all volumes that ever were in use, a line each
-//! <root>/sluice.placing/<h1>     the lock
+//! <root>/sluice.placing/<h1>     the lock; <h1>.move the lock of a move; <address>.pending says that one may have to be cleared
 //! ```
 
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ use crate::volume::{Volume, VolumeState};
 use crate::{Account, Store, StoreError};
 
 const NAMES: &str = "sluice.volumes";
-const LOCKS: &str = "sluice.placing";
+pub(crate) const LOCKS: &str = "sluice.placing";
 const NAMES_LOCK: &str = "names";
 
 impl Store {
@@ -35,15 +35,6 @@ impl Store {
     /// When it can't be made.
     pub fn account(&self, account: &AccountId) -> Result<Account, StoreError> {
         let shared = self.shared();
-        if let [only] = shared.volumes.all() {
-            let path = only.directory(account);
-            if let Some(found) = Account::existing(shared.clone(), path.clone())? {
-                return Ok(found);
-            }
-            only.check_mounted(&*shared.fs)?;
-            self.check_names()?;
-            return Account::open(shared.clone(), path);
-        }
         if let Some(found) = self.locate(account)? {
             return Ok(found);
         }
@@ -59,13 +50,11 @@ impl Store {
     /// # Errors
     /// When it can't be told.
     pub fn existing_account(&self, account: &AccountId) -> Result<Option<Account>, StoreError> {
-        match self.locate(account)? {
-            None if self.shared().volumes.all().len() > 1 => {
-                let _placing = self.placing(account)?;
-                self.locate_settled(account)
-            }
-            found => Ok(found),
+        if let Some(found) = self.locate(account)? {
+            return Ok(Some(found));
         }
+        let _placing = self.placing(account)?;
+        self.locate_settled(account)
     }
 
     /// The volumes as they are now; the root, called `main`, is the first.

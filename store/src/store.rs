@@ -95,7 +95,11 @@ impl Store {
                 Ok(()) => {}
             }
         }
-        if self.shared.forget_unused() {
+        let turn = self.shared.forget_unused();
+        if turn % FINISH_EVERY == 1 {
+            self.finish_moves();
+        }
+        if turn % SWEEP_EVERY == 1 {
             self.sweep_bodies();
             self.shared.usages.sweep(self.shared.config.usage_interval.as_duration());
         }
@@ -107,12 +111,17 @@ impl Store {
     /// # Errors
     /// When the mailbox can't be looked at; the next look of its own tries again.
     pub fn notice(&self, account: &AccountId, name: &MailboxName) -> Result<(), StoreError> {
+        let mut result = Ok(());
         for volume in self.shared.volumes.all() {
-            if let Some(mailbox) = self.shared.known(&volume.directory(account).join(name.directory())) {
-                mailbox.refresh()?;
+            let path = volume.directory(account).join(name.directory());
+            match self.shared.known(&path).map(|mailbox| mailbox.refresh()) {
+                // It is on another volume now, or nowhere.
+                Some(Err(StoreError::Gone | StoreError::NoSuchMailbox)) => self.shared.forget(&path),
+                Some(Err(error)) => result = Err(error),
+                Some(Ok(_)) | None => {}
             }
         }
-        Ok(())
+        result
     }
 
     /// Finishes what is owed to the disk; for drain.
@@ -182,17 +191,19 @@ impl Shared {
         self.open().known.values().filter_map(Weak::upgrade).collect()
     }
 
-    /// True once in a while, for what needs no more.
-    fn forget_unused(&self) -> bool {
+    /// Gives which turn of the upkeep this is.
+    fn forget_unused(&self) -> usize {
         let mut open = self.open();
         open.swept += 1;
         if open.known.len() > open.kept.len() || open.swept.is_multiple_of(60) {
             open.known.retain(|_, mailbox| mailbox.strong_count() > 0);
         }
         self.metrics.open_mailboxes.set(i64::try_from(open.known.len()).unwrap_or(i64::MAX));
-        open.swept % SWEEP_EVERY == 1
+        open.swept
     }
 }
 
+/// Ticks between two looks for moves that were broken off.
+const FINISH_EVERY: usize = 60;
 /// Ticks between two looks for bodies that a crash left behind.
 const SWEEP_EVERY: usize = 3600;

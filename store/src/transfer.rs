@@ -19,7 +19,7 @@
 mod clearing;
 mod mirror;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,11 +31,13 @@ use self::clearing::Clearing;
 use self::mirror::Mirror;
 use crate::account::make_parents;
 use crate::error::At as _;
-use crate::fs::{Fs, is_there};
+use crate::fs::{self, Fs, is_there};
 use crate::journal;
-use crate::layout::{MOVED, MOVING, beside};
+use crate::layout::{self, MOVED, MOVING, beside};
+use crate::lock::Locked;
 use crate::mailbox::{Held, LOCK_FILE};
 use crate::migrate::{MigrateError, remove_tree};
+use crate::placement::LOCKS;
 use crate::volume::{Volume, Writes};
 use crate::{Account, Mailbox, MailboxName, Store, StoreError, account, usage};
 
@@ -56,6 +58,8 @@ const PASSES_MAX: u32 = 5;
 const FEW: u64 = 50;
 /// How often all locks are tried for.
 const HOLD_TRIES: u32 = 5;
+/// Behind an account's name: there may be something to clear.
+const NOTE: &str = ".pending";
 /// In front of names that nobody shall find any more.
 const GONE: &str = "sluice.gone.";
 /// Made anew where the account is, or of no use there.
@@ -94,11 +98,13 @@ impl Store {
         };
         let left = self.clear_left(id, &account)?;
         if shared.volumes.of(account.path()).name == target.name {
+            self.remove_note(id);
             return match left {
                 Some(late) => Ok(Transferred { late, ..Transferred::default() }),
                 None => Err(MigrateError::refused(format!("{id} is on the volume `{volume}` already"))),
             };
         }
+        self.leave_note(id)?;
         let (mut done, carried) = self.transfer(id, &account, target, progress)?;
         info!(account = %id, volume, messages = done.messages, "the account is moved");
         if let Some(account) = self.existing_account(id)? {
@@ -106,11 +112,63 @@ impl Store {
                 done.late += self.clear(&beside(&volume.directory(id), MOVED), &account, Some(&carried))?;
             }
         }
+        self.remove_note(id);
         Ok(done)
     }
 
+    /// Says, until [`Self::remove_note`], that something may have to be cleared for this account.
+    pub(crate) fn leave_note(&self, id: &AccountId) -> Result<(), StoreError> {
+        let (directory, name) = self.note(id);
+        let fs = &*self.shared().fs;
+        account::make_directory(fs, &directory)?;
+        fs::replace(fs, &directory, &name, format!("{id}\n").as_bytes()).at("write", &directory.join(name))
+    }
+
+    /// What fails here only has the account looked at once more.
+    pub(crate) fn remove_note(&self, id: &AccountId) {
+        let (directory, name) = self.note(id);
+        let _ = self.shared().fs.remove_file(&directory.join(name));
+    }
+
+    fn note(&self, id: &AccountId) -> (PathBuf, String) {
+        let path = layout::account_directory(Path::new(""), id);
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        (self.shared().config.root.join(LOCKS), format!("{name}{NOTE}"))
+    }
+
+    /// Upkeep: clears what moves left that were broken off. What somebody put into the old place at the last moment is shown
+    /// again by this.
+    pub(crate) fn finish_moves(&self) {
+        let fs = &*self.shared().fs;
+        let directory = self.shared().config.root.join(LOCKS);
+        let Ok(items) = fs.list(&directory) else { return };
+        for item in items.iter().filter(|item| item.name.as_encoded_bytes().ends_with(NOTE.as_bytes())) {
+            let text = fs::read_optional(fs, &directory.join(&item.name)).ok().flatten().unwrap_or_default();
+            let Ok(id) = String::from_utf8_lossy(&text).trim().parse::<AccountId>() else { continue };
+            match self.finish_move(&id) {
+                // Somebody is at it.
+                Err(StoreError::LockTimeout) | Ok(()) => {}
+                Err(error) => warn!(account = %id, %error, "the old place of an account is not cleared yet"),
+            }
+        }
+    }
+
+    fn finish_move(&self, id: &AccountId) -> Result<(), StoreError> {
+        let _moving = self.moving(id)?;
+        let found = {
+            let _placing = self.placing(id)?;
+            self.locate_settled(id)?
+        };
+        if let Some(account) = found {
+            let late = self.clear_left(id, &account)?;
+            info!(account = %id, late, "a move of the account that was broken off is cleared");
+        }
+        self.remove_note(id);
+        Ok(())
+    }
+
     /// Clears what earlier moves left; says what was brought after, `None` when there was nothing.
-    fn clear_left(&self, id: &AccountId, account: &Account) -> Result<Option<u64>, StoreError> {
+    pub(crate) fn clear_left(&self, id: &AccountId, account: &Account) -> Result<Option<u64>, StoreError> {
         let fs = &*self.shared().fs;
         let mut late = None;
         for volume in self.shared().volumes.all() {
@@ -147,6 +205,8 @@ impl Store {
             self.free_place(&path)?;
         }
         let staging = beside(&path, MOVING);
+        account::make_directory(fs, &staging)?;
+        let built = fs.meta(&staging).at("look at", &staging)?.identity;
         let switch = Switch {
             store: self,
             id,
@@ -154,7 +214,8 @@ impl Store {
             left: beside(account.path(), MOVED),
             staging,
             path,
-            writes: if shared.network { None } else { Some(target.begin(fs)?) },
+            built,
+            writes: if shared.network || !target.syncs_whole { None } else { Some(target.begin(fs)?) },
         };
         let mut step = |count| {
             progress(count);
@@ -167,7 +228,7 @@ impl Store {
     /// Under the lock: makes sure that no account, and nothing of one that was never finished, is in the way.
     fn free_place(&self, path: &Path) -> Result<(), MigrateError> {
         let fs = &*self.shared().fs;
-        if is_there(fs, &path.join("cur")).at("look at", path)? {
+        if is_there(fs, &path.join("cur")).at("look at", path)? || holds_mail(fs, path)? {
             let problem = "there is other mail of this account too; which one counts must be decided by hand";
             return Err(MigrateError::refused(format!("`{}`: {problem}", path.display())));
         }
@@ -202,6 +263,8 @@ struct Switch<'a> {
     /// The copy, and the name that it gets.
     staging: PathBuf,
     path: PathBuf,
+    /// Which directory that is: somebody who believes that we died may have removed it.
+    built: (u64, u64),
     /// For one sync of the whole target; none where each file is synced by itself.
     writes: Option<Writes<'a>>,
 }
@@ -259,20 +322,8 @@ impl Switch<'_> {
     }
 
     fn hold(&self) -> Result<(Transferred, Carried), StoreError> {
-        let account = self.account;
-        let folders = account.folders()?;
-        let mut mailboxes = vec![account.mailbox(&MailboxName::inbox())?];
-        for name in &folders {
-            match account.mailbox(name) {
-                Err(StoreError::NoSuchMailbox) => {}
-                mailbox => mailboxes.push(mailbox?),
-            }
-        }
-        let held: Vec<_> = mailboxes.iter().map(|mailbox| mailbox.hold()).collect::<Result<_, _>>()?;
-        let _folders = account.lock()?;
-        if account.folders()? != folders {
-            return Err(StoreError::Busy);
-        }
+        let all = Everything::open(self.account)?;
+        let (held, _folders) = all.hold()?;
         let (_, carried) = self.mirror(true, &mut |_| Ok(()))?;
         sync_parent(self.fs(), &self.staging)?;
         // Nothing is waited for while everybody waits for us.
@@ -281,34 +332,19 @@ impl Switch<'_> {
             return Err(StoreError::AlreadyExists);
         }
         // Locks of a network file system end with their lease, which somebody who slept does not hear.
-        if !held.iter().all(Held::is_current) {
+        let is_ours = self.fs().meta(&self.staging).is_ok_and(|meta| meta.identity == self.built);
+        if !is_ours || !held.iter().all(Held::is_current) {
             return Err(StoreError::Busy);
         }
         let messages = carried.values().map(|fronts| fronts.len() as u64).sum();
-        self.decide(&mailboxes)?;
-        Ok((Transferred { mailboxes: mailboxes.len() as u64, messages, late: 0 }, carried))
+        self.decide(&all.mailboxes)?;
+        Ok((Transferred { mailboxes: all.mailboxes.len() as u64, messages, late: 0 }, carried))
     }
 
     fn decide(&self, mailboxes: &[Arc<Mailbox>]) -> Result<(), StoreError> {
-        let (fs, shared) = (self.fs(), self.store.shared());
-        let from = self.account.path();
-        let renamed = fs.rename(from, &self.left).at("rename", from);
-        from.parent().into_iter().for_each(|parent| shared.freshen(parent));
-        if renamed.is_err() && !is_there(fs, &self.left).at("look at", &self.left)? {
-            return renamed;
-        }
-        for mailbox in mailboxes {
-            shared.forget(mailbox.path());
-        }
-        shared.usages.forget(from);
-        // From here on nothing is taken back: what fails is done by whoever looks for the account.
-        sync_parent(fs, &self.left)?;
-        let installed = self.store.install(&self.staging, &self.path);
-        for mailbox in mailboxes {
-            let below = mailbox.path().strip_prefix(from).unwrap_or(Path::new(""));
-            disable(fs, &self.left.join(below));
-        }
-        installed
+        let decision =
+            Decision { store: self.store, from: self.account.path(), to: &self.path, copy: &self.staging };
+        decision.make(mailboxes)
     }
 
     /// Removes what was built, when it is certain that the decision did not come.
@@ -322,9 +358,91 @@ impl Switch<'_> {
     }
 }
 
+/// Whether there is any file in a `cur` or `new` of the account.
+fn holds_mail(fs: &dyn Fs, account: &Path) -> Result<bool, StoreError> {
+    let list = |path: &Path| match fs.list(path) {
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(Vec::new())
+        }
+        items => items.at("list", path),
+    };
+    for folder in list(account)?.iter().map(|item| account.join(&item.name)).chain([account.to_owned()]) {
+        for part in ["cur", "new"].map(|part| folder.join(part)) {
+            if !list(&part)?.is_empty() {
+                return Ok(true);
+            }
+        }
+    }
+    Ok(false)
+}
+
 fn sync_parent(fs: &dyn Fs, path: &Path) -> Result<(), StoreError> {
     let parent = path.parent().unwrap_or(path);
     fs.sync_dir(parent).at("sync", parent)
+}
+
+/// All mailboxes of an account, to be held together.
+pub(crate) struct Everything<'a> {
+    account: &'a Account,
+    folders: BTreeSet<MailboxName>,
+    pub(crate) mailboxes: Vec<Arc<Mailbox>>,
+}
+
+impl<'a> Everything<'a> {
+    pub(crate) fn open(account: &'a Account) -> Result<Self, StoreError> {
+        let folders = account.folders()?;
+        let mut mailboxes = vec![account.mailbox(&MailboxName::inbox())?];
+        for name in &folders {
+            match account.mailbox(name) {
+                Err(StoreError::NoSuchMailbox) => {}
+                mailbox => mailboxes.push(mailbox?),
+            }
+        }
+        Ok(Self { account, folders, mailboxes })
+    }
+
+    /// Mailboxes first, the folders' lock last. `Busy` when a folder came or went meanwhile.
+    pub(crate) fn hold(&self) -> Result<(Vec<Held<'_>>, Locked), StoreError> {
+        let held = self.mailboxes.iter().map(|mailbox| mailbox.hold()).collect::<Result<_, _>>()?;
+        let locked = self.account.lock()?;
+        if self.account.folders()? == self.folders { Ok((held, locked)) } else { Err(StoreError::Busy) }
+    }
+}
+
+/// The one rename that puts a complete account in the place of another. To be made under the account's locks and that of
+/// its place.
+pub(crate) struct Decision<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) from: &'a Path,
+    pub(crate) to: &'a Path,
+    /// Beside `to`, by its name for this: whoever needs the account after a crash completes the rest.
+    pub(crate) copy: &'a Path,
+}
+
+impl Decision<'_> {
+    /// After an error it may have been made: what counts is the name of the old directory.
+    pub(crate) fn make(&self, mailboxes: &[Arc<Mailbox>]) -> Result<(), StoreError> {
+        let shared = self.store.shared();
+        let fs = &*shared.fs;
+        let left = beside(self.from, MOVED);
+        let renamed = fs.rename(self.from, &left).at("rename", self.from);
+        self.from.parent().into_iter().for_each(|parent| shared.freshen(parent));
+        if renamed.is_err() && !is_there(fs, &left).at("look at", &left)? {
+            return renamed;
+        }
+        for mailbox in mailboxes {
+            shared.forget(mailbox.path());
+        }
+        shared.usages.forget(self.from);
+        // From here on nothing is taken back: what fails is done by whoever looks for the account.
+        sync_parent(fs, &left)?;
+        let installed = self.store.install(self.copy, self.to);
+        for mailbox in mailboxes {
+            let below = mailbox.path().strip_prefix(self.from).unwrap_or(Path::new(""));
+            disable(fs, &left.join(below));
+        }
+        installed
+    }
 }
 
 /// Takes away what makes the directory a mailbox. Whoever waits for its lock then finds none; what can't be taken away now

@@ -50,6 +50,8 @@ pub(crate) struct Volume {
     pub(crate) root: PathBuf,
     /// How many new accounts it gets in proportion to the others.
     pub(crate) weight: u32,
+    /// Whether the file system can be synced as a whole, and says so when that fails.
+    pub(crate) syncs_whole: bool,
     /// Whether there was room, and when that was asked.
     room: Mutex<Option<(Instant, bool)>>,
 }
@@ -60,7 +62,8 @@ impl Volume {
         for (verdict, problem) in mount::of(root).iter().flat_map(mount::Mount::problems) {
             warn!(root = %root.display(), verdict = verdict.name(), problem, "unsuitable mount options");
         }
-        Ok(Self { name: name.to_owned(), root: root.to_owned(), weight, room: Mutex::default() })
+        let syncs_whole = fs.syncs_whole(root).at("look at the file system of", root)?;
+        Ok(Self { name: name.to_owned(), root: root.to_owned(), weight, syncs_whole, room: Mutex::default() })
     }
 
     pub(crate) fn check_mounted(&self, fs: &dyn Fs) -> Result<(), StoreError> {
@@ -71,7 +74,8 @@ impl Volume {
     pub(crate) fn begin(&self, fs: &dyn Fs) -> Result<Writes<'_>, StoreError> {
         let marker = self.root.join(MARKER);
         let file = fs.open_read(&marker).at("open", &marker)?;
-        Ok(Writes { volume: self, file })
+        let device = file.meta().at("look at", &marker)?.identity.0;
+        Ok(Writes { volume: self, device, file })
     }
 
     pub(crate) fn directory(&self, account: &AccountId) -> PathBuf {
@@ -93,6 +97,8 @@ impl Volume {
 #[derive(Debug)]
 pub(crate) struct Writes<'a> {
     pub(crate) volume: &'a Volume,
+    /// The file system that is synced.
+    pub(crate) device: u64,
     /// Any file there, opened before the first write: the kernel tells a failure of the file system once to each open file, for
     /// whatever was written since it was opened, whoever's sync came upon it.
     file: Box<dyn FsFile>,
@@ -219,7 +225,7 @@ mod tests {
     use super::*;
 
     fn volume(name: &str, weight: u32) -> Volume {
-        Volume { name: name.to_owned(), root: name.into(), weight, room: Mutex::default() }
+        Volume { name: name.to_owned(), root: name.into(), weight, syncs_whole: true, room: Mutex::default() }
     }
 
     fn first(volumes: &[Volume], number: u32) -> &str {

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use runtime::{BlockingError, BlockingPool};
-use store::Store;
+use store::{Patience, Store};
 use tokio::sync::{Semaphore, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::mailbox::{Filed, Job, file_all};
 use crate::config::Config;
@@ -33,6 +34,7 @@ pub(crate) struct Batches {
     waiting: Mutex<VecDeque<Waiting>>,
     places: Semaphore,
     batch_max: usize,
+    wait_max: Duration,
     store: Store,
     blocking: BlockingPool,
     messages: prometheus::Histogram,
@@ -44,6 +46,7 @@ impl Batches {
             waiting: Mutex::default(),
             places: Semaphore::new(usize::from(config.batches_at_once)),
             batch_max: usize::from(config.batch_max),
+            wait_max: config.batch_wait_max.as_duration(),
             store,
             blocking,
             messages: metrics.batch_messages.clone(),
@@ -52,15 +55,30 @@ impl Batches {
 
     /// Files a message; returns when it is durable or will not be. In the order of its targets.
     pub(super) async fn file(&self, job: Job) -> Vec<Filed> {
+        let count = job.targets().count();
+        let job = if job.is_limited() {
+            let store = self.store.clone();
+            match self.blocking.run(move || job.measure(&store)).await {
+                Ok(job) => job,
+                Err(error) => return undone(&error, count).into_iter().flatten().collect(),
+            }
+        } else {
+            job
+        };
         let job = Arc::new(job);
         let (answer, mut answered) = oneshot::channel();
         self.waiting().push_back(Waiting { job: Arc::clone(&job), answer });
+        let deadline = Instant::now() + self.wait_max;
         let together = loop {
             tokio::select! {
                 biased;
                 together = &mut answered => break together,
-                place = self.places.acquire() => {
-                    let batch = self.take();
+                place = timeout_at(deadline, self.places.acquire()) => {
+                    if place.is_err() && self.withdraw(&job) {
+                        // Nothing was begun.
+                        return undone(&BlockingError::Busy, count).into_iter().flatten().collect();
+                    }
+                    let batch = if place.is_ok() { self.take() } else { Vec::new() };
                     if batch.is_empty() {
                         // Somebody took our message along.
                         drop(place);
@@ -73,6 +91,13 @@ impl Batches {
         // A batch whose task ended left no answer.
         let together = together.unwrap_or_else(|_| job.targets().map(|_| None).collect());
         self.complete(&job, together).await
+    }
+
+    /// Takes a message back; false when a batch has it.
+    fn withdraw(&self, job: &Arc<Job>) -> bool {
+        let mut waiting = self.waiting();
+        let found = waiting.iter().position(|one| Arc::ptr_eq(&one.job, job));
+        found.is_some_and(|index| waiting.remove(index).is_some())
     }
 
     fn waiting(&self) -> std::sync::MutexGuard<'_, VecDeque<Waiting>> {
@@ -97,7 +122,7 @@ impl Batches {
         let jobs: Vec<_> =
             batch.iter().map(|one| (Arc::clone(&one.job), one.job.targets().collect())).collect();
         let store = self.store.clone();
-        let answers = match self.blocking.run(move || file_all(&store, &jobs)).await {
+        let answers = match self.blocking.run(move || file_all(&store, &jobs, Patience::Little)).await {
             Ok(answers) => answers,
             // Whose fault it was shows when each is tried alone.
             Err(BlockingError::Panicked) if batch.len() > 1 => {
@@ -122,7 +147,7 @@ impl Batches {
         let mut alone = Vec::new().into_iter();
         if !left.is_empty() {
             let (store, jobs, count) = (self.store.clone(), [(Arc::clone(job), left.clone())], left.len());
-            let answers = match self.blocking.run(move || file_all(&store, &jobs)).await {
+            let answers = match self.blocking.run(move || file_all(&store, &jobs, Patience::Full)).await {
                 Ok(mut answers) => answers.pop().unwrap_or_default(),
                 Err(error) => undone(&error, count),
             };

@@ -6,7 +6,8 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use envelope::{Disposition, Envelope, MessageId, Quota, ReversePath, Timestamp, Usage};
 use store::{
-    Account, Delivered, Delivery, Filing, Flags, Mailbox, MailboxName, SpecialUse, Store, StoreError,
+    Account, Delivered, Delivery, Filing, Flags, Mailbox, MailboxName, Patience, SpecialUse, Store,
+    StoreError,
 };
 
 use tokio::time::{Instant, timeout_at};
@@ -53,6 +54,21 @@ impl Job {
     /// Numbers of the targets.
     pub(super) fn targets(&self) -> std::ops::Range<usize> {
         0..self.wanted.len()
+    }
+
+    /// Whether somebody must be asked what an account holds.
+    pub(super) fn is_limited(&self) -> bool {
+        self.wanted.iter().any(|wanted| wanted.quota.is_limited())
+    }
+
+    /// Asks, which may take long where another process keeps a mailbox locked.
+    pub(super) fn measure(mut self, store: &Store) -> Self {
+        let octets = self.content().len() as u64;
+        for wanted in self.wanted.iter_mut().filter(|wanted| wanted.quota.is_limited()) {
+            wanted.before = wanted.usage(store);
+            wanted.refused = wanted.admit(store, self.message_id, octets).err();
+        }
+        self
     }
 
     fn content(&self) -> Vec<u8> {
@@ -111,29 +127,30 @@ async fn file_together(
 }
 
 /// Files messages together, each for those of its targets; the answers are in their order. None where somebody keeps the mailbox
-/// locked while others wait: to be tried alone.
-pub(super) fn file_all(store: &Store, jobs: &[(Arc<Job>, Vec<usize>)]) -> Vec<Vec<Option<Filed>>> {
+/// locked and the patience is little: to be tried alone.
+pub(super) fn file_all(
+    store: &Store,
+    jobs: &[(Arc<Job>, Vec<usize>)],
+    patience: Patience,
+) -> Vec<Vec<Option<Filed>>> {
     let contents: Vec<Vec<u8>> = jobs.iter().map(|(job, _)| job.content()).collect();
     let mut opened = Vec::with_capacity(jobs.len());
     let mut filings = Vec::with_capacity(jobs.len());
     for ((job, targets), content) in jobs.iter().zip(&contents) {
         let delivery = job.delivery(content);
-        let found = targets.iter().filter_map(|target| job.wanted.get(*target)).map(|wanted| {
-            let before = wanted.usage(store);
-            (wanted, before, open(store, wanted, &delivery))
-        });
-        let found: Vec<_> = found.collect();
-        let mailboxes = found.iter().flat_map(|(_, _, opened)| opened).map(|(_, mailbox)| mailbox.clone());
+        let found = targets.iter().filter_map(|target| job.wanted.get(*target));
+        let found: Vec<_> = found.map(|wanted| (wanted, wanted.open(store))).collect();
+        let mailboxes = found.iter().flat_map(|(_, opened)| opened).map(|(_, mailbox)| mailbox.clone());
         filings.push(Filing { mailboxes: mailboxes.collect(), delivery });
         opened.push(found);
     }
-    let delivered = store.deliver_batch(&filings);
+    let delivered = store.deliver_batch(&filings, patience);
     let mut answers = Vec::with_capacity(jobs.len());
     for (((job, _), filing), (found, delivered)) in
         jobs.iter().zip(&filings).zip(opened.into_iter().zip(delivered))
     {
         let mut delivered = delivered.into_iter();
-        let answer = found.into_iter().map(|(wanted, before, opened)| {
+        let answer = found.into_iter().map(|(wanted, opened)| {
             let answer = opened.and_then(|(name, _)| {
                 match delivered.next().unwrap_or(Err(StoreError::NoSuchMailbox)) {
                     // The folder was removed or the account moved a moment ago: as if it had never been there.
@@ -145,10 +162,10 @@ pub(super) fn file_all(store: &Store, jobs: &[(Arc<Job>, Vec<usize>)]) -> Vec<Ve
                 }
             });
             if answer.is_ok() {
-                wanted.warn(store, before, &job.thresholds, &job.hostname);
+                wanted.warn(store, &job.thresholds, &job.hostname);
             }
             match answer {
-                Err(StoreError::LockTimeout) if jobs.len() > 1 => None,
+                Err(StoreError::LockTimeout) if patience == Patience::Little => None,
                 answer => Some(answered(answer)),
             }
         });
@@ -163,18 +180,36 @@ type Answer = Result<(MailboxName, Delivered), StoreError>;
 struct Wanted {
     target: Target,
     quota: Quota,
+    /// What the account held, where there is a limit and it can be said.
+    before: Option<Usage>,
+    /// Why it gets no more.
+    refused: Option<StoreError>,
 }
 
 impl Wanted {
-    /// What the account holds, when it matters and can be said.
+    /// What the account holds, when it can be said.
     fn usage(&self, store: &Store) -> Option<Usage> {
-        let usage = || store.account(&self.target.account)?.usage();
-        if self.quota.is_limited() { usage().ok() } else { None }
+        store.account(&self.target.account).and_then(|account| account.usage()).ok()
+    }
+
+    fn admit(&self, store: &Store, id: MessageId, octets: u64) -> Result<(), StoreError> {
+        let more = Usage { octets, messages: 1 };
+        match store.account(&self.target.account)?.admit(&self.quota, more) {
+            // It is there already, and its sender must not hear that it is not.
+            Err(StoreError::OverQuota { .. }) if find(store, &self.target)?.1.knows(id)? => Ok(()),
+            admitted => admitted,
+        }
+    }
+
+    fn open(&self, store: &Store) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
+        self.refused.clone().map_or(Ok(()), Err)?;
+        find(store, &self.target)
     }
 
     /// Tells the owner of a threshold that was crossed. The message is delivered whatever becomes of this.
-    fn warn(&self, store: &Store, before: Option<Usage>, thresholds: &[u16], hostname: &str) {
-        let (Some(before), Some(after)) = (before, self.usage(store)) else { return };
+    fn warn(&self, store: &Store, thresholds: &[u16], hostname: &str) {
+        let Some(before) = self.before else { return };
+        let Some(after) = self.usage(store) else { return };
         let Some(percent) = crossed(thresholds, &self.quota, before, after) else { return };
         let account = &self.target.account;
         let (quota, now) = (self.quota, SystemTime::now().into());
@@ -202,24 +237,9 @@ async fn with_quotas(worker: &Worker, targets: impl Iterator<Item = &Target>) ->
                 Ok(Err(_)) | Err(_) => answers = false,
             }
         }
-        wanted.push(Wanted { target: target.clone(), quota });
+        wanted.push(Wanted { target: target.clone(), quota, before: None, refused: None });
     }
     wanted
-}
-
-fn open(
-    store: &Store,
-    Wanted { target, quota }: &Wanted,
-    delivery: &Delivery<'_>,
-) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {
-    let (name, mailbox) = find(store, target)?;
-    let more = Usage { octets: delivery.content.len() as u64, messages: 1 };
-    match store.account(&target.account)?.admit(quota, more) {
-        // It is there already, and its sender must not hear that it is not.
-        Err(StoreError::OverQuota { .. }) if mailbox.knows(delivery.message_id)? => {}
-        admitted => admitted?,
-    }
-    Ok((name, mailbox))
 }
 
 fn find(store: &Store, target: &Target) -> Result<(MailboxName, Arc<Mailbox>), StoreError> {

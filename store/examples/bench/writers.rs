@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use store::{Delivery, Filing, Flags, Store};
+use store::{Delivery, Filing, Flags, Patience, Store};
 
 use crate::{DATE, Outcome, content, deliver, inbox, message_id, open, row};
 
@@ -67,7 +67,7 @@ fn batch_writer(store: &Store, writer: usize, until: Instant) -> Outcome<u64> {
             let delivery = Delivery { message_id, content, received_at: DATE, flags };
             filings.push(Filing { delivery, mailboxes: vec![mailbox.clone()] });
         }
-        for answer in store.deliver_batch(&filings).into_iter().flatten() {
+        for answer in store.deliver_batch(&filings, Patience::Little).into_iter().flatten() {
             answer?;
         }
         count += 1;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use store::{
-    Account, Delivery, Filing, FlagChange, Flags, Mailbox, MigrateError, Store, StoreError, Uid, View,
+    Account, Delivery, Filing, FlagChange, Flags, Mailbox, MigrateError, Patience, Store, StoreError, Uid,
+    View,
 };
 
 use crate::Outcome;
@@ -183,7 +184,7 @@ impl Thread<'_> {
             let delivery = Delivery { message_id, content, received_at, flags: Flags::default() };
             filings.push(Filing { delivery, mailboxes: vec![mailbox.clone()] });
         }
-        let answers = self.store.deliver_batch(&filings);
+        let answers = self.store.deliver_batch(&filings, Patience::Little);
         for ((_, lid, _), answer) in some.iter().zip(answers.into_iter().flatten()) {
             match answer {
                 Ok(_) => self.write(&format!("deliver! {lid}")),

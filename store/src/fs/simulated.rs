@@ -293,6 +293,10 @@ impl Fs for SimulatedFs {
         Ok(self.disk().network)
     }
 
+    fn syncs_whole(&self, _: &Path) -> io::Result<bool> {
+        Ok(true)
+    }
+
     fn free(&self, path: &Path) -> io::Result<Free> {
         self.call(|disk| {
             Ok(Free { octets: disk.free.get(path).copied().unwrap_or(u64::MAX >> 1), files: None })

@@ -10,8 +10,9 @@ use std::time::Instant;
 
 use tracing::warn;
 
+use super::core::Core;
 use super::writer::Writer;
-use super::{Mailbox, locked};
+use super::{Mailbox, locked, try_locked};
 use crate::StoreError;
 use crate::error::At as _;
 use crate::flags::FlagBits;
@@ -48,18 +49,19 @@ impl Mailbox {
         if found { self.commit(mark) } else { Ok(()) }
     }
 
+    /// Never waits: a mailbox that somebody is working on, perhaps on a disk that hangs, counts as one that owes something.
     pub(crate) fn has_pending(&self) -> bool {
-        let core = locked(&self.core);
-        core.pending_since.is_some() || core.look_now
+        try_locked(&self.core).is_none_or(|core| core.pending_since.is_some() || core.look_now)
     }
 
     /// Upkeep: settles what has waited for long enough.
     pub(crate) fn tick(&self) -> Result<(), StoreError> {
         let interval = self.shared.config.pending_rename_interval.as_duration();
-        let due = {
-            let core = locked(&self.core);
+        let is_due = |core: &Core| {
             core.look_now || core.pending_since.is_some_and(|since| since.elapsed() >= interval)
         };
+        // Whoever works on it now is not waited for: the next turn comes.
+        let due = try_locked(&self.core).is_some_and(|core| is_due(&core));
         if due { self.settle_pending() } else { Ok(()) }
     }
 }

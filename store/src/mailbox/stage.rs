@@ -132,6 +132,11 @@ impl Staged {
         }
     }
 
+    /// Which file system it is on.
+    pub(crate) const fn device(&self) -> u64 {
+        self.identity.0
+    }
+
     pub(crate) const fn is_unsynced(&self) -> bool {
         self.unsynced.is_some()
     }

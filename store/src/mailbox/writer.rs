@@ -36,6 +36,11 @@ pub(super) struct Writer<'a> {
 pub(crate) struct Held<'a>(Writer<'a>);
 
 impl Held<'_> {
+    /// Whether there is no message in it.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.core.state.items.len() == 0
+    }
+
     /// Whether nobody has written since the lock was taken.
     pub(crate) fn is_current(&self) -> bool {
         let mailbox = self.0.mailbox;

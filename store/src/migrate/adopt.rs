@@ -1,9 +1,8 @@
 //! From another server's Maildir to an account here.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use envelope::AccountId;
-use tracing::warn;
 
 use super::plan::{Folder, Plan, plan};
 use super::{MigrateError, Migrated, link_or_copy, make_maildir, remove_tree, sync_maildir, write_file};
@@ -11,8 +10,9 @@ use crate::account::{self, SUBSCRIPTIONS, print_subscriptions};
 use crate::error::At as _;
 use crate::file_name::{Base, FileName};
 use crate::fs::{self, Fs};
-use crate::layout::{ADOPTING, REPLACED, beside};
-use crate::mailbox::fresh_id;
+use crate::layout::{ADOPTING, MOVING, beside};
+use crate::mailbox::{Held, fresh_id};
+use crate::transfer::{Decision, Everything};
 use crate::uid_validity::Reservation;
 use crate::{Account, MailboxName, SpecialUse, Store, StoreError, UidValidity};
 
@@ -22,7 +22,7 @@ impl Store {
     ///
     /// # Errors
     /// `Refused` with everything that stands in the way, or a failure of the store. The account is as it was then; only when
-    /// the last syncs fail it is the new one already, and not known to outlive a power cut.
+    /// the last steps fail it is the new one already, which whoever needs it completes.
     pub fn adopt(
         &self,
         account: &AccountId,
@@ -59,19 +59,50 @@ impl Store {
             return Err(MigrateError::refused(format!("`{}`: {problem}", staging.display())));
         }
         let built = build(fs, &staging, &plan).and_then(|migrated| {
-            let _placing = self.placing(account)?;
-            // Made by a delivery meanwhile, perhaps on another volume.
-            let now = self.locate_settled(account)?;
-            if now.as_ref().is_some_and(|now| now.path() != path) {
-                return Err(StoreError::AlreadyExists);
-            }
-            install(fs, &staging, &path, now.is_some())?;
+            self.leave_note(account)?;
+            self.take_place(account, &staging, &path)?;
             Ok(migrated)
         });
         if built.is_err() {
             let _ = remove_tree(fs, &staging);
         }
-        Ok(built?)
+        let migrated = built?;
+        if let Some(now) = self.existing_account(account)? {
+            // What a delivery put into the empty account in its last moment.
+            self.clear_left(account, &now)?;
+        }
+        self.remove_note(account);
+        Ok(migrated)
+    }
+
+    /// Puts the account that was built into its place. One that is there must be empty.
+    fn take_place(&self, account: &AccountId, staging: &Path, path: &Path) -> Result<(), StoreError> {
+        let existing = {
+            let _placing = self.placing(account)?;
+            match self.locate_settled(account)? {
+                Some(existing) => existing,
+                None => return self.install(staging, path),
+            }
+        };
+        // Made by a delivery meanwhile, perhaps on another volume.
+        if existing.path() != path {
+            return Err(StoreError::AlreadyExists);
+        }
+        let all = Everything::open(&existing)?;
+        let (held, _folders) = all.hold()?;
+        if !held.iter().all(Held::is_empty) {
+            return Err(StoreError::AlreadyExists);
+        }
+        let fs = &*self.shared().fs;
+        let _placing = self.placing_at_once(account)?;
+        let copy = beside(path, MOVING);
+        if fs::is_there(fs, &copy).at("look at", &copy)? {
+            remove_tree(fs, &copy).at("remove", &copy)?;
+        }
+        fs.rename(staging, &copy).at("rename", staging)?;
+        let parent = path.parent().unwrap_or(path);
+        fs.sync_dir(parent).at("sync", parent)?;
+        Decision { store: self, from: path, to: path, copy: &copy }.make(&all.mailboxes)
     }
 }
 
@@ -146,53 +177,4 @@ fn build_folder(fs: &dyn Fs, staging: &Path, folder: &Folder) -> Result<Migrated
 fn seconds(fs: &dyn Fs, path: &Path) -> Result<u64, StoreError> {
     let modified = fs.meta(path).at("look at", path)?.modified;
     Ok(u64::try_from(modified / 1_000_000_000).unwrap_or(0))
-}
-
-/// Puts the account into its place. One that is there and empty goes; if mail came into it meanwhile, it comes back.
-fn install(fs: &dyn Fs, staging: &Path, path: &Path, exists: bool) -> Result<(), StoreError> {
-    let parent = path.parent().unwrap_or(path);
-    let away = beside(path, REPLACED);
-    if exists {
-        fs.rename(path, &away).at("rename", path)?;
-    }
-    if let Err(error) = fs.rename(staging, path) {
-        if exists {
-            let _ = fs.rename(&away, path);
-        }
-        return Err(error).at("rename", staging);
-    }
-    fs.sync_dir(parent).at("sync", parent)?;
-    if exists {
-        rescue(fs, &away, path)?;
-        if let Err(error) = remove_tree(fs, &away) {
-            warn!(path = %away.display(), %error, "the empty account that was replaced is not removed");
-        }
-    }
-    Ok(())
-}
-
-/// What a delivery put into the empty account in its last moment gets a name in the new one; its UID is given there.
-fn rescue(fs: &dyn Fs, away: &Path, path: &Path) -> Result<(), StoreError> {
-    let mut folders = vec![PathBuf::new()];
-    let items = fs.list(away).at("list", away)?;
-    folders.extend(
-        items
-            .iter()
-            .filter(|item| item.kind == fs::FileKind::Directory)
-            .map(|item| PathBuf::from(&item.name)),
-    );
-    for folder in folders {
-        for part in ["new", "cur"] {
-            let below = away.join(&folder).join(part);
-            let Ok(items) = fs.list(&below) else { continue };
-            for item in items.iter().filter(|item| item.kind == fs::FileKind::File) {
-                let Some(name) = FileName::parse(item.name.as_encoded_bytes()) else { continue };
-                let target = FileName { uid: None, flags: None, ..name };
-                let into = path.join("new").join(target.to_string());
-                link_or_copy(fs, &below.join(&item.name), &into)?;
-            }
-        }
-    }
-    let new = path.join("new");
-    fs.sync_dir(&new).at("sync", &new)
 }

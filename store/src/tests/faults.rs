@@ -217,7 +217,11 @@ fn deliver_three(store: &Store) -> Result<(), StoreError> {
             mailboxes,
         })
         .collect();
-    store.deliver_batch(&filings).into_iter().flatten().try_for_each(|answer| answer.map(drop))
+    store
+        .deliver_batch(&filings, Patience::Little)
+        .into_iter()
+        .flatten()
+        .try_for_each(|answer| answer.map(drop))
 }
 
 #[test]
@@ -649,6 +653,96 @@ fn moving_to_another_volume() {
                 assert_eq!(names, [], "left at the old place");
                 let new = layout::account_directory(Path::new("/other"), &ann());
                 assert_eq!(fs.list(new.parent().unwrap()).unwrap().len(), 1, "left at the new place");
+            },
+        );
+    }
+}
+
+/// What the journal holds and the names don't say yet is brought there.
+#[test]
+fn settling() {
+    let config = Config { inline_renames_max: 0, ..config() };
+    for network in [false, true] {
+        check_on(
+            disk(network),
+            &config,
+            1,
+            &|store| {
+                let inbox = open_inbox(store)?;
+                inbox.store(&[Uid(1), Uid(3)], FlagChange::Add, &seen(), None)?;
+                inbox.expunge(&[Uid(2)])?;
+                inbox.settle_pending()
+            },
+            &|_| {},
+            &|store, acknowledged| {
+                untouched(store, &[1, 3]);
+                let view = inbox(store).refresh().unwrap();
+                let expected = [(Uid(1), true), (Uid(3), true)];
+                let old = view.iter().filter(|entry| entry.uid <= Uid(3));
+                let found: Vec<_> = old.map(|entry| (entry.uid, entry.flags.seen)).collect();
+                assert!(!acknowledged || found == expected, "an acknowledged change is lost: {found:?}");
+            },
+        );
+    }
+}
+
+/// A file of another program gets its number, and its summary.
+#[test]
+fn a_newcomer() {
+    let path = layout::account_directory(Path::new("/mail"), &ann()).join("new/1600000000.M1.elsewhere");
+    check(
+        |store| {
+            let fs = &store.shared().fs;
+            let file = fs.create_new(&path).and_then(|file| {
+                file.write_all_at(&text(9), 0)?;
+                file.sync()?;
+                fs.sync_dir(path.parent().unwrap())
+            });
+            if file.is_err() {
+                // As any program does.
+                let _ = fs.remove_file(&path);
+            }
+            file.at("write", &path)?;
+            let inbox = open_inbox(store)?;
+            let newest = inbox.refresh()?.iter().next_back().unwrap().uid;
+            if newest == Uid(3) {
+                // It could not be read: the next look tries again.
+                return Err(StoreError::Busy);
+            }
+            inbox.summary(newest).map(drop)
+        },
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            assert!(!acknowledged || has(&inbox(store), 9), "a message of another program is lost");
+            let view = inbox(store).refresh().unwrap();
+            let empty = view.iter().find(|entry| entry.size == 0);
+            assert!(empty.is_none(), "an empty file counts as a message");
+        },
+    );
+}
+
+#[test]
+fn delivery_without_the_lock() {
+    let config = Config { lock_wait_max: Span::millis(1), ..config() };
+    let path = layout::account_directory(Path::new("/mail"), &ann()).join(mailbox::LOCK_FILE);
+    for network in [false, true] {
+        check_on(
+            disk(network),
+            &config,
+            1,
+            &|store| {
+                let held = store.shared().fs.open_write(&path).at("open", &path)?;
+                if !held.try_lock().at("lock", &path)? {
+                    return Err(StoreError::Busy);
+                }
+                deliver(&*open_inbox(store)?, 9).map(drop)
+            },
+            &|_| {},
+            &|store, acknowledged| {
+                untouched(store, &[1, 2, 3]);
+                assert!(!acknowledged || has(&inbox(store), 9), "an acknowledged delivery is lost");
+                deliver(&inbox(store), 9).unwrap();
+                assert!(has(&inbox(store), 9));
             },
         );
     }

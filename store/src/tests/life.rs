@@ -402,7 +402,7 @@ fn a_batch_answers_in_order_and_waits_for_nobody() {
                 Err(StoreError::LockTimeout) => (0, false),
                 other => panic!("{other:?}"),
             };
-            let answers = rig.store.deliver_batch(&filings).into_iter();
+            let answers = rig.store.deliver_batch(&filings, Patience::Little).into_iter();
             answers.map(|answers| answers.into_iter().map(short).collect()).collect::<Vec<Vec<_>>>()
         };
         let lock = std::fs::File::open(rig.path().join("sluice.lock"));

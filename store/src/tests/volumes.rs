@@ -260,6 +260,29 @@ fn what_is_late_comes_after_and_nothing_else_comes_back() {
 }
 
 #[test]
+fn the_upkeep_finishes_what_a_dead_mover_left() {
+    let two = Two::new();
+    let store = two.node();
+    deliver(&inbox(&store), 1).unwrap();
+    let from = volume_of(&store, &ann());
+    store.move_account(&ann(), if from == "main" { "other" } else { "main" }, &mut |_| {}).unwrap();
+    let notes = || {
+        let items = std::fs::read_dir(two.config.root.join("sluice.placing")).unwrap().map(Result::unwrap);
+        items.filter(|item| item.file_name().to_string_lossy().ends_with(".pending")).count()
+    };
+    assert_eq!(notes(), 0, "a move that came to its end leaves nothing to do");
+    // It died before it cleared the old place, where a message without a number was put at the last moment.
+    let left = layout::beside(&directory_on(&two, &from), layout::MOVED);
+    std::fs::create_dir_all(left.join("new")).unwrap();
+    std::fs::write(left.join("new").join(format!("1700000000.{},S=62", id(9))), text(9)).unwrap();
+    store.leave_note(&ann()).unwrap();
+    two.node().tick();
+    let view = inbox(&store).refresh().unwrap();
+    assert!(view.len() == 2 && view.iter().any(|entry| entry.message_id == Some(id(9))));
+    assert!(!left.exists() && notes() == 0);
+}
+
+#[test]
 fn a_place_that_is_taken_is_no_target() {
     let two = Two::new();
     let store = two.node();

@@ -19,6 +19,9 @@ impl Fs for Poisoned {
     fn is_network(&self, path: &Path) -> io::Result<bool> {
         self.0.is_network(path)
     }
+    fn syncs_whole(&self, path: &Path) -> io::Result<bool> {
+        self.0.syncs_whole(path)
+    }
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn FsFile>> {
         assert!(!path.to_string_lossy().contains("poison@"), "on purpose");
         self.0.create_new(path)
@@ -89,6 +92,38 @@ async fn what_waits_goes_together_and_is_there_once() {
     assert_eq!((setup.outcomes("delivered"), setup.count("sluice_delivery_duplicates_total", "")), (60, 0));
     let (batches, messages) = batches(&setup);
     assert!((8..60).contains(&batches) && messages == 60.0, "{messages} messages in {batches} batches");
+}
+
+#[tokio::test]
+async fn a_mailbox_that_somebody_keeps_locked_holds_up_nobody_else() {
+    let config = Config { concurrency: 4, batches_at_once: 1, ..config() };
+    let setup = Setup::new(&[("ann", "=ann"), ("bob", "=bob")], config);
+    assert_eq!((count(&setup, "ann"), count(&setup, "bob")), (0, 0));
+    let locked = find(setup.root.path(), "ann@example.test").join("sluice.lock");
+    let lock = std::fs::File::options().write(true).open(locked).unwrap();
+    lock.lock().unwrap();
+    for number in 0..3 {
+        setup.publish(number, "s@elsewhere.test", &["ann"]).await;
+    }
+    let running = setup.start();
+    setup.until(|listed| listed.iter().all(|listed| listed.state == queue::QueuedState::Leased)).await;
+    setup.publish(3, "s@elsewhere.test", &["bob"]).await;
+    let is_bobs = |listed: &queue::Listed| recipients(listed) == ["bob@example.test"];
+    let waiting = setup.until(|listed| !listed.iter().any(is_bobs)).await;
+    assert_eq!((waiting.len(), count(&setup, "bob")), (3, 1), "ann's mailbox is still locked");
+    lock.unlock().unwrap();
+    setup.until(<[queue::Listed]>::is_empty).await;
+    setup.drain.begin();
+    running.await.unwrap();
+    assert_eq!(count(&setup, "ann"), 3);
+}
+
+fn find(directory: &Path, account: &str) -> std::path::PathBuf {
+    let below = |path: std::path::PathBuf| {
+        std::fs::read_dir(path).into_iter().flatten().map(|item| item.unwrap().path())
+    };
+    let accounts = below(directory.to_owned()).flat_map(below).flat_map(below);
+    accounts.into_iter().find(|path| path.ends_with(account)).unwrap()
 }
 
 #[tokio::test]
