@@ -46,7 +46,7 @@ pub(crate) enum Op {
     Recent { below: u32 },
     /// Summaries were written to the cache file.
     Cached { positions: Vec<(u32, Position)> },
-    /// Modification times of `new/` and `cur/` after our own last change.
+    /// Modification times of `new/` and `cur/` after our own last change; zero while a change is under way.
     Directories { new: i128, cur: i128 },
     /// UIDs below were given, or may have been.
     Counters { uid_next: u32, mod_seq: u64 },

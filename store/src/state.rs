@@ -18,6 +18,9 @@ pub(crate) struct Removal {
     pub(crate) name: String,
 }
 
+/// Times of directories in which somebody is giving names: no directory has them.
+pub(crate) const DISTURBED: (i128, i128) = (0, 0);
+
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) uid_validity: u32,

@@ -51,6 +51,7 @@ struct Disk {
     nodes: HashMap<u64, Node>,
     next: u64,
     clock: i128,
+    clock_stands: bool,
     calls: u64,
     plan: Option<(u64, Fault)>,
     off: bool,
@@ -94,6 +95,7 @@ impl SimulatedFs {
             nodes,
             next: 2,
             clock: 1,
+            clock_stands: false,
             calls: 0,
             plan: None,
             off: false,
@@ -112,6 +114,11 @@ impl SimulatedFs {
     /// From now on there are no second names.
     pub(crate) fn refuse_links(&self) {
         self.disk().links_refused = true;
+    }
+
+    /// From now on everything happens in one step of the clock.
+    pub(crate) fn stop_clock(&self) {
+        self.disk().clock_stands = true;
     }
 
     /// From now on there is so much room on the file system of `path`.
@@ -230,7 +237,9 @@ impl Disk {
     }
 
     fn now(&mut self) -> i128 {
-        self.clock += 1_000_000;
+        if !self.clock_stands {
+            self.clock += 1_000_000;
+        }
         self.clock
     }
 

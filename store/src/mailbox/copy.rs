@@ -141,6 +141,7 @@ impl Writer<'_> {
         let untouched = self.seek_strays()?;
         let first = self.allocate(count)?;
         self.announce(count)?;
+        self.disturb()?;
         let mut operations = Vec::new();
         let mut failure = None;
         for (uid, (file, item)) in (first..).zip(staged) {

@@ -283,6 +283,7 @@ impl Writer<'_> {
         let place = if bits == FlagBits::default() { newcomer.place } else { Place::Cur };
         let uid = self.allocate(1)?;
         let mod_seq = self.next_mod_seq()?;
+        self.disturb()?;
         let name = FileName {
             base: base.clone(),
             uid: Some(uid),

@@ -18,6 +18,7 @@ use crate::journal::{self, Log};
 use crate::keywords::Keywords;
 use crate::lock::{Locked, Passage};
 use crate::record::Op;
+use crate::state::DISTURBED;
 use crate::summary::Summary;
 use crate::uid_validity::{BLOCK, Reservation};
 use crate::{Flags, StoreError, account, cache, snapshot};
@@ -27,6 +28,8 @@ use crate::{Flags, StoreError, account, cache, snapshot};
 pub(super) struct Writer<'a> {
     pub(super) core: MutexGuard<'a, Core>,
     pub(super) mailbox: &'a Mailbox,
+    /// The times that [`Self::disturb`] struck out.
+    before: Option<(i128, i128)>,
     locked: Locked,
     _passage: Passage<'a>,
 }
@@ -100,7 +103,7 @@ impl Mailbox {
     pub(super) fn enter(&self, deadline: Instant) -> Result<Writer<'_>, StoreError> {
         let passage = self.gate.enter(deadline).ok_or(StoreError::LockTimeout)?;
         let held = self.lock.lock(deadline).map_err(|error| self.explain(error))?;
-        Ok(Writer { core: locked(&self.core), mailbox: self, locked: held, _passage: passage })
+        Ok(Writer { core: locked(&self.core), mailbox: self, before: None, locked: held, _passage: passage })
     }
 }
 
@@ -237,6 +240,9 @@ impl Writer<'_> {
         }
         let before = core.usage();
         core.state.apply_all(operations);
+        if core.state.directories != Some(DISTURBED) {
+            self.before = None;
+        }
         if core.damage.is_none() {
             self.mailbox.shared.usages.changed(&self.mailbox.account, before, core.usage());
         } else {
@@ -358,9 +364,22 @@ impl Writer<'_> {
         modified(self.mailbox, place).is_ok_and(|now| known == Some(now))
     }
 
+    /// To be called before a file with a new UID gets its name: strikes out the recorded times, so that whoever has the lock
+    /// next looks at the files unless [`Self::touched`] is recorded. Another change in the same step of the file system's
+    /// clock would not show, and a process that dies in between would leave a number that somebody else gives again.
+    pub(super) fn disturb(&mut self) -> Result<(), StoreError> {
+        match self.core.state.directories {
+            Some(times) if times != DISTURBED => {
+                self.before = Some(times);
+                self.record(&[Op::Directories { new: DISTURBED.0, cur: DISTURBED.1 }])
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// To be called after our own change of directories that were untouched: the times to be recorded.
     pub(super) fn touched(&mut self, new: Option<bool>, cur: Option<bool>) -> Option<Op> {
-        let (mut new_time, mut cur_time) = self.core.state.directories?;
+        let (mut new_time, mut cur_time) = self.before.take().or(self.core.state.directories)?;
         self.core.unsynced.0 |= new.is_some();
         self.core.unsynced.1 |= cur.is_some();
         self.core.look_again.get_or_insert_with(Instant::now);

@@ -658,6 +658,74 @@ fn moving_to_another_volume() {
     }
 }
 
+type Operation<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
+
+/// One node dies in a delivery, and another, which has the mailbox open too, goes on; all in one step of the clock.
+#[test]
+fn delivery_by_a_node_that_dies_beside_another() {
+    let deliveries: [Operation<'_>; 3] =
+        [&|store| deliver(&*open_inbox(store)?, 9).map(drop), &deliver_two, &|store| {
+            open_inbox(store)?.append(&text(9), &seen(), DATE).map(drop)
+        }];
+    // Nothing but the times of the directories tells.
+    let patient = Config { foreign_check_interval: Span::hours(1), ..config() };
+    for (kind, operation) in deliveries.iter().enumerate() {
+        for network in [false, true] {
+            for call in 1.. {
+                let mut scene = Scene::on(disk(network)(), patient.clone());
+                let (one, other) = (scene.store(), scene.store());
+                for store in [&one, &other] {
+                    deliver(&inbox(store), 20).unwrap();
+                }
+                scene.fs.stop_clock();
+                deliver(&inbox(&one), 21).unwrap();
+                inbox(&other).refresh().unwrap();
+                scene.fs.plan(call, Fault::FailBefore);
+                let done = operation(&one).is_ok();
+                let ended = !scene.fs.clear_plan();
+                drop(one);
+                let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                    let uid = deliver(&inbox(&other), 22).unwrap().uid.unwrap();
+                    scene.observe(&inbox(&other));
+                    inbox(&other).expunge(&[uid]).unwrap();
+                    let directory = layout::account_directory(Path::new("/mail"), &ann());
+                    for file in [journal::FILE, snapshot::FILE] {
+                        scene.fs.remove_file(&directory.join(file)).unwrap();
+                    }
+                    let later = scene.store();
+                    scene.observe(&inbox(&later));
+                    // What was not answered comes again; an APPEND would be another message.
+                    if kind < 2 {
+                        deliver_two(&later).unwrap();
+                    }
+                    scene.observe(&inbox(&later));
+                    assert!(has(&inbox(&later), 9) || (kind == 2 && !done));
+                }));
+                if let Err(panic) = result {
+                    eprintln!("kind {kind}, call {call}, network: {network}, acknowledged: {done}");
+                    std::panic::resume_unwind(panic);
+                }
+                if ended {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// Messages 9 and 10 for INBOX.
+fn deliver_two(store: &Store) -> Result<(), StoreError> {
+    let texts = [9, 10].map(text);
+    let inbox = open_inbox(store)?;
+    let filing = |(number, content)| Filing {
+        delivery: Delivery { message_id: id(number), content, received_at: DATE, flags: Flags::default() },
+        mailboxes: vec![inbox.clone()],
+    };
+    let filings: Vec<Filing<'_>> = (9..).zip(texts.iter().map(Vec::as_slice)).map(filing).collect();
+    let answers = store.deliver_batch(&filings, Patience::Little);
+    answers.into_iter().flatten().try_for_each(|answer| answer.map(drop))
+}
+
 /// What the journal holds and the names don't say yet is brought there.
 #[test]
 fn settling() {
@@ -757,5 +825,5 @@ fn calls_of_one_delivery_are_counted() {
     let before = scene.fs.calls();
     deliver(&inbox, 21).unwrap();
     // The figure that the documentation of `deliver` gives.
-    assert_eq!(scene.fs.calls() - before, 17);
+    assert_eq!(scene.fs.calls() - before, 18);
 }
