@@ -147,14 +147,15 @@ impl Store {
     pub(crate) fn place_for(&self, account: &AccountId) -> Result<&Volume, StoreError> {
         let volumes = &self.shared().volumes;
         self.check_names()?;
-        let mut full = None;
-        for volume in volumes.ranked(account).into_iter().filter(|volume| volume.weight > 0) {
+        let ranked: Vec<_> = volumes.ranked(account).into_iter().filter(|volume| volume.weight > 0).collect();
+        for volume in &ranked {
             match volumes.check_room(volume) {
-                Err(error @ StoreError::VolumeFull(_)) => full = full.or(Some(error)),
-                other => return other.map(|()| volume),
+                Err(StoreError::VolumeFull(_)) => {}
+                other => return other.map(|()| *volume),
             }
         }
-        Err(full.unwrap_or(StoreError::Limit("volumes for new accounts")))
+        // All are full. Somebody without mail may sign in all the same; mail waits until there is room.
+        ranked.first().copied().ok_or(StoreError::Limit("volumes for new accounts"))
     }
 
     /// Whoever holds this decides where the account is.

@@ -282,7 +282,9 @@ fn a_full_disk_defers_and_nothing_accepted_is_lost() {
         panic!("this test needs the right to mount a tmpfs: run ./test as root");
     };
     let config = node.folder.path().join("sluice.toml");
-    std::fs::write(&config, "[queue]\nfree_space_min = '24 MiB'\nsegment_size = '8 MiB'\n").unwrap();
+    let text =
+        "[queue]\nfree_space_min = '24 MiB'\nsegment_size = '8 MiB'\n[store]\nfree_space_min = '4 MiB'\n";
+    std::fs::write(&config, text).unwrap();
     node.up_with(&["--config", config.to_str().unwrap()]);
     node.add_account("alice@example.test");
     let filler = "0123456789abcdef0123456789abcdef0123456789abcdef\r\n".repeat(20_000);

@@ -369,6 +369,11 @@ fn a_full_volume_waits_and_the_others_go_on() {
         assert_eq!(volume_of(&store, &account(number)), "main");
     }
     assert!(store.move_account(&fine, "other", &mut |_| {}).is_err());
+    // With all of them full somebody new may sign in, and gets no mail.
+    rig.fs.set_free(Path::new("/mail"), 1000);
+    let new = inbox_of(&store, &account(3000)).unwrap();
+    assert!(matches!(deliver(&new, 1), Err(StoreError::VolumeFull(_))));
+    rig.fs.set_free(Path::new("/mail"), 1 << 30);
     rig.fs.set_free(Path::new("/other"), 1 << 30);
     deliver(&inbox, 2).unwrap();
     on("other", &store, 2000);
