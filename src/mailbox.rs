@@ -58,7 +58,7 @@ enum Action {
         place: Place,
     },
     /// Move an account's mail to another volume, while mail arrives and people read. Sessions that have it open are told to
-    /// connect again. Broken off, it is done or undone as a whole; give the command again to clear what is left.
+    /// connect again. Broken off, it is done or undone as a whole, and the upkeep of any node clears what is left.
     Move(volumes::Arguments),
     /// Try in a directory what the store needs of its file system: names, exclusive creation, atomic renames, links, locks,
     /// appends, syncs, times. Exit status 1 when it is unfit for mail. Leaves nothing behind.
