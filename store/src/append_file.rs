@@ -7,14 +7,19 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use crate::fs::{Fs, FsFile};
+
+/// Leases last for longer: a file that was opened so lately is still ours.
+const FENCE_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Debug)]
 pub(crate) struct AppendFile {
     path: PathBuf,
     reading: Arc<dyn FsFile>,
-    writing: Option<Arc<dyn FsFile>>,
+    /// And since when.
+    writing: Option<(Arc<dyn FsFile>, Instant)>,
     identity: (u64, u64),
     network: bool,
 }
@@ -31,13 +36,13 @@ impl AppendFile {
             return Self::new(path, fs.open_read(path)?.into(), None, network);
         }
         let file: Arc<dyn FsFile> = fs.open_write(path)?.into();
-        Self::new(path, file.clone(), Some(file), network)
+        Self::new(path, file.clone(), Some((file, Instant::now())), network)
     }
 
     fn new(
         path: &Path,
         reading: Arc<dyn FsFile>,
-        writing: Option<Arc<dyn FsFile>>,
+        writing: Option<(Arc<dyn FsFile>, Instant)>,
         network: bool,
     ) -> io::Result<Self> {
         let identity = reading.meta()?.identity;
@@ -52,21 +57,29 @@ impl AppendFile {
         self.reading.clone()
     }
 
-    /// Writes behind what there is; the caller holds the lock and knows the end.
+    /// Writes behind what there is; the caller holds the lock and knows the end. On a network file system a lock ends with its
+    /// lease, which somebody who was cut off does not hear: a file that has grown or was replaced since is somebody else's
+    /// now, and the error says so ([`is_stale`]).
+    ///
+    /// [`is_stale`]: crate::fs::is_stale
     pub(crate) fn write_all_at(&mut self, fs: &dyn Fs, bytes: &[u8], offset: u64) -> io::Result<()> {
-        if let Some(file) = &self.writing {
+        if let Some((file, opened)) = &self.writing {
+            if self.network && opened.elapsed() > FENCE_AFTER && file.meta()?.size != offset {
+                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            }
             return file.write_all_at(bytes, offset);
         }
         let file: Arc<dyn FsFile> = fs.open_write(&self.path)?.into();
-        if file.meta()?.identity != self.identity {
-            return Err(io::Error::other("another file has its name"));
+        let found = file.meta()?;
+        if found.identity != self.identity || (self.network && found.size != offset) {
+            return Err(io::ErrorKind::StaleNetworkFileHandle.into());
         }
-        self.writing.insert(file).write_all_at(bytes, offset)
+        self.writing.insert((file, Instant::now())).0.write_all_at(bytes, offset)
     }
 
     /// The file to be synced; another one, in vain, when nothing was written.
     pub(crate) fn written(&self) -> Arc<dyn FsFile> {
-        self.writing.clone().unwrap_or_else(|| self.reading.clone())
+        self.writing.as_ref().map_or_else(|| self.reading.clone(), |(file, _)| file.clone())
     }
 
     /// To be called after the sync and before the lock is given back.

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::mailbox::{Arriving, Placed, Staged};
 use crate::shared_body::SharedBody;
+use crate::store::Shared;
 use crate::summary::{self, Summary};
 use crate::volume::{Volume, Writes};
 use crate::{Delivered, Delivery, Mailbox, Store, StoreError};
@@ -49,6 +50,8 @@ struct Item<'a> {
     body: Option<usize>,
     /// Its file is not where the volume's are: it is synced by itself.
     apart: bool,
+    /// It has the common body.
+    linked: bool,
     step: Step,
 }
 
@@ -115,6 +118,7 @@ impl Store {
         }
         let answered =
             if shared.network { batch.run_side_by_side(items) } else { batch.run_together(items, &writes) };
+        count_saved(&answered, shared);
         let mut answers: Vec<Vec<_>> = filings
             .iter()
             .map(|filing| filing.mailboxes.iter().map(|_| Err(StoreError::NoSuchMailbox)).collect())
@@ -179,7 +183,8 @@ impl<'a> Batch<'a> {
             let body = bodies.find(|(_, body)| fits(body)).map(|(index, _)| index);
             let of = (number, place);
             let delivery = &filing.delivery;
-            items.push(Item { of, mailbox, delivery, summary, body, apart: false, step: Step::New });
+            let step = Step::New;
+            items.push(Item { of, mailbox, delivery, summary, body, apart: false, linked: false, step });
         }
     }
 
@@ -358,15 +363,26 @@ fn place<'b, 'a>(
                 item.copy(wait)
             }
             placed => {
-                if shared && placed.as_ref().is_ok_and(Placed::is_new) {
-                    mailbox.count_shared(item.delivery.content.len());
-                }
+                item.linked = shared && placed.as_ref().is_ok_and(Placed::is_new);
                 placed
             }
         };
         item.step = placed.map_or_else(|error| Step::Answered(Err(error)), Step::Placed);
     }
     group
+}
+
+/// Of the mailboxes with one body, all but one cost no room.
+fn count_saved(items: &[Item<'_>], shared: &Shared) {
+    let mut linked: HashMap<usize, (u64, u64)> = HashMap::new();
+    for item in items.iter().filter(|item| item.linked) {
+        if let Some(body) = item.body {
+            let (count, size) = linked.entry(body).or_default();
+            (*count, *size) = (*count + 1, item.delivery.content.len() as u64);
+        }
+    }
+    let saved = linked.values().map(|(count, size)| count.saturating_sub(1) * size).sum();
+    shared.metrics.shared_body_bytes.inc_by(saved);
 }
 
 fn fail<'b, 'a: 'b>(items: impl IntoIterator<Item = &'b mut Item<'a>>, error: &StoreError) {

@@ -52,6 +52,9 @@ struct Disk {
     next: u64,
     clock: i128,
     clock_stands: bool,
+    /// Reads until one is stale, when that is planned.
+    stale_read: u64,
+    stale_planned: bool,
     calls: u64,
     plan: Option<(u64, Fault)>,
     off: bool,
@@ -96,6 +99,8 @@ impl SimulatedFs {
             next: 2,
             clock: 1,
             clock_stands: false,
+            stale_read: 0,
+            stale_planned: false,
             calls: 0,
             plan: None,
             off: false,
@@ -114,6 +119,17 @@ impl SimulatedFs {
     /// From now on there are no second names.
     pub(crate) fn refuse_links(&self) {
         self.disk().links_refused = true;
+    }
+
+    /// The n-th read (from 1) of an open file says that another node removed or replaced the file.
+    pub(crate) fn plan_stale_read(&self, read: u64) {
+        let mut disk = self.disk();
+        (disk.stale_read, disk.stale_planned) = (read, true);
+    }
+
+    /// Whether the planned read never came.
+    pub(crate) fn clear_stale_read(&self) -> bool {
+        std::mem::take(&mut self.disk().stale_planned)
     }
 
     /// From now on everything happens in one step of the clock.
@@ -404,6 +420,10 @@ impl Handle {
 impl FsFile for Handle {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         self.call(|disk| {
+            disk.stale_read = disk.stale_read.saturating_sub(1);
+            if disk.stale_read == 0 && std::mem::take(&mut disk.stale_planned) {
+                return Err(io::ErrorKind::StaleNetworkFileHandle.into());
+            }
             let data = &disk.node(self.node).data;
             let rest = data.get(offset as usize..).unwrap_or_default();
             let count = rest.len().min(buffer.len());

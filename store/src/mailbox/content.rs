@@ -28,14 +28,10 @@ impl Mailbox {
     /// # Errors
     /// `NoSuchMessage` when it is gone.
     pub fn content_range(&self, uid: Uid, offset: u64, length: u64) -> Result<Bytes, StoreError> {
-        let (file, item) = self.open_message(uid)?;
-        let path = self.file_path(&item);
+        let item = self.known(uid)?;
         if item.disk_size == item.entry.size {
             let length = length.min(item.disk_size.saturating_sub(offset));
-            return match fs::read_range(&*file, offset, length) {
-                Err(error) if fs::is_stale(&error) => Err(StoreError::NoSuchMessage),
-                other => other.at("read", &path).map(Bytes::from),
-            };
+            return Ok(self.read(uid, |file| fs::read_range(file, offset, length))?.0.into());
         }
         // Line ends are made while reading: positions on disk and on the wire differ.
         let whole = Bytes::from(with_crlf(&self.read_message(uid)?.0));
@@ -48,9 +44,23 @@ impl Mailbox {
 
     /// The file's octets as they are on disk.
     pub(super) fn read_message(&self, uid: Uid) -> Result<(Vec<u8>, Item), StoreError> {
+        self.read(uid, |file| fs::read_from(file, 0))
+    }
+
+    /// Opens and reads. A file that goes stale is looked for once more: another node may have renamed it, or removed it.
+    fn read(
+        &self,
+        uid: Uid,
+        read: impl Fn(&dyn FsFile) -> io::Result<Vec<u8>>,
+    ) -> Result<(Vec<u8>, Item), StoreError> {
         let (file, item) = self.open_message(uid)?;
-        match fs::read_from(&*file, 0) {
-            // Another node removed the file while we had it open.
+        match read(&*file) {
+            Err(error) if fs::is_stale(&error) => {}
+            other => return Ok((other.at("read", &self.file_path(&item))?, item)),
+        }
+        self.refresh()?;
+        let (file, item) = self.open_message(uid)?;
+        match read(&*file) {
             Err(error) if fs::is_stale(&error) => Err(StoreError::NoSuchMessage),
             other => Ok((other.at("read", &self.file_path(&item))?, item)),
         }
@@ -63,12 +73,7 @@ impl Mailbox {
     /// Opens the file of a message that the picture or the memory knows.
     pub(super) fn open_message(&self, uid: Uid) -> Result<(Box<dyn FsFile>, Item), StoreError> {
         for attempt in 0..OPEN_TRIES {
-            let item = super::locked(&self.core).state.items.by_uid(uid.0).map(|(_, item)| item.clone());
-            let item = match item {
-                Some(item) => item,
-                // Expunged for new sessions, but this one may still show it; its file may still be there.
-                None => self.view()?.item(uid).cloned().ok_or(StoreError::NoSuchMessage)?,
-            };
+            let item = self.known(uid)?;
             if let Some(file) = self.try_open(&item)? {
                 return Ok((file, item));
             }
@@ -78,6 +83,15 @@ impl Mailbox {
             }
         }
         Err(StoreError::NoSuchMessage)
+    }
+
+    fn known(&self, uid: Uid) -> Result<Item, StoreError> {
+        let item = super::locked(&self.core).state.items.by_uid(uid.0).map(|(_, item)| item.clone());
+        match item {
+            Some(item) => Ok(item),
+            // Expunged for new sessions, but this one may still show it; its file may still be there.
+            None => self.view()?.item(uid).cloned().ok_or(StoreError::NoSuchMessage),
+        }
     }
 
     fn try_open(&self, item: &Item) -> Result<Option<Box<dyn FsFile>>, StoreError> {

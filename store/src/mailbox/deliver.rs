@@ -103,10 +103,6 @@ impl Mailbox {
         self.shared.metrics.deliveries.with_label_values(&[outcome]).inc();
     }
 
-    pub(crate) fn count_shared(&self, octets: usize) {
-        self.shared.metrics.shared_body_bytes.inc_by(octets as u64);
-    }
-
     /// Brings messages to their places under one lock; durable they are after [`Self::settle_placed`]. Whoever gives a `wait`
     /// gets `LockTimeout` after it; without one they are written without the lock in the end.
     pub(crate) fn place_all(
@@ -168,6 +164,11 @@ impl Mailbox {
         warn!(mailbox = %self.path.display(), id = %delivery.message_id, "delivered without the lock");
         let delivered = Delivered { uid: None, duplicate: false };
         Ok(Placed { delivered, arrived: None, mark: None })
+    }
+
+    /// Tells whoever has the lock next that a file was put here without it; see [`crate::lock::LockFile::leave_note`].
+    pub(crate) fn leave_note(&self) -> Result<(), StoreError> {
+        self.lock.leave_note()
     }
 
     /// Makes arrivals durable; takes them back when that fails, so that the next try starts from nothing.

@@ -13,6 +13,7 @@ use super::{LOCK_FILE, Mailbox, locked};
 use crate::append_file::AppendFile;
 use crate::error::At as _;
 use crate::flags::FlagBits;
+use crate::fs::is_stale;
 use crate::items::{Place, Position};
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
@@ -230,7 +231,12 @@ impl Writer<'_> {
             && let Some(log) = &mut core.log
             && let Err(error) = log.append(&*self.mailbox.shared.fs, operations)
         {
-            core.damage = Some("failed_write");
+            if is_stale(&error) {
+                // The lock was lost and another node has written: what it wrote is read before anything else is done.
+                core.loaded = false;
+            } else {
+                core.damage = Some("failed_write");
+            }
             return Err(error).at("append to", &self.mailbox.path.join(journal::FILE));
         }
         if operations.iter().any(Op::must_be_synced)

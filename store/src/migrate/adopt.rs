@@ -76,10 +76,10 @@ impl Store {
     }
 
     /// Puts the account that was built into its place. One that is there must be empty.
-    fn take_place(&self, account: &AccountId, staging: &Path, path: &Path) -> Result<(), StoreError> {
+    fn take_place(&self, id: &AccountId, staging: &Path, path: &Path) -> Result<(), StoreError> {
         let existing = {
-            let _placing = self.placing(account)?;
-            match self.locate_settled(account)? {
+            let _placing = self.placing(id)?;
+            match self.locate_settled(id)? {
                 Some(existing) => existing,
                 None => return self.install(staging, path),
             }
@@ -94,7 +94,11 @@ impl Store {
             return Err(StoreError::AlreadyExists);
         }
         let fs = &*self.shared().fs;
-        let _placing = self.placing_at_once(account)?;
+        // No UIDVALIDITY that the empty account gave comes again.
+        let (known, built) = (counter(fs, path)?, counter(fs, staging)?);
+        let text = format!("{}\n", known.max(built));
+        fs::replace(fs, staging, account::COUNTER_FILE, text.as_bytes()).at("replace", staging)?;
+        let _placing = self.placing_at_once(id)?;
         let copy = beside(path, MOVING);
         if fs::is_there(fs, &copy).at("look at", &copy)? {
             remove_tree(fs, &copy).at("remove", &copy)?;
@@ -102,8 +106,19 @@ impl Store {
         fs.rename(staging, &copy).at("rename", staging)?;
         let parent = path.parent().unwrap_or(path);
         fs.sync_dir(parent).at("sync", parent)?;
+        // Locks of a network file system end with their lease.
+        if !held.iter().all(Held::is_current) {
+            return Err(StoreError::Busy);
+        }
         Decision { store: self, from: path, to: path, copy: &copy }.make(&all.mailboxes)
     }
+}
+
+/// The last UIDVALIDITY that an account gave.
+fn counter(fs: &dyn Fs, account: &Path) -> Result<u32, StoreError> {
+    let path = account.join(account::COUNTER_FILE);
+    let text = fs::read_optional(fs, &path).at("read", &path)?.unwrap_or_default();
+    Ok(String::from_utf8_lossy(&text).trim().parse().unwrap_or(0))
 }
 
 fn count_messages(account: &Account) -> Result<u64, StoreError> {

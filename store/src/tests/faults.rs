@@ -586,6 +586,26 @@ fn adoption() {
 }
 
 #[test]
+fn adoption_in_the_place_of_an_empty_account() {
+    check(
+        |store| {
+            store.account(&newcomer())?;
+            put_maildir(store)?;
+            migrated(store.adopt(&newcomer(), Path::new("/old"), &mut |_, _| {}))
+        },
+        |store, acknowledged| {
+            untouched(store, &[1, 2, 3]);
+            let account = store.existing_account(&newcomer()).unwrap();
+            assert!(!acknowledged || account.is_some(), "an account that was taken over is away");
+            let Some(account) = account else { return };
+            let held = held(&account);
+            assert!(held.is_empty() || held == [(5, text(21)), (7, text(22))], "half of it: {held:?}");
+            assert!(!acknowledged || !held.is_empty());
+        },
+    );
+}
+
+#[test]
 fn export() {
     check(
         |store| migrated(store.export(&ann(), Path::new("/out"), &mut |_, _| {})),
@@ -663,10 +683,29 @@ type Operation<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
 /// One node dies in a delivery, and another, which has the mailbox open too, goes on; all in one step of the clock.
 #[test]
 fn delivery_by_a_node_that_dies_beside_another() {
-    let deliveries: [Operation<'_>; 3] =
-        [&|store| deliver(&*open_inbox(store)?, 9).map(drop), &deliver_two, &|store| {
-            open_inbox(store)?.append(&text(9), &seen(), DATE).map(drop)
-        }];
+    let put = |store: &Store| {
+        let path = layout::account_directory(Path::new("/mail"), &ann()).join("new/1600000000.M1.elsewhere");
+        let file = store.shared().fs.create_new(&path).at("create", &path)?;
+        file.write_all_at(&text(9), 0).at("write", &path)?;
+        file.sync().at("sync", &path)?;
+        open_inbox(store)?.refresh().map(drop)
+    };
+    let flagged = |store: &Store| {
+        let content = text(9);
+        let delivery = Delivery { message_id: id(9), content: &content, received_at: DATE, flags: seen() };
+        open_inbox(store)?.deliver(&delivery).map(drop)
+    };
+    let copy = |store: &Store| open_sent(store)?.copy(&[Uid(1)], &*open_inbox(store)?).map(drop);
+    let deliveries: [Operation<'_>; 6] = [
+        &|store| deliver(&*open_inbox(store)?, 9).map(drop),
+        &deliver_two,
+        &flagged,
+        &|store| open_inbox(store)?.append(&text(9), &seen(), DATE).map(drop),
+        &put,
+        &copy,
+    ];
+    // How many of them give the message an id that is known again.
+    const KNOWN: usize = 3;
     // Nothing but the times of the directories tells.
     let patient = Config { foreign_check_interval: Span::hours(1), ..config() };
     for (kind, operation) in deliveries.iter().enumerate() {
@@ -695,11 +734,11 @@ fn delivery_by_a_node_that_dies_beside_another() {
                     let later = scene.store();
                     scene.observe(&inbox(&later));
                     // What was not answered comes again; an APPEND would be another message.
-                    if kind < 2 {
+                    if kind < KNOWN {
                         deliver_two(&later).unwrap();
+                        assert!(has(&inbox(&later), 9));
                     }
                     scene.observe(&inbox(&later));
-                    assert!(has(&inbox(&later), 9) || (kind == 2 && !done));
                 }));
                 if let Err(panic) = result {
                     eprintln!("kind {kind}, call {call}, network: {network}, acknowledged: {done}");
@@ -813,6 +852,39 @@ fn delivery_without_the_lock() {
                 assert!(has(&inbox(store), 9));
             },
         );
+    }
+}
+
+/// Another node replaced or removed what was just opened: it is looked for again, and nothing is told that is not so.
+#[test]
+fn a_file_that_goes_stale_is_opened_again() {
+    for read in 1.. {
+        let mut scene = Scene::on(disk(true)(), config());
+        let (one, other) = (scene.store(), scene.store());
+        inbox(&other).refresh().unwrap();
+        deliver(&inbox(&one), 9).unwrap();
+        inbox(&one).store(&[Uid(1)], FlagChange::Add, &seen(), None).unwrap();
+        inbox(&one).fold().unwrap();
+        deliver(&inbox(&one), 10).unwrap();
+        scene.fs.plan_stale_read(read);
+        let context = format!("read {read}");
+        for (store, numbers) in [(&other, 1..=3), (&scene.store(), 9..=10)] {
+            let view = inbox(store).refresh().expect(&context);
+            assert_eq!(view.len(), 5, "{context}");
+            assert!(view.get(0).unwrap().flags.seen, "{context}");
+            for number in numbers {
+                assert!(has(&inbox(store), number), "{context}: {number}");
+            }
+            let uids: Vec<_> = view.iter().map(|entry| entry.uid).collect();
+            assert_eq!(inbox(store).summaries(&uids).expect(&context).len(), 5, "{context}");
+            let range = inbox(store).content_range(Uid(2), 6, 6).expect(&context);
+            assert_eq!(&range[..], b"a@x.te", "{context}");
+        }
+        scene.observe(&inbox(&one));
+        if scene.fs.clear_stale_read() {
+            assert!(read > 5, "files are read");
+            break;
+        }
     }
 }
 

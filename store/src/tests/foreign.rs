@@ -73,7 +73,7 @@ fn odd_files_are_repaired_or_set_aside() {
     let inbox = rig.inbox();
     deliver(&inbox, 1).unwrap();
     let own = files(&rig.path()).remove(0);
-    let long = "y".repeat(240);
+    let long = "y".repeat(250);
     put(&rig, "cur/forged,U=1:2,", "Subject: u=1\n\n");
     put(&rig, "cur/forged,U=4294967295:2,", "Subject: u=max\n\n");
     put(&rig, "cur/two\nlines:2,S", "Subject: newline\n\n");

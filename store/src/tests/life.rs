@@ -367,6 +367,8 @@ fn a_message_for_many_is_written_once() {
     }
     let file = rig.path().join(&files(&rig.path())[0]);
     assert_eq!(std::fs::metadata(file).unwrap().nlink(), mailboxes.len() as u64);
+    let saved = rig.store.shared().metrics.shared_body_bytes.get();
+    assert_eq!(saved, content.len() as u64 * (mailboxes.len() as u64 - 1));
     assert_eq!(std::fs::read_dir(rig.root.path().join("sluice.tmp")).unwrap().count(), 0);
     let again = rig.store.deliver_to_all(&mailboxes, delivery);
     assert!(again.into_iter().all(|answer| answer.unwrap().duplicate));

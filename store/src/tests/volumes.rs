@@ -260,6 +260,31 @@ fn what_is_late_comes_after_and_nothing_else_comes_back() {
 }
 
 #[test]
+fn a_message_for_many_has_one_body_on_each_volume() {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let two = Two::new();
+    let store = two.node();
+    let mut mailboxes = Vec::new();
+    for volume in ["main", "other"] {
+        let here = (0..).map(account).filter(|account| volume_of(&store, account) == volume).take(3);
+        mailboxes.extend(here.map(|account| inbox_of(&store, &account).unwrap()));
+    }
+    let content = text(9);
+    let delivery =
+        Delivery { message_id: id(9), content: &content, received_at: DATE, flags: Flags::default() };
+    let answers = store.deliver_to_all(&mailboxes, delivery);
+    assert!(answers.into_iter().all(|answer| !answer.unwrap().duplicate));
+    let files = mailboxes.iter().map(|mailbox| {
+        let mut new = std::fs::read_dir(mailbox.path().join("new")).unwrap();
+        new.next().unwrap().unwrap().metadata().unwrap()
+    });
+    let files: Vec<_> = files.map(|file| (file.ino(), file.nlink())).collect();
+    assert!(files.iter().all(|(_, links)| *links == 3), "{files:?}");
+    assert_eq!(store.shared().metrics.shared_body_bytes.get(), content.len() as u64 * 4);
+}
+
+#[test]
 fn the_upkeep_finishes_what_a_dead_mover_left() {
     let two = Two::new();
     let store = two.node();

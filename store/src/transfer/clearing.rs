@@ -154,12 +154,15 @@ impl Clearing<'_> {
             Err(error) if error.is_not_found() => return Ok(()),
             copied => copied?,
         }
+        mailbox.leave_note()?;
         let renamed = self.fs.rename(&draft, &target).at("rename", &draft);
         if renamed.is_err() && !is_there(self.fs, &target).at("look at", &target)? {
             let _ = self.fs.remove_file(&draft);
             return renamed;
         }
         self.fs.sync_dir(&into).at("sync", &into)?;
+        // Before, for a crash in between; after, for a holder of the lock who took the first one away too early.
+        mailbox.leave_note()?;
         info!(path = %path.display(), to = %target.display(), "message brought after");
         self.late += 1;
         Ok(())
