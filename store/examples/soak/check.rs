@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
-use store::{StoreError, Uid};
+use store::{Flags, StoreError, Uid};
 
 use crate::Outcome;
 use crate::world::{self, ACCOUNTS, Class};
@@ -19,13 +19,30 @@ struct Told {
     /// Values that a keyword of a message may have: the last acknowledged one, and what was tried after it.
     flags: HashMap<(String, String), BTreeSet<bool>>,
     expunged: BTreeSet<String>,
+    /// The largest UIDNEXT and mod-sequence that anybody was told, by account and UIDVALIDITY.
+    told: HashMap<String, (u32, u64)>,
     seen: HashMap<String, String>,
     violations: Vec<String>,
     errors: BTreeMap<String, u64>,
 }
 
-/// Where each message is, as one mount shows it: key, name and keywords.
-type Shown = BTreeMap<String, (String, BTreeSet<String>)>;
+/// What one mount shows.
+#[derive(Default)]
+struct Shown {
+    /// By key.
+    messages: BTreeMap<String, Message>,
+    /// UIDNEXT and mod-sequence, by account and UIDVALIDITY.
+    counters: BTreeMap<String, (u32, u64)>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Message {
+    lid: String,
+    flags: Flags,
+    size: u64,
+    /// In seconds, as IMAP tells it and names keep it.
+    internal_date: u64,
+}
 
 pub(crate) fn check(roots: [&Path; 2], ledgers: &Path) -> Outcome<bool> {
     let mut told = read(ledgers)?;
@@ -33,11 +50,13 @@ pub(crate) fn check(roots: [&Path; 2], ledgers: &Path) -> Outcome<bool> {
     let second = shown(roots[1], &mut told.violations)?;
     compare(&first, &second, "the two nodes", &mut told.violations);
     judge(&mut told, &first);
+    count(&mut told, &first);
     for account in ACCOUNTS {
         forget_indexes(roots[0], account)?;
     }
     let rebuilt = shown(roots[1], &mut told.violations)?;
     compare(&first, &rebuilt, "before and after the loss of every index", &mut told.violations);
+    count(&mut told, &rebuilt);
     for (text, count) in &told.errors {
         println!("{count:>7} × {text}");
     }
@@ -81,6 +100,11 @@ fn note(told: &mut Told, words: &[&str]) {
         ["flag!", key, keyword, value] => {
             told.flags.insert((key.to_owned(), keyword.to_owned()), [value == "1"].into());
         }
+        ["told", mailbox, uid_next, mod_seq] => {
+            let known = told.told.entry(mailbox.to_owned()).or_default();
+            let (uid_next, mod_seq) = (uid_next.parse().unwrap_or(0), mod_seq.parse().unwrap_or(0));
+            *known = (known.0.max(uid_next), known.1.max(mod_seq));
+        }
         ["moved", ..] => told.operations += 1,
         ["expunge!", key] => drop(told.expunged.insert(key.to_owned())),
         ["see", key, lid] => {
@@ -101,12 +125,14 @@ fn note(told: &mut Told, words: &[&str]) {
 
 fn shown(root: &Path, violations: &mut Vec<String>) -> Outcome<Shown> {
     let store = world::open(root)?;
-    let mut shown = Shown::new();
+    let mut shown = Shown::default();
     for who in ACCOUNTS {
         let account = store.account(&world::account(who)?)?;
         for info in account.list()?.into_iter().filter(|info| info.exists) {
             let mailbox = account.mailbox(&info.name)?;
             let view = mailbox.refresh()?;
+            let counters = (view.uid_next.0, view.highest_mod_seq.0);
+            shown.counters.insert(format!("{who}/{}", view.uid_validity.0), counters);
             let mut last = Uid(0);
             for entry in view.iter() {
                 let key = format!("{who}/{}/{}", view.uid_validity.0, entry.uid.0);
@@ -123,8 +149,9 @@ fn shown(root: &Path, violations: &mut Vec<String>) -> Outcome<Shown> {
                 };
                 match world::lid_of(&content) {
                     Some(lid) => {
-                        let keywords = entry.flags.keywords.iter().cloned().collect();
-                        shown.insert(key, (lid, keywords));
+                        let (flags, size, internal_date) =
+                            ((*entry.flags).clone(), entry.size, entry.internal_date.unix_seconds());
+                        shown.messages.insert(key, Message { lid, flags, size, internal_date });
                     }
                     None => violations.push(format!("{key} is damaged: {} octets", content.len())),
                 }
@@ -136,19 +163,30 @@ fn shown(root: &Path, violations: &mut Vec<String>) -> Outcome<Shown> {
 }
 
 fn compare(one: &Shown, other: &Shown, whom: &str, violations: &mut Vec<String>) {
-    for (key, value) in one {
-        if other.get(key) != Some(value) {
-            violations.push(format!("{whom} differ in {key}: {value:?} and {:?}", other.get(key)));
+    for (key, value) in &one.messages {
+        if other.messages.get(key) != Some(value) {
+            violations.push(format!("{whom} differ in {key}: {value:?} and {:?}", other.messages.get(key)));
         }
     }
-    for key in other.keys().filter(|key| !one.contains_key(*key)) {
-        violations.push(format!("{whom} differ: {key} is only in the second"));
+    for (key, value) in other.messages.iter().filter(|(key, _)| !one.messages.contains_key(*key)) {
+        violations.push(format!("{whom} differ: {key} {value:?} is only in the second"));
+    }
+}
+
+/// No counter is behind what anybody was told of a mailbox that is still there.
+fn count(told: &mut Told, shown: &Shown) {
+    for (mailbox, now) in &shown.counters {
+        if let Some(before) = told.told.get(mailbox)
+            && (now.0 < before.0 || now.1 < before.1)
+        {
+            told.violations.push(format!("{mailbox} has the counters {now:?}, told was {before:?}"));
+        }
     }
 }
 
 fn judge(told: &mut Told, shown: &Shown) {
     let mut places: HashMap<&str, Vec<&str>> = HashMap::new();
-    for (key, (lid, _)) in shown {
+    for (key, Message { lid, .. }) in &shown.messages {
         places.entry(lid).or_default().push(key);
         match told.seen.get(key) {
             Some(before) if before != lid => {
@@ -174,11 +212,14 @@ fn judge(told: &mut Told, shown: &Shown) {
         }
     }
     for ((key, keyword), values) in &told.flags {
-        if let Some((lid, keywords)) = shown.get(key) {
-            let has = keywords.contains(keyword);
-            if !values.contains(&has) {
-                told.violations.push(format!("{key} {lid} {keyword} is {has}, acknowledged was {values:?}"));
-            }
+        // Messages with flags in the ledger stay where they are, so that their number must be there.
+        let Some(Message { lid, flags, .. }) = shown.messages.get(key) else {
+            told.violations.push(format!("{key} is nowhere, which was given {keyword}"));
+            continue;
+        };
+        let has = flags.keywords.contains(keyword);
+        if !values.contains(&has) {
+            told.violations.push(format!("{key} {lid} {keyword} is {has}, acknowledged was {values:?}"));
         }
     }
 }

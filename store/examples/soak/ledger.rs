@@ -6,6 +6,7 @@
 //! THREAD flag? KEY KEYWORD 0|1   THREAD flag! …          KEY: account/uidvalidity/uid
 //! THREAD expunge? KEY            THREAD expunge! KEY
 //! THREAD see KEY LID             THREAD violation TEXT   THREAD error TEXT
+//! THREAD told ACCOUNT/UIDVALIDITY UIDNEXT MODSEQ         THREAD moved ACCOUNT VOLUME …
 //! ```
 
 use std::fs::{File, OpenOptions};

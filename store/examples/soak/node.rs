@@ -222,6 +222,10 @@ impl Thread<'_> {
         let went_back = now.0 < known.0 || now.1 < known.1;
         let before = *known;
         *known = (known.0.max(now.0), known.1.max(now.1));
+        if before != *known {
+            let (uid_next, mod_seq) = *known;
+            self.write(&format!("told {}/{} {uid_next} {mod_seq}", ACCOUNTS[who], view.uid_validity.0));
+        }
         if went_back {
             self.violation(&format!("{} counters {now:?} after {before:?}", ACCOUNTS[who]));
         }
@@ -354,11 +358,14 @@ impl Thread<'_> {
         Ok(())
     }
 
+    /// An APPEND that was answered must be there as a delivery must; one that was not is not given again.
     fn append(&mut self, who: usize, account: &Account) -> Outcome<()> {
-        let lid = self.fresh('E');
+        let lid = self.fresh('K');
         let (_, mailbox) = self.mailbox(account, &["INBOX", "Archive"])?;
         let flags = Flags { seen: true, ..Flags::default() };
+        self.write(&format!("deliver? {lid}"));
         let uid = mailbox.append(&world::content(&lid), &flags, world::date(&lid))?;
+        self.write(&format!("deliver! {lid}"));
         let uid_validity = mailbox.view()?.uid_validity.0;
         self.write(&format!("see {}/{uid_validity}/{} {lid}", ACCOUNTS[who], uid.0));
         Ok(())

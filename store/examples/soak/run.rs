@@ -16,6 +16,8 @@ struct Field<'a> {
     starts: u64,
 }
 
+/// Longer than the rig's server waits for a client.
+const LEASE: Duration = Duration::from_secs(13);
 const NAMES: [&str; 2] = ["A", "B"];
 /// How long a node may take to finish after its time, with faults healed.
 const GRACE: Duration = Duration::from_secs(120);
@@ -117,7 +119,8 @@ impl Field<'_> {
             6 | 7 => {
                 let which = if random.below(2) == 0 { "a" } else { "b" };
                 self.control(&["cut", which])?;
-                std::thread::sleep(pause);
+                // Now and then for longer than a lease: the locks of that client are given to others.
+                std::thread::sleep(if random.below(6) == 0 { LEASE } else { pause });
                 self.control(&["heal", which])?;
             }
             8 => self.jump(random)?,
