@@ -175,9 +175,17 @@ impl Node {
 
     /// Delivers a message as a worker does.
     pub(crate) async fn deliver(&self, user: &str, mailbox: &str, content: &[u8]) -> Uid {
+        Self::deliver_by(&self.store, user, mailbox, content).await
+    }
+
+    /// The same files as another process has them.
+    pub(crate) fn other_process(&self) -> Store {
+        open_store(self.directory.path(), &prometheus::Registry::new())
+    }
+
+    pub(crate) async fn deliver_by(store: &Store, user: &str, mailbox: &str, content: &[u8]) -> Uid {
         let account: AccountId = format!("{user}@example.test").parse().unwrap();
-        let (store, name, content) =
-            (self.store.clone(), MailboxName::parse(mailbox).unwrap(), content.to_vec());
+        let (store, name, content) = (store.clone(), MailboxName::parse(mailbox).unwrap(), content.to_vec());
         let work = move || {
             let mailbox = store.account(&account).unwrap().mailbox(&name).unwrap();
             let now = Timestamp::from(std::time::SystemTime::now());

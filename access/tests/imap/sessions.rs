@@ -3,7 +3,7 @@
 use access::ImapConfig;
 use units::Span;
 
-use crate::harness::{config, message, node, node_with};
+use crate::harness::{Node, config, message, node, node_with};
 
 #[tokio::test]
 async fn expunges_and_flags_are_seen_by_the_other() {
@@ -80,6 +80,45 @@ async fn idle_is_woken() {
     idle.ok("UNSELECT").await;
     idle.send("l IDLE\r\nDONE\r\n").await;
     assert_eq!(idle.answer("l").await, ["+ idling", "OK IDLE completed"]);
+}
+
+#[tokio::test]
+async fn what_another_process_does_shows_within_the_poll_interval() {
+    let often =
+        ImapConfig { poll_interval: Span::millis(20), idle_poll_interval: Span::millis(20), ..config() };
+    let node = node_with(often).await;
+    let (mut idle, mut noop) = (node.alice("INBOX").await, node.alice("INBOX").await);
+    idle.send("i IDLE\r\n").await;
+    assert_eq!(idle.line().await, "+ idling");
+    Node::deliver_by(&node.other_process(), "alice", "INBOX", message("x").as_bytes()).await;
+    assert_eq!(idle.line().await, "* 1 EXISTS");
+    let mut told = Vec::new();
+    for _ in 0..1000 {
+        told = noop.ok("NOOP").await;
+        if !told.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    assert_eq!(told.first().map(String::as_str), Some("* 1 EXISTS"));
+}
+
+#[tokio::test]
+async fn what_another_process_does_shows_at_once_when_it_says_so() {
+    let hour = Span::hours(1);
+    let node = node_with(ImapConfig { poll_interval: hour, idle_poll_interval: hour, ..config() }).await;
+    let (mut idle, mut noop) = (node.alice("INBOX").await, node.alice("INBOX").await);
+    noop.ok("STATUS INBOX (MESSAGES)").await;
+    idle.send("i IDLE\r\n").await;
+    assert_eq!(idle.line().await, "+ idling");
+    Node::deliver_by(&node.other_process(), "alice", "INBOX", message("x").as_bytes()).await;
+    assert!(noop.ok("NOOP").await.is_empty(), "nobody has looked");
+    let store = node.store.clone();
+    let said = move || store.notice(&"alice@example.test".parse().unwrap(), &store::MailboxName::inbox());
+    tokio::task::spawn_blocking(said).await.unwrap().unwrap();
+    assert_eq!(idle.line().await, "* 1 EXISTS");
+    let said = noop.ok("STATUS INBOX (MESSAGES)").await;
+    assert!(said.iter().any(|line| line == "* STATUS INBOX (MESSAGES 1)"), "{said:?}");
 }
 
 #[tokio::test]

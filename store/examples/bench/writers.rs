@@ -20,25 +20,19 @@ const BATCH: usize = 16;
 pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
     let (mut plain, mut ours, mut batches, mut many) = (vec![], vec![], vec![], vec![]);
     for run in 0..runs {
-        let root = directory.join(format!("plain{run}"));
-        plain.push(rate(WRITERS, |writer, until| plain_writer(&root.join(writer.to_string()), until))?);
-        let store = open(&directory.join(format!("store{run}")))?;
-        prepare(&store, WRITERS)?;
-        ours.push(rate(WRITERS, |writer, until| {
-            let mailbox = inbox(&store, writer)?;
-            let mut count = 0;
-            while Instant::now() < until {
-                count += 1;
-                deliver(&mailbox, (writer as u64) << 32 | count)?;
+        // In turns: a disk is not the same after others have written to it.
+        for turn in 0..4 {
+            match (run + turn) % 4 {
+                0 => {
+                    let root = directory.join(format!("plain{run}"));
+                    plain.push(rate(WRITERS, |writer, until| {
+                        plain_writer(&root.join(writer.to_string()), until)
+                    })?);
+                }
+                1 => ours.push(single_writers(&directory.join(format!("store{run}")))?),
+                2 => batches.push(batch_writers(&directory.join(format!("four{run}")), BATCHES)?),
+                _ => many.push(batch_writers(&directory.join(format!("sixteen{run}")), WRITERS)?),
             }
-            Ok(count)
-        })?);
-        store.close();
-        for (threads, rates) in [(BATCHES, &mut batches), (WRITERS, &mut many)] {
-            let store = open(&directory.join(format!("batches{threads}-{run}")))?;
-            prepare(&store, threads * BATCH)?;
-            rates.push(rate(threads, |writer, until| batch_writer(&store, writer, until))?);
-            store.close();
         }
     }
     row("5 KB messages a second, 16 plain Maildir writers", &mut plain, "/s");
@@ -46,6 +40,30 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
     row("5 KB messages a second, 16 threads of the store with batches of 16", &mut many, "/s");
     row("5 KB messages a second, 4 threads of the store with batches of 16, as a worker", &mut batches, "/s");
     Ok(())
+}
+
+fn single_writers(root: &Path) -> Outcome<f64> {
+    let store = open(root)?;
+    prepare(&store, WRITERS)?;
+    let rate = rate(WRITERS, |writer, until| {
+        let mailbox = inbox(&store, writer)?;
+        let mut count = 0;
+        while Instant::now() < until {
+            count += 1;
+            deliver(&mailbox, (writer as u64) << 32 | count)?;
+        }
+        Ok(count)
+    })?;
+    store.close();
+    Ok(rate)
+}
+
+fn batch_writers(root: &Path, threads: usize) -> Outcome<f64> {
+    let store = open(root)?;
+    prepare(&store, threads * BATCH)?;
+    let rate = rate(threads, |writer, until| batch_writer(&store, writer, until))?;
+    store.close();
+    Ok(rate)
 }
 
 /// Nobody's first message is measured: it makes the account.
