@@ -61,6 +61,8 @@ pub struct Mailbox {
     view: Mutex<Option<Arc<View>>>,
     changes: watch::Sender<u64>,
     synced: Mutex<Synced>,
+    /// A note for other nodes says that names follow later.
+    noted: AtomicBool,
     /// When the disk was last looked at.
     looked: Mutex<Option<Instant>>,
     /// Whether a name that moved from `new/` to `cur/` may not be on disk in `cur/` yet.
@@ -101,6 +103,7 @@ impl Mailbox {
             view: Mutex::new(None),
             changes: watch::Sender::new(0),
             synced: Mutex::new(Synced::default()),
+            noted: AtomicBool::new(false),
             looked: Mutex::default(),
             cur_behind: AtomicBool::new(true),
         }

@@ -98,6 +98,7 @@ impl Store {
         let turn = self.shared.forget_unused();
         if turn % FINISH_EVERY == 1 {
             self.finish_moves();
+            self.settle_owed();
         }
         if turn % SWEEP_EVERY == 1 {
             self.sweep_bodies();
@@ -203,7 +204,7 @@ impl Shared {
     }
 }
 
-/// Ticks between two looks for moves that were broken off.
+/// Ticks between two looks for what dead nodes left: moves, names and files.
 const FINISH_EVERY: usize = 60;
 /// Ticks between two looks for bodies that a crash left behind.
 const SWEEP_EVERY: usize = 3600;

@@ -22,8 +22,10 @@ use crate::record::Op;
 impl Mailbox {
     /// Renames at once when it is little work; else the upkeep does it.
     pub(super) fn settle_if_few(&self, changed: usize) {
-        if changed > 0
-            && changed <= self.shared.config.inline_renames_max as usize
+        if changed > self.shared.config.inline_renames_max as usize {
+            self.noted.store(true, Ordering::Release);
+            self.shared.note_owed(&self.account, &self.path);
+        } else if changed > 0
             && let Err(error) = self.settle_pending()
         {
             warn!(mailbox = %self.path.display(), %error, "renames left for later");
@@ -43,6 +45,9 @@ impl Mailbox {
             }
             writer.settle_renames()?;
             writer.settle_removals()?;
+            if writer.core.pending_since.is_none() && self.noted.swap(false, Ordering::AcqRel) {
+                self.shared.forget_owed(&self.path);
+            }
             writer.mark()
         };
         // What was found is shown; for our own renames nobody waits.

@@ -426,6 +426,37 @@ fn a_batch_answers_in_order_and_waits_for_nobody() {
 }
 
 #[test]
+fn what_a_dead_node_owed_is_done_by_the_upkeep_of_others() {
+    let rig = Rig::with(|config| config.inline_renames_max = 1);
+    let inbox = rig.inbox();
+    for number in 1..=3 {
+        deliver(&inbox, number).unwrap();
+    }
+    let notes = || {
+        let items = std::fs::read_dir(rig.root.path().join("sluice.placing")).unwrap();
+        items.map(|item| item.unwrap().path()).filter(|path| path.extension().is_some()).collect::<Vec<_>>()
+    };
+    let unread = || files(&rig.path()).iter().filter(|name| !name.ends_with('S')).count();
+    inbox.store(&[Uid(1), Uid(2)], FlagChange::Add, &seen(), None).unwrap();
+    assert_eq!((notes().len(), unread()), (1, 3), "the journal has it, the names follow");
+    // Another node lets the one that made the change do its work first.
+    let other = rig.reopened();
+    other.tick();
+    assert_eq!(unread(), 3);
+    let hour_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(3600);
+    std::fs::File::options().write(true).open(&notes()[0]).unwrap().set_modified(hour_ago).unwrap();
+    rig.reopened().tick();
+    assert_eq!((notes().len(), unread()), (0, 1));
+    // Who lives takes the note away.
+    inbox
+        .store(&[Uid(1), Uid(3)], FlagChange::Add, &Flags { flagged: true, ..Flags::default() }, None)
+        .unwrap();
+    assert_eq!(notes().len(), 1);
+    rig.store.close();
+    assert_eq!(notes().len(), 0);
+}
+
+#[test]
 fn files_of_writers_that_died_are_swept() {
     let rig = Rig::new();
     let inbox = rig.inbox();
