@@ -47,7 +47,7 @@ fn a_probe_tells_a_fit_mount_from_an_unfit_one() {
 #[test]
 fn two_nodes_keep_every_promise_under_faults() {
     let ledgers = tempfile::tempdir().unwrap();
-    let said = rig(&["-v", "4.0"], &format!("$SOAK run 20 11 {}", ledgers.path().display()));
+    let said = rig(&["-v", "4.0"], &format!("$SOAK run 20 13 {}", ledgers.path().display()));
     let last = said.lines().last().unwrap_or_default();
     assert!(last.ends_with("violations 0"), "{said}");
     let operations: u64 = last.split(' ').nth(1).unwrap().parse().unwrap();

@@ -120,7 +120,9 @@ impl Field<'_> {
                 let which = if random.below(2) == 0 { "a" } else { "b" };
                 self.control(&["cut", which])?;
                 // Now and then for longer than a lease: the locks of that client are given to others.
-                std::thread::sleep(if random.below(6) == 0 { LEASE } else { pause });
+                // A short run would be nothing but that.
+                let is_long = random.below(6) == 0 && self.end > Instant::now() + 2 * LEASE;
+                std::thread::sleep(if is_long { LEASE } else { pause });
                 self.control(&["heal", which])?;
             }
             8 => self.jump(random)?,
