@@ -41,7 +41,7 @@ pub struct Config {
     pub free_files_min: u64,
     /// How long the answer to a question for free space holds.
     pub free_check_interval: Span,
-    /// How long an operation waits for a mailbox that another process or thread is writing to. A delivery that waited in vain is written the plain Maildir way and gets its UID later.
+    /// How long an operation waits for a mailbox that another process or thread is writing to. A delivery that waited in vain is written the plain Maildir way and gets its UID later. The first start with a new volume waits twelve times as long: as long as a server's time of grace.
     pub lock_wait_max: Span,
     /// How often a listing that misses a known message is repeated before the message counts as removed by another program.
     pub listing_retries: u32,

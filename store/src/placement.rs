@@ -27,6 +27,8 @@ use crate::{Account, Store, StoreError};
 const NAMES: &str = "sluice.volumes";
 pub(crate) const LOCKS: &str = "sluice.placing";
 const NAMES_LOCK: &str = "names";
+/// How many times `lock_wait_max` a start with a new volume waits to register it.
+const START_PATIENCE: u32 = 12;
 
 impl Store {
     /// The account's mail; made on first use.
@@ -194,7 +196,9 @@ impl Store {
         if known == ours || (known.is_empty() && ours.len() == 1) {
             return Ok(());
         }
-        let _locked = self.lock_named(NAMES_LOCK)?;
+        // A server that has just started gives no locks for its time of grace.
+        let wait = shared.config.lock_wait_max.as_duration() * START_PATIENCE;
+        let _locked = self.lock_file(NAMES_LOCK)?.lock(Instant::now() + wait)?;
         let known = names(shared)?;
         unknown(&known, &ours)?;
         let text: String = ours.iter().map(|name| format!("{name}\n")).collect();
