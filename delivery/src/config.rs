@@ -45,7 +45,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             concurrency: 64,
-            batch_max: 16,
+            batch_max: 32,
             batches_at_once: 4,
             batch_wait_max: Span::secs(30),
             directory_max: Span::secs(30),

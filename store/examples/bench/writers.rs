@@ -15,7 +15,7 @@ const LENGTH: Duration = Duration::from_secs(4);
 /// As the worker's `batches_at_once`.
 const BATCHES: usize = 4;
 /// As the worker's `batch_max`.
-const BATCH: usize = 16;
+const BATCH: usize = 32;
 
 pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
     let (mut plain, mut ours, mut batches, mut many) = (vec![], vec![], vec![], vec![]);
@@ -37,8 +37,8 @@ pub(crate) fn run(directory: &Path, runs: usize) -> Outcome<()> {
     }
     row("5 KB messages a second, 16 plain Maildir writers", &mut plain, "/s");
     row("5 KB messages a second, 16 threads of the store, one message at a time", &mut ours, "/s");
-    row("5 KB messages a second, 16 threads of the store with batches of 16", &mut many, "/s");
-    row("5 KB messages a second, 4 threads of the store with batches of 16, as a worker", &mut batches, "/s");
+    row("5 KB messages a second, 16 threads of the store with batches of 32", &mut many, "/s");
+    row("5 KB messages a second, 4 threads of the store with batches of 32, as a worker", &mut batches, "/s");
     Ok(())
 }
 

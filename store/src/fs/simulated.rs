@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::SystemTime;
 
 use self::handle::Handle;
 use super::{DirectoryItem, FileKind, FileMeta, Free, Fs, FsFile};
@@ -126,9 +127,12 @@ impl SimulatedFs {
         std::mem::take(&mut self.disk().stale_planned)
     }
 
-    /// From now on everything happens in one step of the clock.
+    /// From now on everything happens in one step of the clock, which is ahead of the machine's.
     pub(crate) fn stop_clock(&self) {
-        self.disk().clock_stands = true;
+        let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
+        let mut disk = self.disk();
+        disk.clock = (since.as_nanos() + 3_600_000_000_000).cast_signed();
+        disk.clock_stands = true;
     }
 
     /// From now on there is so much room on the file system of `path`.

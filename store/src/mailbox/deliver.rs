@@ -1,7 +1,7 @@
 //! Delivery: exactly one message for one id, durable before it is answered.
 //!
 //! ```text
-//! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ journal: pwrite rename stat pwrite │ unlock │ fsync new/
+//! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/
 //! ```
 
 use std::time::{Duration, Instant};

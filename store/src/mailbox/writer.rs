@@ -8,6 +8,7 @@ use tracing::{debug, error, warn};
 
 use super::commit::Mark;
 use super::core::{Core, log_repair, modified};
+use super::foreign::age;
 use super::stage::sweep;
 use super::{LOCK_FILE, Mailbox, locked};
 use crate::append_file::AppendFile;
@@ -375,12 +376,19 @@ impl Writer<'_> {
     /// clock would not show, and a process that dies in between would leave a number that somebody else gives again.
     pub(super) fn disturb(&mut self) -> Result<(), StoreError> {
         match self.core.state.directories {
-            Some(times) if times != DISTURBED => {
+            Some(times) if times != DISTURBED && !self.next_change_shows(times) => {
                 self.before = Some(times);
                 self.record(&[Op::Directories { new: DISTURBED.0, cur: DISTURBED.1 }])
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether a change from now on gives the directories another time for certain: where the file system's clock is ours, and
+    /// has gone on since.
+    fn next_change_shows(&self, (new, cur): (i128, i128)) -> bool {
+        let resolution = self.mailbox.shared.config.mtime_resolution.as_duration();
+        !self.mailbox.shared.network && [new, cur].into_iter().all(|time| age(time) >= resolution)
     }
 
     /// To be called after our own change of directories that were untouched: the times to be recorded.

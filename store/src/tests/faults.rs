@@ -897,5 +897,5 @@ fn calls_of_one_delivery_are_counted() {
     let before = scene.fs.calls();
     deliver(&inbox, 21).unwrap();
     // The figure that the documentation of `deliver` gives.
-    assert_eq!(scene.fs.calls() - before, 18);
+    assert_eq!(scene.fs.calls() - before, 17);
 }
