@@ -1,4 +1,5 @@
-//! Long runs under faults, each with a checker at its end. The seed is printed; the same seed gives the same run.
+//! Long runs under faults, each with a checker at its end. The seed is printed: it gives the same choices again, though threads and
+//! kills come at other moments.
 
 mod store;
 
