@@ -7,6 +7,7 @@
 //! A note is a hint: without it the mailbox is brought up to date by whoever opens it next.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
@@ -61,9 +62,11 @@ impl Store {
             if fs.meta(&path).is_ok_and(|meta| age(meta.modified) < OTHERS_WAIT) {
                 continue;
             }
-            let text = fs::read_optional(fs, &path).ok().flatten().unwrap_or_default();
+            // What can't be read or understood here stays for a node that can.
+            let Ok(Some(text)) = fs::read_optional(fs, &path) else { continue };
             match self.settle_noted(&String::from_utf8_lossy(&text)) {
-                Ok(mailbox) => {
+                Ok(None) => {}
+                Ok(Some(mailbox)) => {
                     info!(?mailbox, "names and files of a mailbox follow what another node left");
                     let _ = fs.remove_file(&path);
                 }
@@ -73,7 +76,8 @@ impl Store {
         }
     }
 
-    fn settle_noted(&self, text: &str) -> Result<Option<std::sync::Arc<Mailbox>>, StoreError> {
+    /// `None` when the note names a volume that is not known here.
+    fn settle_noted(&self, text: &str) -> Result<Option<Arc<Mailbox>>, StoreError> {
         let shared = self.shared();
         let mut lines = text.lines();
         let mut next = || lines.next().unwrap_or_default();
