@@ -17,6 +17,7 @@ mod load_test;
 mod mailbox;
 mod password;
 mod queue_command;
+mod queues;
 mod quota;
 mod roles;
 mod settings;

@@ -1,15 +1,20 @@
-//! `sluice queue`: what waits. Reads the files of the embedded queue; a running process is not disturbed.
+//! `sluice queue`: what waits, and what an operator wants done with it. Alike on every backend and from any node that has its
+//! configuration.
 
-use anyhow::{Context as _, bail};
+mod meant;
+mod order;
+mod view;
+
+use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
-use envelope::{MessageId, Timestamp};
-use queue::embedded::inspect;
-use queue::{Lane, ListFilter, Listed, QueuedState};
+use envelope::MessageId;
+use queue::{Lane, ListFilter, Listed, Order, QueuedState};
 
 use crate::arguments::Place;
-use crate::data::DataFolder;
 use crate::listing;
 use crate::settings::Settings;
+use meant::Meant;
+use view::{View, age, row, until};
 
 /// Messages that `sluice trace` tells of.
 const TRACED_MAX: usize = 100;
@@ -22,17 +27,14 @@ pub(crate) struct Arguments {
 
 #[derive(Subcommand)]
 enum Action {
+    /// Take messages out for good, without a report to anybody. With --recipient or --domain only those recipients: the others keep theirs.
+    Delete(order::Arguments),
+    /// Keep messages back: no worker gets them until they are released.
+    Hold(order::Arguments),
     /// The messages that wait, oldest first.
     List {
-        /// Only this lane.
-        #[arg(long)]
-        lane: Option<LaneName>,
-        /// Only messages with a recipient that contains this text.
-        #[arg(long, value_name = "TEXT")]
-        recipient: Option<String>,
-        /// Only messages whose sender contains this text.
-        #[arg(long, value_name = "TEXT")]
-        sender: Option<String>,
+        #[command(flatten)]
+        meant: Meant,
         /// At most this many.
         #[arg(long, default_value_t = 100)]
         limit: usize,
@@ -42,6 +44,18 @@ enum Action {
         #[command(flatten)]
         place: Place,
     },
+    /// Let go what is held; it is due at once.
+    Release(order::Arguments),
+    /// Move messages to another lane, due at once: dead letters back to `local`, for instance.
+    Reroute {
+        /// Where to.
+        #[arg(long, value_name = "LANE")]
+        to: LaneName,
+        #[command(flatten)]
+        order: order::Arguments,
+    },
+    /// Try at once what waits for its next try.
+    Retry(order::Arguments),
     /// One message: its envelope, and with --body its content.
     Show {
         /// The id of the 250 reply.
@@ -83,38 +97,36 @@ impl From<LaneName> for Lane {
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     match &arguments.action {
-        Action::List { lane, recipient, sender, limit, json, place } => {
-            let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
-            let filter =
-                ListFilter { lane: lane.map(Lane::from), recipient: lower(recipient), sender: lower(sender) };
-            let messages = snapshot(place)?.list(&filter, *limit);
-            let headings = ["id", "lane", "state", "tries", "next", "sender", "recipients", "last error"];
-            listing::print(*json, &messages, &headings, row)
+        Action::Delete(arguments) => order::run(arguments, Order::Delete),
+        Action::Hold(arguments) => order::run(arguments, Order::Hold),
+        Action::Release(arguments) => order::run(arguments, Order::Release),
+        Action::Reroute { to, order } => order::run(order, Order::Reroute((*to).into())),
+        Action::Retry(arguments) => order::run(arguments, Order::Retry),
+        Action::List { meant, limit, json, place } => {
+            let messages = View::open(place)?.list(&meant.filter(), *limit)?;
+            listing::print(*json, &messages, &view::HEADINGS, row)
         }
         Action::Show { id, body, place } => {
-            let snapshot = snapshot(place)?;
-            let Some(message) = snapshot.find(*id)? else {
-                bail!("{id} is not queued; `sluice trace {id}` says what became of it");
+            let view = View::open(place)?;
+            let Some(message) = view.find(*id)? else {
+                anyhow::bail!("{id} is not queued; `sluice trace {id}` says what became of it");
             };
             listing::write(serde_json::to_string_pretty(&message).context("failed to write JSON")? + "\n")?;
             if *body {
                 let content =
-                    snapshot.body(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
+                    view.content(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
                 listing::write(content)?;
             }
             Ok(())
         }
         Action::Stats { json, place } => {
-            let lanes = snapshot(place)?.stats();
-            listing::print(*json, &lanes, &["lane", "ready", "leased", "deferred", "oldest"], |lane| {
+            let lanes = View::open(place)?.stats()?;
+            let headings = ["lane", "ready", "leased", "deferred", "held", "oldest"];
+            listing::print(*json, &lanes, &headings, |lane| {
+                let counts =
+                    [lane.ready, lane.leased, lane.deferred, lane.held].map(|count| count.to_string());
                 let oldest = lane.oldest.map_or_else(|| "-".to_owned(), age);
-                vec![
-                    lane.lane.to_string(),
-                    lane.ready.to_string(),
-                    lane.leased.to_string(),
-                    lane.deferred.to_string(),
-                    oldest,
-                ]
+                [vec![lane.lane.to_string()], counts.to_vec(), vec![oldest]].concat()
             })
         }
     }
@@ -122,18 +134,15 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The queued messages that `query` (an id, or a part of an address) names.
 pub(crate) fn waiting(settings: &Settings, query: &str) -> anyhow::Result<Vec<Listed>> {
-    if !settings.queue.dir.exists() {
-        return Ok(Vec::new());
-    }
-    let snapshot = inspect(&settings.queue.dir)?;
+    let Some(view) = View::of(settings)? else { return Ok(Vec::new()) };
     if let Ok(id) = query.parse() {
-        return Ok(snapshot.find(id)?.into_iter().collect());
+        return Ok(view.find(id)?.into_iter().collect());
     }
     let query = query.to_lowercase();
     let recipients = ListFilter { recipient: Some(query.clone()), ..ListFilter::default() };
     let senders = ListFilter { sender: Some(query), ..ListFilter::default() };
-    let mut found = snapshot.list(&recipients, TRACED_MAX);
-    found.extend(snapshot.list(&senders, TRACED_MAX));
+    let mut found = view.list(&recipients, TRACED_MAX)?;
+    found.extend(view.list(&senders, TRACED_MAX)?);
     found.sort_by_key(|message| message.envelope.id);
     found.dedup_by_key(|message| message.envelope.id);
     Ok(found)
@@ -144,6 +153,7 @@ pub(crate) fn sentence(message: &Listed) -> String {
     let recipients = message.envelope.recipients.len();
     let id = message.envelope.id;
     let state = match message.state {
+        QueuedState::Held => "is kept back by an operator; `sluice queue release` lets it go".to_owned(),
         QueuedState::Ready | QueuedState::Leased => "is due or with a worker".to_owned(),
         QueuedState::Deferred => {
             format!(
@@ -155,42 +165,4 @@ pub(crate) fn sentence(message: &Listed) -> String {
         }
     };
     format!("now  {id}  queued     lane={} recipients={recipients} {state}", message.lane)
-}
-
-fn snapshot(place: &Place) -> anyhow::Result<queue::embedded::Snapshot> {
-    DataFolder::open(&place.data)?;
-    let settings = Settings::load(place)?;
-    inspect(&settings.queue.dir).context("failed to read the queue")
-}
-
-fn row(message: &Listed) -> Vec<String> {
-    let recipients: Vec<String> = message.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
-    let state = match message.state {
-        QueuedState::Deferred => "deferred",
-        QueuedState::Leased => "leased",
-        QueuedState::Ready => "ready",
-    };
-    vec![
-        message.envelope.id.to_string(),
-        message.lane.to_string(),
-        state.to_owned(),
-        message.attempts.to_string(),
-        until(message.next_attempt),
-        format!("<{}>", message.envelope.reverse_path),
-        recipients.join(","),
-        message.last_error.clone(),
-    ]
-}
-
-fn now() -> Timestamp {
-    std::time::SystemTime::now().into()
-}
-
-fn age(since: Timestamp) -> String {
-    units::Span::secs(now().since(since).as_secs()).to_string()
-}
-
-fn until(due: Timestamp) -> String {
-    let seconds = due.since(now()).as_secs();
-    if seconds == 0 { "now".to_owned() } else { units::Span::secs(seconds).to_string() }
 }

@@ -47,6 +47,7 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         },
         size: body.len() as u64,
         smtp_utf8: false,
+        priority: envelope::Priority::Interactive,
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {

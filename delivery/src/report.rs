@@ -53,6 +53,7 @@ impl Report<'_> {
             },
             size: body.len() as u64,
             smtp_utf8: self.sender.needs_utf8(),
+            priority: envelope::Priority::Interactive,
         };
         (envelope, body)
     }

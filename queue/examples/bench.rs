@@ -78,6 +78,7 @@ fn message(number: u64) -> Outcome<Envelope> {
         },
         size: BODY as u64,
         smtp_utf8: false,
+        priority: envelope::Priority::Interactive,
     })
 }
 

@@ -32,6 +32,8 @@ pub struct Config {
     pub queued_bytes_max: ByteSize,
     /// How many messages may wait for the same sync; more wait their turn.
     pub publishers_max: usize,
+    /// How long an order of an operator (`sluice queue hold` and the like) waits for the worker to begin with it, and once more for its end.
+    pub order_wait_max: Span,
     /// How much of what was just published is kept in memory, so that a worker need not read it again.
     pub tail_cache_max: ByteSize,
 }
@@ -50,6 +52,7 @@ impl Default for Config {
             free_space_min: ByteSize::mib(256),
             queued_bytes_max: ByteSize::mib(16 << 10),
             publishers_max: 1024,
+            order_wait_max: Span::secs(30),
             tail_cache_max: ByteSize::mib(64),
         }
     }

@@ -7,6 +7,7 @@
 //!                      /<n>.tmp       bodies on their way
 //!       /consumer/lock                held by the one process that works the queue
 //!                /<seq>.log           what it decided; begins with all that still matters
+//!       /orders/<id>.order            what an operator wants done with messages that wait
 //! ```
 //!
 //! **Invariant:** every process writes only its own files, so that the crash of one spoils nothing of
@@ -57,6 +58,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use envelope::{Envelope, MessageId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -65,7 +67,8 @@ use crate::files::{Files, LockGuard, RealFiles};
 use crate::metrics::Metrics;
 use crate::schedule::{Slot, now};
 use crate::{
-    Body, BodyWriter, Config, Lane, LaneStats, Lease, ListFilter, Listed, PublishError, Queue, QueueError,
+    Body, BodyWriter, Config, Lane, LaneStats, Lease, ListFilter, Listed, Order, Ordered, PublishError,
+    Queue, QueueError,
 };
 
 mod cleanup;
@@ -73,6 +76,7 @@ mod committer;
 mod consumer;
 mod inspect;
 mod lease;
+mod orders;
 mod read;
 mod reader;
 mod record;
@@ -87,6 +91,7 @@ mod usage;
 use committer::{Committer, Publication};
 use consumer::Consumer;
 pub use inspect::{Snapshot, inspect};
+use orders::Pending;
 use record::{Batch, Kind, Payload, encode};
 use scan::{Extent, Segment, open_all, pass};
 use segment::{LogWriter, START};
@@ -95,6 +100,8 @@ use usage::Usage;
 
 /// How long an open waits for a lock that a consumer holds for a moment to see whether the writer is gone.
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// How often the answer to an order is looked for.
+const ANSWER_POLL: Duration = Duration::from_millis(20);
 
 /// The queue in a directory, as one process uses it: it writes its own log, and works the queue when
 /// it asks for leases and no other process does.
@@ -245,7 +252,11 @@ impl EmbeddedQueue {
     }
 
     fn failed(&self, source: io::Error) -> QueueError {
-        QueueError::Io { step: "read the queue in", path: self.config.dir.display().to_string(), source }
+        self.failed_to("read the queue in", source)
+    }
+
+    fn failed_to(&self, step: &'static str, source: io::Error) -> QueueError {
+        QueueError::Io { step, path: self.config.dir.display().to_string(), source }
     }
 
     async fn listed(
@@ -259,7 +270,7 @@ impl EmbeddedQueue {
             messages
                 .iter()
                 .filter_map(|(id, segment, slot)| inspect::listed(segment.as_ref(), *id, slot, now).ok())
-                .filter(|listed| filter.fits(listed))
+                .filter(|listed| filter.fits(listed, now))
                 .take(limit)
                 .collect()
         };
@@ -306,9 +317,9 @@ impl Queue for EmbeddedQueue {
         let filter = filter.clone();
         let messages = self.schedule(|state, complete| {
             let messages = state.schedule.by_age(filter.lane);
-            // Without a filter on addresses the first ones are the right ones.
-            let enough =
-                if filter.sender.is_none() && filter.recipient.is_none() { limit } else { usize::MAX };
+            // Without any filter but the lane the first ones are the right ones.
+            let only_lane = filter == ListFilter { lane: filter.lane, ..ListFilter::default() };
+            let enough = if only_lane { limit } else { usize::MAX };
             complete.then(|| messages.take(enough).map(|(id, slot)| state.located(id, slot)).collect())
         });
         match messages {
@@ -329,6 +340,38 @@ impl Queue for EmbeddedQueue {
             }
             None => self.inspect(move |snapshot| snapshot.find(id)).await,
         }
+    }
+
+    async fn content(&self, id: MessageId) -> Result<Option<Bytes>, QueueError> {
+        self.inspect(move |snapshot| snapshot.body(id)).await
+    }
+
+    /// Asks the process that works the queue, which is this one when no other does.
+    async fn order(&self, filter: &ListFilter, order: Order) -> Result<Ordered, QueueError> {
+        self.consumer.start()?;
+        let wait = self.config.order_wait_max.as_duration();
+        let (files, directory, filter) = (Arc::clone(&self.files), self.config.dir.clone(), filter.clone());
+        let failed = |source| self.failed_to("give an order to", source);
+        let id = new_id().map_err(failed)?;
+        let ask = move || Pending::ask(&files, &directory, id, &filter, order, wait);
+        let pending = Arc::new(blocking(ask).await.map_err(failed)?);
+        // Twice: once until it is begun, once until it is done.
+        for begun in [false, true] {
+            let deadline = Instant::now() + wait;
+            while Instant::now() < deadline {
+                let asked = Arc::clone(&pending);
+                match blocking(move || asked.answer()).await.map_err(failed)? {
+                    Some(Ok(ordered)) => return Ok(ordered),
+                    Some(Err(error)) => return Err(failed(io::Error::other(error))),
+                    None => tokio::time::sleep(ANSWER_POLL).await,
+                }
+            }
+            let asked = Arc::clone(&pending);
+            if !begun && blocking(move || asked.take_back()).await.map_err(failed)? {
+                return Err(QueueError::Unworked(self.config.dir.display().to_string()));
+            }
+        }
+        Err(failed(io::Error::new(io::ErrorKind::TimedOut, "it was begun, and no answer has come")))
     }
 
     async fn close(&self) {
@@ -410,4 +453,11 @@ fn remove_orphans(files: &dyn Files, directory: &Path, writer: &str) -> io::Resu
         }
     }
     Ok(())
+}
+
+/// A name for an order.
+fn new_id() -> io::Result<MessageId> {
+    let mut random = [0; 10];
+    getrandom::fill(&mut random).map_err(io::Error::other)?;
+    Ok(MessageId::new(now().unix_milliseconds(), random))
 }

@@ -35,6 +35,9 @@ pub enum QueueError {
     /// Another process holds the part of the queue that only one may hold.
     #[error("`{0}` is in use by another process")]
     InUse(String),
+    /// Nothing was changed: no process that works the queue took the order.
+    #[error("no running worker took the order about the queue in `{0}`; nothing was changed")]
+    Unworked(String),
     /// Reading or writing failed.
     #[error("failed to {step} `{path}`")]
     Io {

@@ -15,8 +15,13 @@
 //!  publish ──→ ready ──lease──→ leased ──ack──→ gone
 //!                ↑ due            │ │ └──dead──→ ready in the lane `dead`, for an operator
 //!             deferred ←──retry───┘ └──drop, crash──→ ready, at its old turn
+//!
+//!  by an operator ([`Queue::order`]), to what no worker has:
+//!  ready, deferred ──hold──→ held ──release──→ ready      deferred ──retry──→ ready
+//!  ready, deferred, held ──reroute──→ ready in another lane, or held in it      any ──delete──→ gone
 //! ```
-//! The message that has been due for the longest is leased first. The same id published again is the
+//! Senders take turns, so that one who sends much does not hold up the others; bulk mail stands back while other mail waits. One
+//! sender's messages are leased in the order in which they became due. The same id published again is the
 //! same message for as long as the queue remembers it: until all its copies have gone from the disk.
 //!
 //! # Failure behaviour
@@ -34,24 +39,31 @@
 //!   publishers beyond `publishers_max` wait; messages that wait keep no body in memory beyond
 //!   `tail_cache_max`.
 
+mod bells;
 mod body;
 mod config;
 pub mod embedded;
 mod error;
 mod files;
+mod filter;
+mod flow;
 pub mod memory;
 mod message;
 mod metrics;
+mod order;
 mod schedule;
 #[cfg(test)]
 mod suite;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 
 pub use body::{Body, BodyWriter, SpooledBody};
 pub use config::Config;
 pub use error::{PublishError, QueueError};
-pub use message::{Lane, LaneStats, Lease, ListFilter, Listed, QueuedState, Settle, Settlement};
+pub use filter::ListFilter;
+pub use message::{Lane, LaneStats, Lease, Listed, QueuedState, Settle, Settlement};
+pub use order::{ORDERED_NAMED_MAX, Order, Ordered};
 
 use envelope::{Envelope, MessageId};
 
@@ -76,6 +88,13 @@ pub trait Queue: Send + Sync + 'static {
 
     /// What is known of one message; `None` when it is not queued.
     async fn find(&self, id: MessageId) -> Result<Option<Listed>, QueueError>;
+
+    /// The octets of one message; `None` when it is not queued.
+    async fn content(&self, id: MessageId) -> Result<Option<Bytes>, QueueError>;
+
+    /// Carries out an order about every message that fits the filter and that no worker has; durable when it returns. Each change is
+    /// a line of the trail.
+    async fn order(&self, filter: &ListFilter, order: Order) -> Result<Ordered, QueueError>;
 
     /// Stops taking publishes, answers those that wait, and syncs what is owed.
     async fn close(&self);

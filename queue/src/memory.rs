@@ -6,10 +6,13 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use envelope::{Envelope, MessageId, Timestamp};
 
-use crate::schedule::{Arrival, Bells, Schedule, Slot, Take, now};
+use crate::bells::Bells;
+use crate::flow::Flow;
+use crate::order::{Change, Standing};
+use crate::schedule::{Arrival, Schedule, Slot, Take, now};
 use crate::{
-    Body, BodyWriter, Lane, LaneStats, Lease, ListFilter, Listed, PublishError, Queue, QueueError, Settle,
-    Settlement,
+    Body, BodyWriter, Lane, LaneStats, Lease, ListFilter, Listed, Order, Ordered, PublishError, Queue,
+    QueueError, QueuedState, Settle, Settlement,
 };
 
 /// A queue that forgets everything with the process. Clones are the same queue.
@@ -58,6 +61,21 @@ impl Default for MemoryQueue {
     }
 }
 
+impl State {
+    fn apply(&mut self, id: MessageId, change: Change) {
+        match change {
+            Change::Gone => {
+                self.count = self.count.saturating_sub(1);
+                self.schedule.remove(id);
+            }
+            Change::Stays(Standing { lane, due, held, recipients }) => self.schedule.change(id, |slot| {
+                (slot.lane, slot.due, slot.held) = (lane, due, held);
+                slot.payload.envelope.recipients = recipients;
+            }),
+        }
+    }
+}
+
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -99,9 +117,11 @@ impl Queue for MemoryQueue {
             return Err(PublishError::Full(format!("{} messages are queued", state.count)));
         }
         state.count += 1;
+        let (flow, priority) = (Flow::of(&envelope), envelope.priority);
         let payload = Message { envelope, body, last_error: String::new() };
         let due = received_at.min(now());
-        state.schedule.insert(id, Arrival { lane, due, attempts: 0, received_at, payload });
+        let arrival = Arrival { lane, due, attempts: 0, received_at, held: false, flow, priority, payload };
+        state.schedule.insert(id, arrival);
         drop(state);
         self.shared.bells.ring(lane);
         Ok(())
@@ -118,11 +138,35 @@ impl Queue for MemoryQueue {
     async fn list(&self, filter: &ListFilter, limit: usize) -> Result<Vec<Listed>, QueueError> {
         let (state, now) = (self.shared.lock(), now());
         let messages = state.schedule.by_age(filter.lane).map(|(_, slot)| listed(slot, now));
-        Ok(messages.filter(|message| filter.fits(message)).take(limit).collect())
+        Ok(messages.filter(|message| filter.fits(message, now)).take(limit).collect())
     }
 
     async fn find(&self, id: MessageId) -> Result<Option<Listed>, QueueError> {
         Ok(self.shared.lock().schedule.slot(id).map(|slot| listed(slot, now())))
+    }
+
+    async fn content(&self, id: MessageId) -> Result<Option<Bytes>, QueueError> {
+        Ok(self.shared.lock().schedule.slot(id).map(|slot| slot.payload.body.clone()))
+    }
+
+    async fn order(&self, filter: &ListFilter, order: Order) -> Result<Ordered, QueueError> {
+        let (mut state, now) = (self.shared.lock(), now());
+        let messages: Vec<Listed> =
+            state.schedule.by_age(filter.lane).map(|(_, slot)| listed(slot, now)).collect();
+        let mut ordered = Ordered::default();
+        for message in messages.iter().filter(|message| filter.fits(message, now)) {
+            let Some(change) = order.change(filter, message, now) else { continue };
+            if message.state == QueuedState::Leased {
+                ordered.busy += 1;
+                continue;
+            }
+            state.apply(message.envelope.id, change);
+            order.tell(filter, message);
+            ordered.count(message.envelope.id);
+        }
+        drop(state);
+        Lane::ALL.into_iter().for_each(|lane| self.shared.bells.ring(lane));
+        Ok(ordered)
     }
 
     async fn close(&self) {
@@ -208,6 +252,8 @@ mod tests {
     use crate::suite;
 
     suite::behaviour!(((), Arc::new(MemoryQueue::new()) as Arc<dyn Queue>));
+    suite::behaviour!(((), Arc::new(MemoryQueue::new()) as Arc<dyn Queue>);
+        senders_take_turns bulk_mail_stands_back_and_does_not_starve);
 
     #[tokio::test]
     async fn refuses_one_more_than_its_bound() {

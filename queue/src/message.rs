@@ -49,16 +49,20 @@ pub struct LaneStats {
     pub leased: u64,
     /// Waiting for their next try.
     pub deferred: u64,
+    /// Kept back by an operator.
+    pub held: u64,
     /// When the oldest message of the lane was accepted.
     pub oldest: Option<Timestamp>,
 }
 
 /// Where a queued message stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum QueuedState {
     /// Waits for its next try.
     Deferred,
+    /// Kept back by an operator.
+    Held,
     /// With a worker.
     Leased,
     /// Due.
@@ -80,29 +84,6 @@ pub struct Listed {
     pub next_attempt: Timestamp,
     /// Why the last try failed; empty before the first failure.
     pub last_error: String,
-}
-
-/// Which messages to list.
-#[derive(Debug, Clone, Default)]
-pub struct ListFilter {
-    /// Only this lane.
-    pub lane: Option<Lane>,
-    /// Only messages with a recipient whose address contains this text, in lower case.
-    pub recipient: Option<String>,
-    /// Only messages whose sender contains this text, in lower case.
-    pub sender: Option<String>,
-}
-
-impl ListFilter {
-    /// Whether a message is wanted.
-    pub fn fits(&self, message: &Listed) -> bool {
-        let has = |text: &str, part: &str| text.to_lowercase().contains(part);
-        self.lane.is_none_or(|lane| lane == message.lane)
-            && self.sender.as_ref().is_none_or(|part| has(&message.envelope.reverse_path.to_string(), part))
-            && self.recipient.as_ref().is_none_or(|part| {
-                message.envelope.recipients.iter().any(|recipient| has(&recipient.address.to_string(), part))
-            })
-    }
 }
 
 /// What a worker decided about a leased message.

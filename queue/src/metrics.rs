@@ -95,9 +95,12 @@ impl Metrics {
         let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         for stats in stats {
             let lane = stats.lane.to_string();
-            for (state, count) in
-                [("ready", stats.ready), ("leased", stats.leased), ("deferred", stats.deferred)]
-            {
+            for (state, count) in [
+                ("ready", stats.ready),
+                ("leased", stats.leased),
+                ("deferred", stats.deferred),
+                ("held", stats.held),
+            ] {
                 self.messages.with_label_values(&[&lane, state]).set(signed(count));
             }
             let age = stats.oldest.map_or(0, |oldest| now().since(oldest).as_secs());

@@ -1,22 +1,35 @@
-//! Which message is due next: what both backends know of every queued message.
+//! Which message is next: what the embedded and the memory backend know of every queued message.
 //!
 //! ```text
 //!             due                take
 //!  deferred ───────→ ready ─────────────→ leased ──→ gone
-//!     ↑                ↑                    │
-//!     └─────defer──────┴──────put back──────┘
+//!   ↑    │             ↑                    │
+//!   │   hold           └─────put back───────┤
+//!   │    ↓                                  │
+//!   │   held ──release──→ ready             │
+//!   └─────────────defer─────────────────────┘
 //! ```
+//!
+//! # Who is next among those that are due
+//!
+//! Senders take turns: a message that becomes due gets a *tag*, one more than the later of the tag that was taken last and the last
+//! tag of its own sender ([`Flow`]); the smallest tag is next. So a sender with a thousand messages gets one turn a round and not a
+//! thousand before everybody else, and a lone sender's messages keep their order. This is start-time fair queueing with every
+//! message counting the same. Mail of [`Priority::Bulk`] has tags of its own and gets one turn in [`BULK_EVERY`] while other mail
+//! waits.
 
 use std::collections::{BTreeSet, HashMap};
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use envelope::{MessageId, Timestamp};
-use tokio::sync::Notify;
+use envelope::{MessageId, Priority, Timestamp};
 
+use crate::flow::Flow;
 use crate::{Lane, LaneStats, QueuedState};
 
-/// A wait for a due time is cut into pieces of this length, so that a clock that jumps is noticed.
-const WAIT_MAX: Duration = Duration::from_secs(10);
+/// While other mail is due, bulk mail gets one turn in this many.
+const BULK_EVERY: u32 = 10;
+/// Senders' tags are looked through for old ones when there are more than this.
+const FLOWS_LOOKED_THROUGH: usize = 1024;
 
 /// The wall clock: due times outlive the process.
 pub(crate) fn now() -> Timestamp {
@@ -32,8 +45,14 @@ pub(crate) struct Slot<P> {
     pub(crate) received_at: Timestamp,
     pub(crate) payload: P,
     pub(crate) leased: bool,
+    /// An operator keeps it back.
+    pub(crate) held: bool,
+    flow: Flow,
+    priority: Priority,
     /// Breaks ties between messages of one due time: first come, first served.
     turn: u64,
+    /// Its place among those that are due, from when it is due until its due time changes; 0 before.
+    tag: u64,
 }
 
 /// A message to put into the schedule.
@@ -43,17 +62,39 @@ pub(crate) struct Arrival<P> {
     pub(crate) due: Timestamp,
     pub(crate) attempts: u32,
     pub(crate) received_at: Timestamp,
+    pub(crate) held: bool,
+    pub(crate) flow: Flow,
+    pub(crate) priority: Priority,
     pub(crate) payload: P,
 }
 
-type Turn = (Timestamp, u64, MessageId);
-
 #[derive(Debug, Default)]
 struct LaneState {
-    ready: BTreeSet<Turn>,
-    deferred: BTreeSet<Turn>,
+    /// By tag; bulk apart from the rest.
+    ready: Classes,
+    /// By due time and arrival.
+    deferred: BTreeSet<(Timestamp, u64, MessageId)>,
     leased: u64,
+    held: u64,
     ages: BTreeSet<(Timestamp, MessageId)>,
+}
+
+#[derive(Debug, Default)]
+struct Classes {
+    interactive: Class,
+    bulk: Class,
+    /// Turns since bulk mail had one.
+    since_bulk: u32,
+}
+
+/// Messages that are due, and whose turn it is.
+#[derive(Debug, Default)]
+struct Class {
+    queue: BTreeSet<(u64, u64, MessageId)>,
+    /// The tag that was taken last.
+    taken: u64,
+    /// The last tag of every sender that may still matter.
+    flows: HashMap<Flow, u64>,
 }
 
 /// What there is to take.
@@ -75,6 +116,16 @@ pub(crate) struct Schedule<P> {
     turns: u64,
 }
 
+impl<P> Slot<P> {
+    /// Whether nothing has happened to the message between two looks at it.
+    pub(crate) const fn is_as(&self, seen: &Self) -> bool {
+        self.turn == seen.turn
+            && self.attempts == seen.attempts
+            && self.leased == seen.leased
+            && self.held == seen.held
+    }
+}
+
 impl<P> Schedule<P> {
     pub(crate) fn new() -> Self {
         Self { slots: HashMap::new(), lanes: Default::default(), turns: 0 }
@@ -86,20 +137,30 @@ impl<P> Schedule<P> {
             return false;
         }
         self.turns += 1;
-        let Arrival { lane, due, attempts, received_at, payload } = arrival;
-        let slot = Slot { lane, due, attempts, received_at, payload, leased: false, turn: self.turns };
-        let state = self.lane(lane);
-        state.ages.insert((received_at, id));
-        state.deferred.insert((due, slot.turn, id));
-        self.slots.insert(id, slot);
+        let Arrival { lane, due, attempts, received_at, held, flow, priority, payload } = arrival;
+        let turn = self.turns;
+        let slot = Slot {
+            lane,
+            due,
+            attempts,
+            received_at,
+            payload,
+            leased: false,
+            held,
+            flow,
+            priority,
+            turn,
+            tag: 0,
+        };
+        self.link(id, slot);
         true
     }
 
-    /// Takes the message of the lane that has been due for the longest.
+    /// Takes the message of the lane whose turn it is.
     pub(crate) fn take(&mut self, lane: Lane, now: Timestamp) -> Take {
-        let state = self.lane(lane);
-        state.ripen(now);
-        let Some((_, _, id)) = state.ready.pop_first() else {
+        self.ripen(lane, now);
+        let state = lane_of(&mut self.lanes, lane);
+        let Some(id) = state.ready.pop() else {
             return state.deferred.first().map_or(Take::Empty, |(due, _, _)| Take::Due(*due));
         };
         state.leased += 1;
@@ -107,6 +168,21 @@ impl<P> Schedule<P> {
             slot.leased = true;
         }
         Take::Leased(id)
+    }
+
+    /// Takes this message, whether it is due or not; says no when somebody has it.
+    pub(crate) fn take_this(&mut self, id: MessageId) -> bool {
+        let Some(mut slot) = self.slots.remove(&id) else { return false };
+        let free = !slot.leased;
+        if free {
+            self.unlink(id, &slot);
+            slot.leased = true;
+            let state = lane_of(&mut self.lanes, slot.lane);
+            state.leased += 1;
+            state.ages.insert((slot.received_at, id));
+        }
+        self.slots.insert(id, slot);
+        free
     }
 
     /// Gives a leased message back, to its old turn.
@@ -119,16 +195,14 @@ impl<P> Schedule<P> {
         let Some(mut slot) = self.slots.remove(&id) else { return };
         self.unlink(id, &slot);
         slot.leased = false;
-        let due = slot.due;
+        let (lane, due) = (slot.lane, slot.due);
         change(&mut slot);
-        if slot.due != due {
+        if (slot.lane, slot.due) != (lane, due) {
             self.turns += 1;
             slot.turn = self.turns;
+            slot.tag = 0;
         }
-        let state = self.lane(slot.lane);
-        state.ages.insert((slot.received_at, id));
-        state.deferred.insert((slot.due, slot.turn, id));
-        self.slots.insert(id, slot);
+        self.link(id, slot);
     }
 
     /// Takes a message out for good.
@@ -149,6 +223,7 @@ impl<P> Schedule<P> {
     pub(crate) fn state(slot: &Slot<P>, now: Timestamp) -> QueuedState {
         match slot {
             Slot { leased: true, .. } => QueuedState::Leased,
+            Slot { held: true, .. } => QueuedState::Held,
             Slot { due, .. } if *due <= now => QueuedState::Ready,
             Slot { .. } => QueuedState::Deferred,
         }
@@ -158,13 +233,14 @@ impl<P> Schedule<P> {
         Lane::ALL
             .into_iter()
             .map(|lane| {
-                let state = self.lane(lane);
-                state.ripen(now);
+                self.ripen(lane, now);
+                let state = lane_of(&mut self.lanes, lane);
                 LaneStats {
                     lane,
                     ready: state.ready.len() as u64,
                     leased: state.leased,
                     deferred: state.deferred.len() as u64,
+                    held: state.held,
                     oldest: state.ages.first().map(|(received_at, _)| *received_at),
                 }
             })
@@ -187,149 +263,97 @@ impl<P> Schedule<P> {
         .filter_map(|id| self.slots.get(&id).map(|slot| (id, slot)))
     }
 
-    fn unlink(&mut self, id: MessageId, slot: &Slot<P>) {
-        let state = self.lane(slot.lane);
-        state.ages.remove(&(slot.received_at, id));
-        if slot.leased {
-            state.leased = state.leased.saturating_sub(1);
-        } else {
-            let turn = (slot.due, slot.turn, id);
-            let _ = state.ready.remove(&turn) || state.deferred.remove(&turn);
-        }
-    }
-
-    fn lane(&mut self, lane: Lane) -> &mut LaneState {
-        let [local, remote, quarantine, dead] = &mut self.lanes;
-        match lane {
-            Lane::Local => local,
-            Lane::Remote => remote,
-            Lane::Quarantine => quarantine,
-            Lane::Dead => dead,
-        }
-    }
-}
-
-impl LaneState {
-    fn ripen(&mut self, now: Timestamp) {
-        while let Some(turn) = self.deferred.first().copied().filter(|(due, _, _)| *due <= now) {
-            self.deferred.remove(&turn);
-            self.ready.insert(turn);
-        }
-    }
-}
-
-/// Wakes those who wait for a message of a lane.
-#[derive(Debug, Default)]
-pub(crate) struct Bells([Notify; Lane::ALL.len()]);
-
-impl Bells {
-    /// Something changed in this lane.
-    pub(crate) fn ring(&self, lane: Lane) {
-        self.of(lane).notify_one();
-    }
-
-    /// Everybody look.
-    pub(crate) fn ring_all(&self) {
-        self.0.iter().for_each(Notify::notify_waiters);
-    }
-
-    /// Waits until `take` has something. Cancel-safe as far as what `take` returned goes back when dropped.
-    pub(crate) async fn wait<T>(&self, lane: Lane, mut take: impl FnMut() -> Result<T, Take>) -> T {
-        let bell = self.of(lane);
-        // Whether this wait took something or was given up: another must look after what is due next.
-        let _pass_on = PassOn(bell);
-        loop {
-            let mut ring = std::pin::pin!(bell.notified());
-            ring.as_mut().enable();
-            match take() {
-                Ok(taken) => return taken,
-                Err(Take::Due(due)) => {
-                    let wait = due.since(now()).clamp(Duration::from_millis(1), WAIT_MAX);
-                    let _ = tokio::time::timeout(wait, ring).await;
-                }
-                Err(Take::Empty | Take::Leased(_)) => ring.await,
+    /// Moves to the due ones what has become due.
+    fn ripen(&mut self, lane: Lane, now: Timestamp) {
+        let state = lane_of(&mut self.lanes, lane);
+        while let Some((due, turn, id)) = state.deferred.first().copied().filter(|(due, _, _)| *due <= now) {
+            state.deferred.remove(&(due, turn, id));
+            if let Some(slot) = self.slots.get_mut(&id) {
+                state.ready.class(slot.priority).admit(id, slot);
             }
         }
     }
 
-    fn of(&self, lane: Lane) -> &Notify {
-        let [local, remote, quarantine, dead] = &self.0;
-        match lane {
-            Lane::Local => local,
-            Lane::Remote => remote,
-            Lane::Quarantine => quarantine,
-            Lane::Dead => dead,
+    fn link(&mut self, id: MessageId, slot: Slot<P>) {
+        let state = lane_of(&mut self.lanes, slot.lane);
+        state.ages.insert((slot.received_at, id));
+        if slot.held {
+            state.held += 1;
+        } else {
+            state.deferred.insert((slot.due, slot.turn, id));
+        }
+        self.slots.insert(id, slot);
+    }
+
+    fn unlink(&mut self, id: MessageId, slot: &Slot<P>) {
+        let state = lane_of(&mut self.lanes, slot.lane);
+        state.ages.remove(&(slot.received_at, id));
+        if slot.leased {
+            state.leased = state.leased.saturating_sub(1);
+        } else if slot.held {
+            state.held = state.held.saturating_sub(1);
+        } else {
+            let ready = &mut state.ready.class(slot.priority).queue;
+            let _ =
+                ready.remove(&(slot.tag, slot.turn, id)) || state.deferred.remove(&(slot.due, slot.turn, id));
         }
     }
 }
 
-struct PassOn<'a>(&'a Notify);
+fn lane_of(lanes: &mut [LaneState; Lane::ALL.len()], lane: Lane) -> &mut LaneState {
+    let [local, remote, quarantine, dead] = lanes;
+    match lane {
+        Lane::Local => local,
+        Lane::Remote => remote,
+        Lane::Quarantine => quarantine,
+        Lane::Dead => dead,
+    }
+}
 
-impl Drop for PassOn<'_> {
-    fn drop(&mut self) {
-        self.0.notify_one();
+impl Classes {
+    const fn class(&mut self, priority: Priority) -> &mut Class {
+        match priority {
+            Priority::Interactive => &mut self.interactive,
+            Priority::Bulk => &mut self.bulk,
+        }
+    }
+
+    fn len(&self) -> usize {
+        self.interactive.queue.len() + self.bulk.queue.len()
+    }
+
+    fn pop(&mut self) -> Option<MessageId> {
+        let bulk_first = self.since_bulk + 1 >= BULK_EVERY || self.interactive.queue.is_empty();
+        if bulk_first && let Some(id) = self.bulk.pop() {
+            self.since_bulk = 0;
+            return Some(id);
+        }
+        let id = self.interactive.pop()?;
+        self.since_bulk = self.since_bulk.saturating_add(1);
+        Some(id)
+    }
+}
+
+impl Class {
+    fn admit<P>(&mut self, id: MessageId, slot: &mut Slot<P>) {
+        if slot.tag == 0 {
+            let last = self.flows.entry(slot.flow).or_insert(0);
+            slot.tag = self.taken.max(*last) + 1;
+            *last = slot.tag;
+        }
+        self.queue.insert((slot.tag, slot.turn, id));
+    }
+
+    fn pop(&mut self) -> Option<MessageId> {
+        let (tag, _, id) = self.queue.pop_first()?;
+        self.taken = self.taken.max(tag);
+        if self.flows.len() > FLOWS_LOOKED_THROUGH.max(2 * self.queue.len()) {
+            // A sender whose last tag has passed is a new sender.
+            self.flows.retain(|_, last| *last > tag);
+        }
+        Some(id)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn id(number: u8) -> MessageId {
-        MessageId::from_bytes([number; 16])
-    }
-
-    fn at(milliseconds: u64) -> Timestamp {
-        Timestamp::from_unix_milliseconds(milliseconds)
-    }
-
-    fn arrival(lane: Lane, due: u64) -> Arrival<()> {
-        Arrival { lane, due: at(due), attempts: 0, received_at: at(due), payload: () }
-    }
-
-    #[test]
-    fn takes_by_due_time_then_by_arrival_and_only_in_its_lane() {
-        let mut schedule = Schedule::new();
-        for (number, lane, due) in
-            [(1, Lane::Local, 20), (2, Lane::Local, 10), (3, Lane::Local, 10), (4, Lane::Remote, 5)]
-        {
-            assert!(schedule.insert(id(number), arrival(lane, due)));
-        }
-        assert!(!schedule.insert(id(1), arrival(Lane::Local, 1)), "the same id is one message");
-        assert_eq!(schedule.take(Lane::Local, at(9)), Take::Due(at(10)));
-        assert_eq!(schedule.take(Lane::Local, at(10)), Take::Leased(id(2)));
-        assert_eq!(schedule.take(Lane::Local, at(10)), Take::Leased(id(3)));
-        assert_eq!(schedule.take(Lane::Local, at(10)), Take::Due(at(20)));
-        assert_eq!(schedule.take(Lane::Quarantine, at(10)), Take::Empty);
-        schedule.put_back(id(3));
-        schedule.put_back(id(2));
-        assert_eq!(schedule.take(Lane::Local, at(30)), Take::Leased(id(2)), "back to its old turn");
-    }
-
-    #[test]
-    fn counts_follow_every_move() {
-        let mut schedule = Schedule::new();
-        schedule.insert(id(1), arrival(Lane::Local, 1));
-        schedule.insert(id(2), arrival(Lane::Local, 100));
-        let count = |schedule: &mut Schedule<()>, lane| {
-            let stats = schedule.stats(at(50));
-            let stats = stats.iter().find(|stats| stats.lane == lane).unwrap();
-            (stats.ready, stats.leased, stats.deferred, stats.oldest.map(Timestamp::unix_milliseconds))
-        };
-        assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 1, Some(1)));
-        assert_eq!(schedule.take(Lane::Local, at(50)), Take::Leased(id(1)));
-        assert_eq!(count(&mut schedule, Lane::Local), (0, 1, 1, Some(1)));
-        schedule.change(id(1), |slot| slot.lane = Lane::Dead);
-        assert_eq!(count(&mut schedule, Lane::Local), (0, 0, 1, Some(100)));
-        assert_eq!(count(&mut schedule, Lane::Dead), (1, 0, 0, Some(1)));
-        schedule.change(id(2), |slot| slot.due = at(40));
-        assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 0, Some(100)));
-        let ages: Vec<_> = schedule.by_age(None).map(|(id, _)| id).collect();
-        assert_eq!(ages, [id(1), id(2)]);
-        assert_eq!(schedule.by_age(Some(Lane::Local)).count(), 1);
-        schedule.remove(id(1));
-        schedule.remove(id(2));
-        assert_eq!(count(&mut schedule, Lane::Dead), (0, 0, 0, None));
-        assert_eq!(schedule.by_age(None).count(), 0);
-    }
-}
+mod tests;

@@ -73,8 +73,7 @@ impl Parts {
             None
         };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
-            let opened = queue::embedded::EmbeddedQueue::open(&settings.queue, process, registry);
-            Some(Arc::new(opened.context("failed to open the queue")?))
+            Some(crate::queues::open(settings, process, registry).await?)
         } else {
             None
         };

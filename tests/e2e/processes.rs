@@ -151,3 +151,54 @@ fn a_store_or_directory_that_is_away_is_not_an_empty_one() {
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("no directory at"), "{text}");
 }
+
+#[test]
+fn an_operator_holds_moves_and_deletes_what_waits() {
+    let mut node = Node::start();
+    assert!(node.terminate());
+    let data = node.data();
+    let config = node.folder.path().join("sluice.toml");
+    let text = node.sluice(&["config", "show", "--port-base", "0"], "");
+    std::fs::write(&config, text).unwrap();
+    let start = |role: &str| {
+        Process::start(
+            &[role, "--data", data.to_str().unwrap(), "--config", config.to_str().unwrap()],
+            &data,
+            role,
+        )
+    };
+    let gateway = start("gateway");
+    let mut wire = smtp(gateway.addresses["mx"]);
+    let mut send = |sender: &str| {
+        let answer =
+            send_message(&mut wire, sender, &["alice@example.test"], b"Subject: waits\r\n\r\nfor a worker");
+        answer.trim_end().rsplit(' ').next().unwrap().to_owned()
+    };
+    let (held, spam, sent) =
+        (send("held@elsewhere.test"), send("spam@elsewhere.test"), send("fine@elsewhere.test"));
+    let queue = |arguments: &[&str]| node.sluice(&[&["queue"], arguments].concat(), "");
+    // No worker runs: the command itself works the queue for a moment.
+    let meant = queue(&["delete", "--sender", "SPAM@", "--dry-run", "--json"]);
+    assert!(meant.contains(&spam) && !meant.contains(&held), "{meant}");
+    assert_eq!(queue(&["delete", "--sender", "SPAM@"]), "1 message changed or deleted\n");
+    assert_eq!(queue(&["hold", &held]), "1 message held\n");
+    let refused = node.try_sluice(&["queue", "delete"], "");
+    let refused = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.contains("which messages?"), "{refused}");
+
+    let worker = start("worker");
+    let access = start("access");
+    let inbox =
+        || crate::wire::imap_fetch_all(access.addresses["imap"], "alice@example.test", PASSWORD, "INBOX");
+    wait_for("the delivery of what is not held", || (inbox().len() == 1).then_some(()));
+    let (stats, listed) = (queue(&["stats", "--json"]), queue(&["list", "--state", "held"]));
+    assert!(stats.contains("\"held\": 1") && listed.contains(&held), "{stats}{listed}");
+    assert!(node.sluice(&["trace", &held], "").contains("kept back by an operator"));
+    // Now the worker carries it out.
+    assert_eq!(queue(&["release", "--domain", "example.test"]), "1 message released\n");
+    wait_for("the delivery of what was held", || (inbox().len() == 2).then_some(()));
+    for (id, words) in [(&held, "held"), (&held, "released"), (&spam, "discarded"), (&sent, "delivered")] {
+        wait_for("the trail", || node.sluice(&["trace", id], "").contains(words).then_some(()));
+    }
+    drop((gateway, worker, access));
+}

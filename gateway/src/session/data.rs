@@ -134,6 +134,7 @@ impl Session {
             },
             size: 0,
             smtp_utf8: transaction.mail.smtp_utf8,
+            priority: envelope::Priority::Interactive,
         }
     }
 

@@ -43,6 +43,14 @@ impl Queue for GatedQueue {
         self.inner.lease(lane).await
     }
 
+    async fn content(&self, _: MessageId) -> Result<Option<bytes::Bytes>, QueueError> {
+        Ok(None)
+    }
+
+    async fn order(&self, _: &ListFilter, _: queue::Order) -> Result<queue::Ordered, QueueError> {
+        Ok(queue::Ordered::default())
+    }
+
     async fn stats(&self) -> Result<Vec<LaneStats>, QueueError> {
         self.inner.stats().await
     }

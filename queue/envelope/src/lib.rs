@@ -24,7 +24,7 @@ pub use code::EnhancedCode;
 pub use disposition::Disposition;
 pub use domain::{Domain, DomainError};
 pub use local_part::{LocalPart, LocalPartError};
-pub use message::{Entrance, Envelope, Origin, Recipient, Timestamp};
+pub use message::{Entrance, Envelope, Origin, Priority, Recipient, Timestamp};
 pub use message_id::{MessageId, MessageIdError};
 pub use quota::{Quota, Usage};
 pub use secret::Secret;

@@ -74,6 +74,35 @@ pub struct Envelope {
     /// Whether the message was declared SMTPUTF8 (RFC 6531).
     #[serde(default)]
     pub smtp_utf8: bool,
+    /// Whether it may wait while other mail is under way.
+    #[serde(default, skip_serializing_if = "Priority::is_interactive")]
+    pub priority: Priority,
+}
+
+/// What goes first when mail has to wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Priority {
+    /// From one person to another, as far as can be told.
+    #[default]
+    Interactive,
+    /// Mailing lists, newsletters and the like.
+    Bulk,
+}
+
+impl Priority {
+    const fn is_interactive(&self) -> bool {
+        matches!(self, Self::Interactive)
+    }
+}
+
+impl fmt::Display for Priority {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interactive => "interactive",
+            Self::Bulk => "bulk",
+        })
+    }
 }
 
 /// One RCPT of a transaction.

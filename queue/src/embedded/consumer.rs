@@ -22,9 +22,11 @@ use super::scan::{Segment, Sighting};
 use super::segment::{Position, START};
 use super::settle::Settling;
 use super::state::{Cached, SegmentKey, State};
+use crate::bells::Bells;
 use crate::files::Files;
+use crate::flow::Flow;
 use crate::metrics::Metrics;
-use crate::schedule::{Bells, Take, now};
+use crate::schedule::{Take, now};
 use crate::{Config, Lane, Lease, QueueError};
 
 /// Shared by the committer, the reading thread, the settling thread and all leases.
@@ -39,6 +41,8 @@ pub(super) struct Consumer {
     pub(super) closing: AtomicBool,
     inner: Mutex<Inner>,
     wake: Condvar,
+    /// Held while an order is carried out: two about the same messages would see each other half done.
+    ordering: Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -89,6 +93,7 @@ impl Consumer {
             closing,
             inner: Mutex::new(inner),
             wake: Condvar::new(),
+            ordering: Mutex::new(()),
         }
     }
 
@@ -182,6 +187,15 @@ impl Consumer {
         let _ = self.wake.wait_timeout_while(inner, longest, |inner| !inner.poked && !self.is_closing());
     }
 
+    /// Sleeps until the queue closes or `length` has passed.
+    pub(super) fn pause(&self, length: std::time::Duration) {
+        let _ = self.wake.wait_timeout_while(self.lock(), length, |_| !self.is_closing());
+    }
+
+    pub(super) fn ordering(&self) -> MutexGuard<'_, ()> {
+        self.ordering.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn unpoke(&self) {
         self.lock().poked = false;
     }
@@ -198,7 +212,8 @@ impl Consumer {
         }
     }
 
-    fn start(self: &Arc<Self>) -> Result<(), QueueError> {
+    /// Begins to wait for its turn to work the queue.
+    pub(super) fn start(self: &Arc<Self>) -> Result<(), QueueError> {
         if self.is_closing() {
             return Err(QueueError::Closing);
         }
@@ -263,11 +278,12 @@ impl Fresh {
         let Self { lane, envelope, body, spool, size, offset } = self;
         let kind = if spool.is_some() { Kind::Spooled } else { Kind::Inline };
         let (id, received_at): (MessageId, _) = (envelope.id, envelope.received_at);
+        let (flow, priority) = (Flow::of(&envelope), envelope.priority);
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let header = Header { kind, lane, id, envelope: 0, body: 0, size };
         let waits_for_a_worker = matches!(lane, Lane::Local | Lane::Remote);
         let cached =
             body.filter(|_| waits_for_a_worker).map(|body| Cached { envelope, body, size: u64::from(size) });
-        state.arrive(key, &Sighting { header, offset, received_at, spool }, cached)
+        state.arrive(key, &Sighting { header, offset, received_at, flow, priority, spool }, cached)
     }
 }

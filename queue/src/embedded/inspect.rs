@@ -92,7 +92,7 @@ impl Snapshot {
             .schedule
             .by_age(filter.lane)
             .filter_map(|(id, slot)| self.listed(id, slot, now).ok())
-            .filter(|listed| filter.fits(listed))
+            .filter(|listed| filter.fits(listed, now))
             .take(limit)
             .collect()
     }

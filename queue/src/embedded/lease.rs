@@ -65,14 +65,28 @@ impl Held {
             Settlement::Retry { after, recipients, reason } => {
                 let (due, recipients) = (now().plus(after), Some(recipients));
                 (
-                    Decision::Waiting(Waiting { lane: self.lane, due, attempts, recipients, error: reason }),
+                    Decision::Waiting(Waiting {
+                        lane: self.lane,
+                        due,
+                        attempts,
+                        recipients,
+                        error: reason,
+                        held: false,
+                    }),
                     "retry",
                 )
             }
             Settlement::Dead { reason } => {
                 let (due, recipients) = (now(), self.taken.place.recipients.clone());
                 (
-                    Decision::Waiting(Waiting { lane: Lane::Dead, due, attempts, recipients, error: reason }),
+                    Decision::Waiting(Waiting {
+                        lane: Lane::Dead,
+                        due,
+                        attempts,
+                        recipients,
+                        error: reason,
+                        held: false,
+                    }),
                     "dead",
                 )
             }

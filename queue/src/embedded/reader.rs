@@ -61,8 +61,20 @@ impl Reader {
             }
         };
         self.activate(sender);
+        let orders = {
+            let consumer = Arc::clone(&self.consumer);
+            std::thread::Builder::new()
+                .name("queue-orders".to_owned())
+                .spawn(move || super::orders::serve(&consumer))
+        };
+        if let Err(error) = &orders {
+            tracing::error!(%error, "failed to start the thread for operators' orders: none will be carried out");
+        }
         self.work();
         self.consumer.lock().active = false;
+        if orders.is_ok_and(|orders| orders.join().is_err()) {
+            tracing::error!("the thread for operators' orders has panicked");
+        }
         if settler.join().is_err() {
             tracing::error!("the queue's settling thread has panicked");
         }

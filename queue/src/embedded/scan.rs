@@ -1,16 +1,18 @@
 //! Reads segments from front to back, also while another process writes them.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 
-use envelope::{MessageId, Timestamp};
+use envelope::{AccountId, MessageId, Priority, ReversePath, Timestamp};
 use memchr::memmem;
 use serde::Deserialize;
 
 use super::record::{Found, Header, Kind, padded, parse};
 use super::segment::{START, SegmentHeader, segment_name, sequences};
 use crate::files::{FileHandle, Files};
+use crate::flow::Flow;
 
 /// How much is read at once behind the first look.
 const CHUNK: usize = 1 << 20;
@@ -206,6 +208,8 @@ pub(super) struct Sighting {
     pub(super) header: Header,
     pub(super) offset: u64,
     pub(super) received_at: Timestamp,
+    pub(super) flow: Flow,
+    pub(super) priority: Priority,
     /// Names the body's file.
     pub(super) spool: Option<u128>,
 }
@@ -240,6 +244,17 @@ pub(super) struct Pass {
 #[derive(Deserialize)]
 struct Brief {
     received_at: Timestamp,
+    reverse_path: ReversePath,
+    origin: BriefOrigin,
+    #[serde(default)]
+    priority: Priority,
+}
+
+#[derive(Deserialize)]
+struct BriefOrigin {
+    peer: Option<IpAddr>,
+    #[serde(default)]
+    authenticated: Option<AccountId>,
 }
 
 /// Reads messages from `from` on, about `limit` of them.
@@ -296,7 +311,9 @@ pub(super) fn pass(segment: &Segment, from: u64, extent: Extent, limit: usize) -
 fn sighting(header: Header, octets: &[u8], offset: u64) -> Option<Sighting> {
     let brief: Brief = serde_json::from_slice(octets.get(header.envelope_range())?).ok()?;
     let spool = header.reference(octets).map(|(_, name)| name);
-    Some(Sighting { header, offset, received_at: brief.received_at, spool })
+    let flow = Flow::from_parts(brief.origin.authenticated.as_ref(), &brief.reverse_path, brief.origin.peer);
+    let Brief { received_at, priority, .. } = brief;
+    Some(Sighting { header, offset, received_at, flow, priority, spool })
 }
 
 /// Shows every record of the consumer's log to `visit`. Returns how many gaps there were, not counting

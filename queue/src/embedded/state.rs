@@ -59,6 +59,9 @@ pub(super) struct Waiting {
     pub(super) attempts: u32,
     pub(super) recipients: Option<Vec<Recipient>>,
     pub(super) error: String,
+    /// An operator keeps it back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) held: bool,
 }
 
 /// What was decided about a message.
@@ -155,6 +158,7 @@ impl State {
             attempts: 0,
             recipients: None,
             error: String::new(),
+            held: false,
         });
         let payload = Place {
             segment: key.clone(),
@@ -167,8 +171,10 @@ impl State {
             decided,
             cached,
         };
-        let Waiting { lane, due, attempts, .. } = waiting;
-        self.schedule.insert(id, Arrival { lane, due, attempts, received_at: found.received_at, payload });
+        let Waiting { lane, due, attempts, held, .. } = waiting;
+        let Sighting { received_at, flow, priority, .. } = *found;
+        let arrival = Arrival { lane, due, attempts, received_at, held, flow, priority, payload };
+        self.schedule.insert(id, arrival);
         None
     }
 
@@ -202,6 +208,7 @@ impl State {
     pub(super) fn defer(&mut self, id: MessageId, waiting: Waiting) {
         self.schedule.change(id, |slot| {
             (slot.lane, slot.due, slot.attempts) = (waiting.lane, waiting.due, waiting.attempts);
+            slot.held = waiting.held;
             slot.payload.recipients = waiting.recipients;
             slot.payload.last_error = waiting.error;
             slot.payload.decided = true;
@@ -290,6 +297,7 @@ impl State {
                 attempts: slot.attempts,
                 recipients: slot.payload.recipients.clone(),
                 error: slot.payload.last_error.clone(),
+                held: slot.held,
             };
             batch.extend(encode_waiting(id, &waiting));
         }

@@ -35,6 +35,7 @@ mod behaviour {
     use super::{fresh, suite};
 
     suite::behaviour!(fresh());
+    suite::behaviour!(fresh(); senders_take_turns bulk_mail_stands_back_and_does_not_starve);
 }
 
 #[tokio::test]

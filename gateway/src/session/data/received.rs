@@ -76,6 +76,7 @@ mod tests {
             },
             size: 0,
             smtp_utf8: false,
+            priority: envelope::Priority::Interactive,
         }
     }
 

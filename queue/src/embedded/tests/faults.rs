@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::MessageId;
-use units::ByteSize;
+use units::{ByteSize, Span};
 
 use super::super::EmbeddedQueue;
 use super::config;
 use crate::files::sim::{Disk, Plan, SimFiles};
 use crate::suite::{self, id, octets, soon};
-use crate::{Config, Lane, Queue};
+use crate::{Config, Lane, ListFilter, Order, Queue, QueuedState};
 
 const DIRECTORY: &str = "/queue";
 
@@ -20,6 +20,7 @@ fn small() -> Config {
     Config {
         segment_size: ByteSize::kib(12),
         inline_max: ByteSize::bytes(1500),
+        order_wait_max: Span::secs(2),
         ..config(Path::new(DIRECTORY))
     }
 }
@@ -42,6 +43,8 @@ struct Ledger {
     /// A worker asked for it to leave; whether it was told that it has.
     acked: BTreeMap<MessageId, bool>,
     buried: BTreeSet<MessageId>,
+    /// An operator was told that it is kept back.
+    held: BTreeSet<MessageId>,
 }
 
 async fn publish_all(queue: &Arc<EmbeddedQueue>, ledger: &mut Ledger, numbers: std::ops::Range<u64>) {
@@ -103,6 +106,19 @@ async fn next(queue: &EmbeddedQueue, files: &SimFiles, lane: Lane) -> Option<cra
     }
 }
 
+/// An operator keeps one message back and takes another out.
+async fn operate(queue: &EmbeddedQueue, files: &SimFiles, ledger: &mut Ledger, hold: u64, delete: u64) {
+    if files.is_dead() {
+        return;
+    }
+    let one = |number| ListFilter { ids: vec![id(number)], ..ListFilter::default() };
+    if let Ok(ordered) = soon(queue.order(&one(hold), Order::Hold)).await {
+        ledger.held.extend(ordered.ids);
+    }
+    let told = soon(queue.order(&one(delete), Order::Delete)).await.is_ok_and(|ordered| ordered.done == 1);
+    *ledger.acked.entry(id(delete)).or_default() |= told;
+}
+
 async fn day(files: &SimFiles, ledger: &mut Ledger) {
     let Some(queue) = open(files, "up") else { return };
     publish_all(&queue, ledger, 1..5).await;
@@ -110,6 +126,7 @@ async fn day(files: &SimFiles, ledger: &mut Ledger) {
     publish_all(&queue, ledger, 5..12).await;
     work(&queue, files, ledger, 8).await;
     publish_all(&queue, ledger, 10..18).await;
+    operate(&queue, files, ledger, 16, 17).await;
     work(&queue, files, ledger, 4).await;
     soon(queue.close()).await;
 }
@@ -119,6 +136,17 @@ async fn check_recovery(disk: &Disk, ledger: &Ledger, what: &str) {
     let files = disk.process(Plan::Nothing);
     let queue = open(&files, "up").expect("opens again");
     let mut seen = BTreeSet::new();
+    soon(async {
+        while !queue.consumer.lock().complete {
+            let _ = tokio::time::timeout(Duration::from_millis(1), queue.lease(Lane::Quarantine)).await;
+        }
+    })
+    .await;
+    for message in &ledger.held {
+        let listed = queue.find(*message).await.unwrap().map(|listed| listed.state);
+        assert_eq!(listed, Some(QueuedState::Held), "{what}: {message} was kept back");
+    }
+    soon(queue.order(&ListFilter::default(), Order::Release)).await.unwrap();
     for lane in [Lane::Local, Lane::Dead] {
         while let Some(lease) = next(&queue, &files, lane).await {
             let message = lease.envelope.id;
@@ -208,7 +236,7 @@ async fn without_syncs_a_power_cut_loses_messages_and_is_found_out() {
         disk.cut_power();
         let files: Arc<dyn crate::files::Files> = Arc::new(disk.process(Plan::Nothing));
         let found = match super::super::inspect::inspect_in(&files, Path::new(DIRECTORY)) {
-            Ok(snapshot) => snapshot.list(&crate::ListFilter::default(), usize::MAX).len(),
+            Ok(snapshot) => snapshot.list(&ListFilter::default(), usize::MAX).len(),
             Err(_) => 0,
         };
         lost += ledger.accepted.len().saturating_sub(found);

@@ -8,7 +8,7 @@ use super::super::{EmbeddedQueue, inspect};
 use super::config;
 use crate::files::sim::{Disk, Plan, SimFiles};
 use crate::suite::{self, id, octets, soon};
-use crate::{Lane, ListFilter, Queue, QueueError};
+use crate::{Config, Lane, ListFilter, Order, Queue, QueueError};
 
 fn open(files: &SimFiles, writer: &str) -> EmbeddedQueue {
     let registry = prometheus::Registry::new();
@@ -38,6 +38,8 @@ async fn what_a_gateway_publishes_a_worker_in_another_process_leases() {
             lease.ack().await.unwrap();
         }
     }
+    // Those of one sender keep their order as far as it can be known: what is read later becomes due later.
+    until(|| worker.consumer.lock().state.schedule.slot(id(60)).is_some()).await;
     suite::publish(&worker, 61, 5000).await.unwrap();
     for number in 21..=61 {
         let lease = soon(worker.lease(Lane::Local)).await.unwrap();
@@ -175,4 +177,53 @@ async fn a_snapshot_is_taken_beside_a_queue_at_work() {
     soon(worker).await.unwrap();
     soon(looking).await.unwrap();
     queue.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_order_from_another_process_is_carried_out_by_the_one_that_works_the_queue() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let worker = EmbeddedQueue::open(&config, "worker", &prometheus::Registry::new()).unwrap();
+    for number in 1..=3 {
+        suite::publish(&worker, number, 100).await.unwrap();
+    }
+    let leased = soon(worker.lease(Lane::Local)).await.unwrap();
+    let command = EmbeddedQueue::open(&config, "command", &prometheus::Registry::new()).unwrap();
+    let ordered = soon(command.order(&ListFilter::default(), Order::Hold)).await.unwrap();
+    assert_eq!((ordered.done, ordered.busy, ordered.ids), (2, 1, vec![id(2), id(3)]));
+    assert!(worker.is_consumer() && !command.is_consumer());
+    assert_eq!(suite::stats(&worker, Lane::Local).await.held, 2);
+    let names = || std::fs::read_dir(directory.path().join("orders")).unwrap().count();
+    assert_eq!(names(), 0, "an order that is answered leaves nothing behind");
+    drop(leased);
+    soon(worker.close()).await;
+    // Nobody else works the queue now: the process that gives the order does.
+    let ordered = soon(command.order(&ListFilter::default(), Order::Delete)).await.unwrap();
+    assert_eq!((ordered.done, ordered.busy), (3, 0));
+    soon(command.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[allow(
+    clippy::await_holding_lock,
+    reason = "only a thread of the queue waits for it, and that it waits is what is tested"
+)]
+async fn an_order_that_nobody_takes_is_taken_back() {
+    let disk = Disk::new(12);
+    let worker_files = disk.process(Plan::Nothing);
+    let worker = open(&worker_files, "worker");
+    suite::publish(&worker, 1, 100).await.unwrap();
+    drop(soon(worker.lease(Lane::Local)).await.unwrap());
+    let command_files = disk.process(Plan::Nothing);
+    let short = Config { order_wait_max: units::Span::millis(50), ..config(Path::new("/queue")) };
+    let registry = prometheus::Registry::new();
+    let command =
+        EmbeddedQueue::open_in(Arc::new(command_files.clone()), &short, "command", &registry).unwrap();
+    // The one that works the queue stands still: it keeps its lock and looks for no orders.
+    let still = worker.consumer.ordering();
+    let asked = soon(command.order(&ListFilter::default(), Order::Delete)).await;
+    assert!(asked.is_err(), "{asked:?}");
+    drop(still);
+    soon(worker.close()).await;
+    soon(command.close()).await;
 }

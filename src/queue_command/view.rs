@@ -1,0 +1,96 @@
+//! Looks at the queue without disturbing it.
+
+use anyhow::Context as _;
+use bytes::Bytes;
+use envelope::{MessageId, Timestamp};
+use queue::embedded::{Snapshot, inspect};
+use queue::{LaneStats, ListFilter, Listed, QueuedState};
+
+use crate::arguments::Place;
+use crate::data::DataFolder;
+use crate::settings::Settings;
+
+/// Of a listing of messages.
+pub(crate) const HEADINGS: [&str; 8] =
+    ["id", "lane", "state", "tries", "next", "sender", "recipients", "last error"];
+
+/// What waits.
+pub(crate) enum View {
+    /// The files of the embedded queue; a running process is not disturbed.
+    Files(Box<Snapshot>),
+}
+
+impl View {
+    pub(crate) fn open(place: &Place) -> anyhow::Result<Self> {
+        DataFolder::open(&place.data)?;
+        let settings = Settings::load(place)?;
+        Self::of(&settings)?
+            .with_context(|| format!("there is no queue in `{}`", settings.queue.dir.display()))
+    }
+
+    /// None when there is no queue yet.
+    pub(crate) fn of(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        if !settings.queue.dir.exists() {
+            return Ok(None);
+        }
+        let snapshot = inspect(&settings.queue.dir).context("failed to read the queue")?;
+        Ok(Some(Self::Files(Box::new(snapshot))))
+    }
+
+    pub(crate) fn list(&self, filter: &ListFilter, limit: usize) -> anyhow::Result<Vec<Listed>> {
+        match self {
+            Self::Files(snapshot) => Ok(snapshot.list(filter, limit)),
+        }
+    }
+
+    pub(crate) fn find(&self, id: MessageId) -> anyhow::Result<Option<Listed>> {
+        match self {
+            Self::Files(snapshot) => Ok(snapshot.find(id)?),
+        }
+    }
+
+    pub(crate) fn content(&self, id: MessageId) -> anyhow::Result<Option<Bytes>> {
+        match self {
+            Self::Files(snapshot) => Ok(snapshot.body(id)?),
+        }
+    }
+
+    pub(crate) fn stats(self) -> anyhow::Result<Vec<LaneStats>> {
+        match self {
+            Self::Files(mut snapshot) => Ok(snapshot.stats()),
+        }
+    }
+}
+
+pub(crate) fn row(message: &Listed) -> Vec<String> {
+    let recipients: Vec<String> = message.envelope.recipients.iter().map(|r| r.address.to_string()).collect();
+    let state = match message.state {
+        QueuedState::Deferred => "deferred",
+        QueuedState::Held => "held",
+        QueuedState::Leased => "leased",
+        QueuedState::Ready => "ready",
+    };
+    vec![
+        message.envelope.id.to_string(),
+        message.lane.to_string(),
+        state.to_owned(),
+        message.attempts.to_string(),
+        until(message.next_attempt),
+        format!("<{}>", message.envelope.reverse_path),
+        recipients.join(","),
+        message.last_error.clone(),
+    ]
+}
+
+pub(crate) fn age(since: Timestamp) -> String {
+    units::Span::secs(now().since(since).as_secs()).to_string()
+}
+
+pub(crate) fn until(due: Timestamp) -> String {
+    let seconds = due.since(now()).as_secs();
+    if seconds == 0 { "now".to_owned() } else { units::Span::secs(seconds).to_string() }
+}
+
+fn now() -> Timestamp {
+    std::time::SystemTime::now().into()
+}
