@@ -3,8 +3,10 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use queue::Queue;
+use envelope::Secret;
 use queue::embedded::EmbeddedQueue;
+use queue::rabbitmq::{Credentials, RabbitQueue};
+use queue::{Backend, Queue, RabbitConfig};
 
 use crate::settings::Settings;
 
@@ -14,6 +16,36 @@ pub(crate) async fn open(
     process: &str,
     registry: &prometheus::Registry,
 ) -> anyhow::Result<Arc<dyn Queue>> {
-    let opened = EmbeddedQueue::open(&settings.queue, process, registry);
-    Ok(Arc::new(opened.context("failed to open the queue")?))
+    match settings.queue.backend {
+        Backend::Embedded => {
+            let opened = EmbeddedQueue::open(&settings.queue, process, registry);
+            Ok(Arc::new(opened.context("failed to open the queue")?))
+        }
+        Backend::Rabbitmq => {
+            let credentials = credentials(&settings.queue.rabbitmq)?;
+            let opened = RabbitQueue::open(&settings.queue, &credentials, registry).await;
+            Ok(Arc::new(opened.context("failed to open the queue on RabbitMQ")?))
+        }
+    }
+}
+
+fn credentials(config: &RabbitConfig) -> anyhow::Result<Credentials> {
+    let password = if config.password_file.as_os_str().is_empty() {
+        // The broker's own default, which it takes from its own machine only.
+        "guest".to_owned()
+    } else {
+        let text = std::fs::read_to_string(&config.password_file).with_context(|| {
+            format!("failed to read the broker's password from `{}`", config.password_file.display())
+        })?;
+        text.lines().next().unwrap_or_default().to_owned()
+    };
+    let roots = if config.tls_ca_file.as_os_str().is_empty() {
+        None
+    } else {
+        let text = std::fs::read_to_string(&config.tls_ca_file).with_context(|| {
+            format!("failed to read certificates from `{}`", config.tls_ca_file.display())
+        })?;
+        Some(text)
+    };
+    Ok(Credentials { password: Secret::new(password), roots })
 }

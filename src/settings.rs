@@ -118,7 +118,13 @@ impl Settings {
         for path in places.into_iter().chain(volumes) {
             *path = data.join(&*path);
         }
-        for path in [&mut settings.tls.certificate_file, &mut settings.tls.key_file] {
+        settings.queue.rabbitmq.spool_dir = data.join(&settings.queue.rabbitmq.spool_dir);
+        for path in [
+            &mut settings.tls.certificate_file,
+            &mut settings.tls.key_file,
+            &mut settings.queue.rabbitmq.password_file,
+            &mut settings.queue.rabbitmq.tls_ca_file,
+        ] {
             // An empty path means "none" and stays empty.
             if *path != PathBuf::new() {
                 *path = data.join(&*path);

@@ -6,11 +6,30 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Span};
 
-/// The embedded queue.
+mod rabbitmq;
+
+pub use rabbitmq::RabbitConfig;
+
+/// Where messages wait.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backend {
+    /// In logs in a directory of this machine; no other service.
+    #[default]
+    Embedded,
+    /// In RabbitMQ, for gateways and workers on different machines.
+    Rabbitmq,
+}
+
+/// The queue between gateways and workers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// The directory of the queue, on a local disk; gateways and workers of one machine share it. A relative path starts in the data folder.
+    /// Where messages wait.
+    pub backend: Backend,
+    /// The broker; read when it is the backend.
+    pub rabbitmq: RabbitConfig,
+    /// The directory of the embedded queue, on a local disk; gateways and workers of one machine share it. A relative path starts in the data folder.
     pub dir: PathBuf,
     /// A message body up to this size is kept in memory and in the log; a larger one gets a file of its own.
     pub inline_max: ByteSize,
@@ -41,6 +60,8 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            backend: Backend::default(),
+            rabbitmq: RabbitConfig::default(),
             dir: PathBuf::from("queue"),
             inline_max: ByteSize::kib(256),
             segment_size: ByteSize::mib(64),
@@ -77,6 +98,7 @@ impl Config {
         check("cleanup_interval", self.cleanup_interval < Span::millis(10), "must be at least 10ms");
         check("queued_bytes_max", self.queued_bytes_max < self.segment_size, "must be at least segment_size");
         check("publishers_max", self.publishers_max == 0, "must be at least 1");
+        faults.extend(self.rabbitmq.faults());
         faults
     }
 }

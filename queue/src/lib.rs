@@ -4,7 +4,8 @@
 //! 250), is leased by one worker at a time ([`Queue::lease`]) and leaves when the worker says what
 //! became of it ([`Lease::ack`], [`Lease::retry`], [`Lease::dead`]). A lease that is dropped goes back.
 //!
-//! Two backends pass one suite of tests: [`embedded`] is the product, [`memory`] is for tests.
+//! Three backends pass one suite of tests: [`embedded`] needs nothing else and is for one machine, [`rabbitmq`] is for many, [`memory`] is for
+//! tests.
 //!
 //! What it is not: it knows no SMTP and no Maildir, looks into no body, and decides no retry: the worker
 //! says how long a message waits.
@@ -51,6 +52,7 @@ pub mod memory;
 mod message;
 mod metrics;
 mod order;
+pub mod rabbitmq;
 mod schedule;
 #[cfg(test)]
 mod suite;
@@ -59,7 +61,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use body::{Body, BodyWriter, SpooledBody};
-pub use config::Config;
+pub use config::{Backend, Config, RabbitConfig};
 pub use error::{PublishError, QueueError};
 pub use filter::ListFilter;
 pub use message::{Lane, LaneStats, Lease, Listed, QueuedState, Settle, Settlement};

@@ -136,3 +136,70 @@ impl Metrics {
         Ok(())
     }
 }
+
+/// What operators see of the broker.
+#[derive(Debug, Clone)]
+pub(crate) struct BrokerMetrics {
+    pub(crate) connected: IntGaugeVec,
+    pub(crate) blocked: IntGaugeVec,
+    pub(crate) unconfirmed: IntCounter,
+    pub(crate) rebuilt: IntCounter,
+    pub(crate) unreadable: IntCounter,
+    pub(crate) confirm_seconds: Histogram,
+}
+
+impl BrokerMetrics {
+    /// Makes them and registers them; one that is already there counts unseen.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            connected: IntGaugeVec::new(
+                Opts::new(
+                    "sluice_queue_broker_connected",
+                    "Whether there is a connection to the broker, by purpose.",
+                ),
+                &["purpose"],
+            )?,
+            blocked: IntGaugeVec::new(
+                Opts::new(
+                    "sluice_queue_broker_blocked",
+                    "Whether the broker takes no messages for now, by purpose.",
+                ),
+                &["purpose"],
+            )?,
+            unconfirmed: IntCounter::new(
+                "sluice_queue_broker_unconfirmed_total",
+                "Messages that were sent to the broker and not confirmed, each time.",
+            )?,
+            rebuilt: IntCounter::new(
+                "sluice_queue_broker_consumers_rebuilt_total",
+                "Consumers that got nothing though messages waited, and were built anew.",
+            )?,
+            unreadable: IntCounter::new(
+                "sluice_queue_broker_unreadable_total",
+                "Messages from the broker that are none of ours or damaged.",
+            )?,
+            confirm_seconds: Histogram::with_opts(
+                HistogramOpts::new(
+                    "sluice_queue_broker_confirm_seconds",
+                    "Time until the broker confirmed a message.",
+                )
+                .buckets(exponential_buckets(0.000_5, 2.0, 16)?),
+            )?,
+        };
+        let all: [Box<dyn Collector>; 6] = [
+            Box::new(metrics.connected.clone()),
+            Box::new(metrics.blocked.clone()),
+            Box::new(metrics.unconfirmed.clone()),
+            Box::new(metrics.rebuilt.clone()),
+            Box::new(metrics.unreadable.clone()),
+            Box::new(metrics.confirm_seconds.clone()),
+        ];
+        for collector in all {
+            match registry.register(collector) {
+                Err(prometheus::Error::AlreadyReg) => {}
+                other => other?,
+            }
+        }
+        Ok(metrics)
+    }
+}

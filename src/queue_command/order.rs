@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use envelope::MessageId;
-use queue::{ListFilter, Order, Ordered};
+use queue::{Backend, ListFilter, Order, Ordered};
 
 use super::meant::Meant;
 use super::view::{HEADINGS, View, row};
@@ -49,7 +49,9 @@ pub(crate) fn run(arguments: &Arguments, order: Order) -> anyhow::Result<()> {
     }
     let data = DataFolder::open(&arguments.place.data)?;
     let settings = Settings::load(&arguments.place)?;
-    check_owner(&settings.queue.dir)?;
+    if settings.queue.backend == Backend::Embedded {
+        check_owner(&settings.queue.dir)?;
+    }
     let registry = prometheus::Registry::new();
     let log = runtime::LogConfig { level: "error".to_owned(), ..settings.log.clone() };
     // When no worker runs, this process carries the order out, and the trail must tell of it.

@@ -1,10 +1,13 @@
 //! Looks at the queue without disturbing it.
 
+use std::sync::Arc;
+
 use anyhow::Context as _;
 use bytes::Bytes;
 use envelope::{MessageId, Timestamp};
 use queue::embedded::{Snapshot, inspect};
-use queue::{LaneStats, ListFilter, Listed, QueuedState};
+use queue::{Backend, LaneStats, ListFilter, Listed, Queue, QueuedState};
+use tokio::runtime::Runtime;
 
 use crate::arguments::Place;
 use crate::data::DataFolder;
@@ -18,6 +21,8 @@ pub(crate) const HEADINGS: [&str; 8] =
 pub(crate) enum View {
     /// The files of the embedded queue; a running process is not disturbed.
     Files(Box<Snapshot>),
+    /// The broker's queues.
+    Broker(Runtime, Arc<dyn Queue>),
 }
 
 impl View {
@@ -30,6 +35,13 @@ impl View {
 
     /// None when there is no queue yet.
     pub(crate) fn of(settings: &Settings) -> anyhow::Result<Option<Self>> {
+        if settings.queue.backend == Backend::Rabbitmq {
+            let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            let executor = executor.context("failed to start")?;
+            let registry = prometheus::Registry::new();
+            let queue = executor.block_on(crate::queues::open(settings, "command", &registry))?;
+            return Ok(Some(Self::Broker(executor, queue)));
+        }
         if !settings.queue.dir.exists() {
             return Ok(None);
         }
@@ -40,24 +52,36 @@ impl View {
     pub(crate) fn list(&self, filter: &ListFilter, limit: usize) -> anyhow::Result<Vec<Listed>> {
         match self {
             Self::Files(snapshot) => Ok(snapshot.list(filter, limit)),
+            Self::Broker(executor, queue) => Ok(executor.block_on(queue.list(filter, limit))?),
         }
     }
 
     pub(crate) fn find(&self, id: MessageId) -> anyhow::Result<Option<Listed>> {
         match self {
             Self::Files(snapshot) => Ok(snapshot.find(id)?),
+            Self::Broker(executor, queue) => Ok(executor.block_on(queue.find(id))?),
         }
     }
 
     pub(crate) fn content(&self, id: MessageId) -> anyhow::Result<Option<Bytes>> {
         match self {
             Self::Files(snapshot) => Ok(snapshot.body(id)?),
+            Self::Broker(executor, queue) => Ok(executor.block_on(queue.content(id))?),
         }
     }
 
-    pub(crate) fn stats(self) -> anyhow::Result<Vec<LaneStats>> {
+    pub(crate) fn stats(&mut self) -> anyhow::Result<Vec<LaneStats>> {
         match self {
-            Self::Files(mut snapshot) => Ok(snapshot.stats()),
+            Self::Files(snapshot) => Ok(snapshot.stats()),
+            Self::Broker(executor, queue) => Ok(executor.block_on(queue.stats())?),
+        }
+    }
+}
+
+impl Drop for View {
+    fn drop(&mut self) {
+        if let Self::Broker(executor, queue) = self {
+            executor.block_on(queue.close());
         }
     }
 }
