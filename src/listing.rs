@@ -28,6 +28,11 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
 }
 
+/// Says something on standard error; nobody may be reading.
+pub(crate) fn warn(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Columns as wide as their widest cell; control characters never reach the terminal.
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();

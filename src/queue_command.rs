@@ -8,7 +8,7 @@ mod view;
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
 use envelope::MessageId;
-use queue::{Lane, ListFilter, Listed, Order, QueuedState};
+use queue::{Backend, Lane, ListFilter, Listed, Order, QueuedState};
 
 use crate::arguments::Place;
 use crate::listing;
@@ -38,6 +38,9 @@ enum Action {
         /// At most this many.
         #[arg(long, default_value_t = 100)]
         limit: usize,
+        /// With RabbitMQ: this node's own log of what it accepted while the broker was away.
+        #[arg(long)]
+        spill: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -63,11 +66,17 @@ enum Action {
         /// The content too.
         #[arg(long)]
         body: bool,
+        /// With RabbitMQ: this node's own log of what it accepted while the broker was away.
+        #[arg(long)]
+        spill: bool,
         #[command(flatten)]
         place: Place,
     },
     /// Counts and oldest age of every lane.
     Stats {
+        /// With RabbitMQ: this node's own log of what it accepted while the broker was away.
+        #[arg(long)]
+        spill: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
@@ -102,12 +111,12 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         Action::Release(arguments) => order::run(arguments, Order::Release),
         Action::Reroute { to, order } => order::run(order, Order::Reroute((*to).into())),
         Action::Retry(arguments) => order::run(arguments, Order::Retry),
-        Action::List { meant, limit, json, place } => {
-            let messages = View::open(place)?.list(&meant.filter(), *limit)?;
+        Action::List { meant, limit, spill, json, place } => {
+            let messages = View::open_either(place, *spill)?.list(&meant.filter(), *limit)?;
             listing::print(*json, &messages, &view::HEADINGS, row)
         }
-        Action::Show { id, body, place } => {
-            let view = View::open(place)?;
+        Action::Show { id, body, spill, place } => {
+            let view = View::open_either(place, *spill)?;
             let Some(message) = view.find(*id)? else {
                 anyhow::bail!("{id} is not queued; `sluice trace {id}` says what became of it");
             };
@@ -119,8 +128,8 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             }
             Ok(())
         }
-        Action::Stats { json, place } => {
-            let lanes = View::open(place)?.stats()?;
+        Action::Stats { spill, json, place } => {
+            let lanes = View::open_either(place, *spill)?.stats()?;
             let headings = ["lane", "ready", "leased", "deferred", "held", "oldest"];
             listing::print(*json, &lanes, &headings, |lane| {
                 let counts =
@@ -134,7 +143,20 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
 
 /// The queued messages that `query` (an id, or a part of an address) names.
 pub(crate) fn waiting(settings: &Settings, query: &str) -> anyhow::Result<Vec<Listed>> {
-    let Some(view) = View::of(settings)? else { return Ok(Vec::new()) };
+    let mut views: Vec<View> = View::of(settings)?.into_iter().collect();
+    if settings.queue.backend == Backend::Rabbitmq {
+        views.extend(View::of_files(settings)?);
+    }
+    let mut found = Vec::new();
+    for view in views {
+        found.extend(waiting_in(&view, query)?);
+    }
+    found.sort_by_key(|message| message.envelope.id);
+    found.dedup_by_key(|message| message.envelope.id);
+    Ok(found)
+}
+
+fn waiting_in(view: &View, query: &str) -> anyhow::Result<Vec<Listed>> {
     if let Ok(id) = query.parse() {
         return Ok(view.find(id)?.into_iter().collect());
     }
@@ -143,8 +165,6 @@ pub(crate) fn waiting(settings: &Settings, query: &str) -> anyhow::Result<Vec<Li
     let senders = ListFilter { sender: Some(query), ..ListFilter::default() };
     let mut found = view.list(&recipients, TRACED_MAX)?;
     found.extend(view.list(&senders, TRACED_MAX)?);
-    found.sort_by_key(|message| message.envelope.id);
-    found.dedup_by_key(|message| message.envelope.id);
     Ok(found)
 }
 

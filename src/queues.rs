@@ -6,14 +6,25 @@ use anyhow::Context as _;
 use envelope::Secret;
 use queue::embedded::EmbeddedQueue;
 use queue::rabbitmq::{Credentials, RabbitQueue};
+use queue::spill::SpillQueue;
 use queue::{Backend, Queue, RabbitConfig};
 
 use crate::settings::Settings;
+
+/// Whether a process goes on accepting while the broker is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum WithoutBroker {
+    /// Into its own log: a gateway.
+    Spill,
+    /// It waits or fails: a worker, a command.
+    Wait,
+}
 
 /// Opens it for a process of this name, of which there is one at a time.
 pub(crate) async fn open(
     settings: &Settings,
     process: &str,
+    without: WithoutBroker,
     registry: &prometheus::Registry,
 ) -> anyhow::Result<Arc<dyn Queue>> {
     match settings.queue.backend {
@@ -23,8 +34,13 @@ pub(crate) async fn open(
         }
         Backend::Rabbitmq => {
             let credentials = credentials(&settings.queue.rabbitmq)?;
+            let failed = "failed to open the queue on RabbitMQ";
+            if without == WithoutBroker::Spill {
+                let opened = SpillQueue::open(&settings.queue, &credentials, process, registry).await;
+                return Ok(Arc::new(opened.context(failed)?));
+            }
             let opened = RabbitQueue::open(&settings.queue, &credentials, registry).await;
-            Ok(Arc::new(opened.context("failed to open the queue on RabbitMQ")?))
+            Ok(Arc::new(opened.context(failed)?))
         }
     }
 }

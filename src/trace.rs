@@ -22,7 +22,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     let records =
         runtime::trail::find(&data.trail(), &arguments.query).context("failed to read the trail")?;
     let settings = crate::settings::Settings::load(&arguments.place)?;
-    let queued = crate::queue_command::waiting(&settings, &arguments.query)?;
+    // The trail is here, whatever becomes of the queue.
+    let queued = crate::queue_command::waiting(&settings, &arguments.query).unwrap_or_else(|error| {
+        listing::warn(&format!("the queue can't be asked: {error:#}"));
+        Vec::new()
+    });
     if arguments.json {
         let json = serde_json::json!({ "trail": records, "queued": queued });
         listing::write(serde_json::to_string_pretty(&json).context("failed to write JSON")? + "\n")?;

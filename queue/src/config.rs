@@ -29,7 +29,7 @@ pub struct Config {
     pub backend: Backend,
     /// The broker; read when it is the backend.
     pub rabbitmq: RabbitConfig,
-    /// The directory of the embedded queue, on a local disk; gateways and workers of one machine share it. A relative path starts in the data folder.
+    /// The directory of the embedded queue (with RabbitMQ: of what a gateway accepts while the broker is away), on a local disk; gateways and workers of one machine share it. A relative path starts in the data folder.
     pub dir: PathBuf,
     /// A message body up to this size is kept in memory and in the log; a larger one gets a file of its own.
     pub inline_max: ByteSize,
@@ -53,6 +53,8 @@ pub struct Config {
     pub publishers_max: usize,
     /// How long an order of an operator (`sluice queue hold` and the like) waits for the worker to begin with it, and once more for its end.
     pub order_wait_max: Span,
+    /// With RabbitMQ: once the oldest message that a gateway accepted while the broker was away is older than this, it accepts no more (452).
+    pub spill_age_max: Span,
     /// How much of what was just published is kept in memory, so that a worker need not read it again.
     pub tail_cache_max: ByteSize,
 }
@@ -74,6 +76,7 @@ impl Default for Config {
             queued_bytes_max: ByteSize::mib(16 << 10),
             publishers_max: 1024,
             order_wait_max: Span::secs(30),
+            spill_age_max: Span::hours(12),
             tail_cache_max: ByteSize::mib(64),
         }
     }

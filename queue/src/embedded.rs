@@ -95,7 +95,7 @@ use orders::Pending;
 use record::{Batch, Kind, Payload, encode};
 use scan::{Extent, Segment, open_all, pass};
 use segment::{LogWriter, START};
-use state::{Place, spool_path};
+use state::{Place, Turns, spool_path};
 use usage::Usage;
 
 /// How long an open waits for a lock that a consumer holds for a moment to see whether the writer is gone.
@@ -123,11 +123,30 @@ impl EmbeddedQueue {
         Self::open_in(Arc::new(RealFiles), config, writer, registry)
     }
 
+    /// As [`Self::open`], but messages come out in the order in which they came, whoever sent them.
+    pub(crate) fn open_in_order(
+        config: &Config,
+        writer: &str,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, QueueError> {
+        Self::open_with(Arc::new(RealFiles), config, writer, registry, Turns::InOrder)
+    }
+
     pub(crate) fn open_in(
         files: Arc<dyn Files>,
         config: &Config,
         writer: &str,
         registry: &prometheus::Registry,
+    ) -> Result<Self, QueueError> {
+        Self::open_with(files, config, writer, registry, Turns::Fair)
+    }
+
+    fn open_with(
+        files: Arc<dyn Files>,
+        config: &Config,
+        writer: &str,
+        registry: &prometheus::Registry,
+        turns: Turns,
     ) -> Result<Self, QueueError> {
         let log = config.dir.join("log").join(writer);
         let spool = config.dir.join("spool").join(writer);
@@ -158,7 +177,7 @@ impl EmbeddedQueue {
         }
         let writer: Arc<str> = writer.into();
         let consumer =
-            Consumer::new(Arc::clone(&files), config.clone(), Arc::clone(&writer), metrics.clone());
+            Consumer::new(Arc::clone(&files), config.clone(), Arc::clone(&writer), metrics.clone(), turns);
         let consumer = Arc::new(consumer);
         let (free_space_min, bytes_max) = (config.free_space_min.as_u64(), config.queued_bytes_max.as_u64());
         metrics.limit_bytes.set(i64::try_from(bytes_max).unwrap_or(i64::MAX));

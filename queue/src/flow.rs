@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use envelope::{AccountId, Envelope, ReversePath};
 
 /// A sender as the queue tells them apart: 32 bits are enough, since two who share a number only share their turns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Flow(u32);
 
 impl Flow {

@@ -54,6 +54,7 @@ mod metrics;
 mod order;
 pub mod rabbitmq;
 mod schedule;
+pub mod spill;
 #[cfg(test)]
 mod suite;
 

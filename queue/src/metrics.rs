@@ -203,3 +203,47 @@ impl BrokerMetrics {
         Ok(metrics)
     }
 }
+
+/// What operators see of a gateway's own log.
+#[derive(Debug, Clone)]
+pub(crate) struct SpillMetrics {
+    pub(crate) messages: IntGauge,
+    pub(crate) oldest: IntGauge,
+    pub(crate) limit_bytes: IntGauge,
+    pub(crate) spilled: IntCounter,
+    pub(crate) replayed: IntCounter,
+}
+
+impl SpillMetrics {
+    /// Makes them and registers them.
+    pub(crate) fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let metrics = Self {
+            messages: IntGauge::new(
+                "sluice_queue_spill_messages",
+                "Messages in this node's own log, accepted while the broker was away.",
+            )?,
+            oldest: IntGauge::new(
+                "sluice_queue_spill_oldest_seconds",
+                "Age of the oldest message of this node's log.",
+            )?,
+            limit_bytes: IntGauge::new(
+                "sluice_queue_spill_limit_bytes",
+                "Size at which the log refuses messages.",
+            )?,
+            spilled: IntCounter::new(
+                "sluice_queue_spill_spilled_total",
+                "Messages accepted into this node's log.",
+            )?,
+            replayed: IntCounter::new(
+                "sluice_queue_spill_replayed_total",
+                "Messages of this node's log that the broker has confirmed.",
+            )?,
+        };
+        registry.register(Box::new(metrics.messages.clone()))?;
+        registry.register(Box::new(metrics.oldest.clone()))?;
+        registry.register(Box::new(metrics.limit_bytes.clone()))?;
+        registry.register(Box::new(metrics.spilled.clone()))?;
+        registry.register(Box::new(metrics.replayed.clone()))?;
+        Ok(metrics)
+    }
+}

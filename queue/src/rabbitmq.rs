@@ -147,6 +147,56 @@ impl RabbitQueue {
         matches!(self.shared.publisher.link.standing(), Standing::Up(_))
     }
 
+    /// As [`Queue::publish`]; when the broker has not taken it, or may not have, the body is given back.
+    pub(crate) async fn offer(
+        &self,
+        lane: Lane,
+        envelope: Envelope,
+        body: Body,
+    ) -> Result<(), (PublishError, Option<Body>)> {
+        if self.is_closing() {
+            return Err((PublishError::Closing, None));
+        }
+        let kept = self
+            .shared
+            .spool
+            .keep(envelope.id, body)
+            .await
+            .map_err(|error| (PublishError::Store(error), None))?;
+        let place = Place::due(lane, envelope.priority);
+        let due = envelope.received_at.min(now());
+        let mut meta = Meta { due, envelope, lane, attempts: 0, error: String::new(), spooled: None };
+        let put = match kept {
+            Kept::Inline(octets) => {
+                let put = self.shared.publisher.put(place, &meta, &octets).await;
+                put.map_err(|error| (error, Some(Body::Memory(octets))))
+            }
+            Kept::File(file, reference) => {
+                meta.spooled = Some(reference.clone());
+                match self.shared.publisher.put(place, &meta, &[]).await {
+                    Ok(()) => {
+                        file.hand_over();
+                        Ok(())
+                    }
+                    // The broker may have it, and then it refers to the file.
+                    Err(error @ PublishError::Unconfirmed(_)) => {
+                        file.hand_over();
+                        Err((error, self.shared.spool.read(&reference).await.ok().map(Body::Memory)))
+                    }
+                    Err(error) => Err((error, Some(Body::Spooled(file)))),
+                }
+            }
+        };
+        match &put {
+            Ok(()) => self.shared.queue_metrics.published.inc(),
+            Err((PublishError::Full(_), _)) => {
+                self.shared.queue_metrics.refused.with_label_values(&["full"]).inc()
+            }
+            Err(_) => self.shared.queue_metrics.refused.with_label_values(&["store"]).inc(),
+        }
+        put
+    }
+
     /// Begins to consume a lane.
     fn start(&self, lane: Lane) {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
@@ -216,39 +266,7 @@ impl Queue for RabbitQueue {
     }
 
     async fn publish(&self, lane: Lane, envelope: Envelope, body: Body) -> Result<(), PublishError> {
-        if self.is_closing() {
-            return Err(PublishError::Closing);
-        }
-        let kept = self.shared.spool.keep(envelope.id, body).await.map_err(PublishError::Store)?;
-        let priority = envelope.priority;
-        let mut meta = Meta {
-            due: envelope.received_at.min(now()),
-            envelope,
-            lane,
-            attempts: 0,
-            error: String::new(),
-            spooled: None,
-        };
-        let place = Place::due(lane, priority);
-        let put = match kept {
-            Kept::Inline(octets) => self.shared.publisher.put(place, &meta, &octets).await,
-            Kept::File(file, reference) => {
-                meta.spooled = Some(reference);
-                let put = self.shared.publisher.put(place, &meta, &[]).await;
-                if matches!(put, Ok(()) | Err(PublishError::Unconfirmed(_))) {
-                    file.hand_over();
-                }
-                put
-            }
-        };
-        match &put {
-            Ok(()) => self.shared.queue_metrics.published.inc(),
-            Err(PublishError::Full(_)) => {
-                self.shared.queue_metrics.refused.with_label_values(&["full"]).inc()
-            }
-            Err(_) => self.shared.queue_metrics.refused.with_label_values(&["store"]).inc(),
-        }
-        put
+        self.offer(lane, envelope, body).await.map_err(|(error, _)| error)
     }
 
     async fn lease(&self, lane: Lane) -> Result<Lease, QueueError> {

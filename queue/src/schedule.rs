@@ -114,6 +114,8 @@ pub(crate) struct Schedule<P> {
     slots: HashMap<MessageId, Slot<P>>,
     lanes: [LaneState; Lane::ALL.len()],
     turns: u64,
+    /// Nobody takes turns: first come, first served.
+    in_order: bool,
 }
 
 impl<P> Slot<P> {
@@ -128,7 +130,12 @@ impl<P> Slot<P> {
 
 impl<P> Schedule<P> {
     pub(crate) fn new() -> Self {
-        Self { slots: HashMap::new(), lanes: Default::default(), turns: 0 }
+        Self { slots: HashMap::new(), lanes: Default::default(), turns: 0, in_order: false }
+    }
+
+    /// One in which all are one sender.
+    pub(crate) fn in_order() -> Self {
+        Self { in_order: true, ..Self::new() }
     }
 
     /// Puts a message in; says no when it is already there.
@@ -137,7 +144,10 @@ impl<P> Schedule<P> {
             return false;
         }
         self.turns += 1;
-        let Arrival { lane, due, attempts, received_at, held, flow, priority, payload } = arrival;
+        let Arrival { lane, due, attempts, received_at, held, mut flow, mut priority, payload } = arrival;
+        if self.in_order {
+            (flow, priority) = (Flow::default(), Priority::default());
+        }
         let turn = self.turns;
         let slot = Slot {
             lane,

@@ -12,6 +12,7 @@ use super::view::{HEADINGS, View, row};
 use crate::arguments::Place;
 use crate::data::DataFolder;
 use crate::listing;
+use crate::queues::WithoutBroker;
 use crate::settings::Settings;
 
 /// Messages that --dry-run shows.
@@ -61,9 +62,9 @@ pub(crate) fn run(arguments: &Arguments, order: Order) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("failed to start")?;
+    let name = format!("command-{}", std::process::id());
     let ordered = executor.block_on(async {
-        let queue =
-            crate::queues::open(&settings, &format!("command-{}", std::process::id()), &registry).await?;
+        let queue = crate::queues::open(&settings, &name, WithoutBroker::Wait, &registry).await?;
         let ordered = queue.order(&filter, order).await;
         queue.close().await;
         ordered.context("the order could not be given")

@@ -11,6 +11,7 @@ use tokio::runtime::Runtime;
 
 use crate::arguments::Place;
 use crate::data::DataFolder;
+use crate::queues::WithoutBroker;
 use crate::settings::Settings;
 
 /// Of a listing of messages.
@@ -27,10 +28,15 @@ pub(crate) enum View {
 
 impl View {
     pub(crate) fn open(place: &Place) -> anyhow::Result<Self> {
+        Self::open_either(place, false)
+    }
+
+    /// The queue, or with RabbitMQ this node's own log of what it accepted while the broker was away.
+    pub(crate) fn open_either(place: &Place, spill: bool) -> anyhow::Result<Self> {
         DataFolder::open(&place.data)?;
         let settings = Settings::load(place)?;
-        Self::of(&settings)?
-            .with_context(|| format!("there is no queue in `{}`", settings.queue.dir.display()))
+        let view = if spill { Self::of_files(&settings)? } else { Self::of(&settings)? };
+        view.with_context(|| format!("there is no queue in `{}`", settings.queue.dir.display()))
     }
 
     /// None when there is no queue yet.
@@ -39,9 +45,15 @@ impl View {
             let executor = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             let executor = executor.context("failed to start")?;
             let registry = prometheus::Registry::new();
-            let queue = executor.block_on(crate::queues::open(settings, "command", &registry))?;
+            let opening = crate::queues::open(settings, "command", WithoutBroker::Wait, &registry);
+            let queue = executor.block_on(opening)?;
             return Ok(Some(Self::Broker(executor, queue)));
         }
+        Self::of_files(settings)
+    }
+
+    /// What is in `queue.dir`.
+    pub(crate) fn of_files(settings: &Settings) -> anyhow::Result<Option<Self>> {
         if !settings.queue.dir.exists() {
             return Ok(None);
         }

@@ -15,6 +15,7 @@ use tracing::warn;
 use super::SharedDirectory;
 use crate::announce::Announcement;
 use crate::data::DataFolder;
+use crate::queues::WithoutBroker;
 use crate::roles::Role;
 use crate::settings::Settings;
 
@@ -73,7 +74,9 @@ impl Parts {
             None
         };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
-            Some(crate::queues::open(settings, process, registry).await?)
+            let without =
+                if roles.contains(&Role::Gateway) { WithoutBroker::Spill } else { WithoutBroker::Wait };
+            Some(crate::queues::open(settings, process, without, registry).await?)
         } else {
             None
         };

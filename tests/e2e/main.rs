@@ -10,8 +10,11 @@
 )]
 
 mod adoption;
+mod broker;
 mod browser;
 mod clients;
+#[path = "../../queue/src/rabbitmq/tests/broker.rs"]
+mod cluster;
 mod first_session;
 mod hostile;
 mod kills;

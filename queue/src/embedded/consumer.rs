@@ -21,7 +21,7 @@ use super::record::{Header, Kind};
 use super::scan::{Segment, Sighting};
 use super::segment::{Position, START};
 use super::settle::Settling;
-use super::state::{Cached, SegmentKey, State};
+use super::state::{Cached, SegmentKey, State, Turns};
 use crate::bells::Bells;
 use crate::files::Files;
 use crate::flow::Flow;
@@ -37,6 +37,7 @@ pub(super) struct Consumer {
     /// Whose committer is in this process.
     pub(super) writer: Arc<str>,
     pub(super) metrics: Metrics,
+    pub(super) turns: Turns,
     pub(super) bells: Bells,
     pub(super) closing: AtomicBool,
     inner: Mutex<Inner>,
@@ -72,8 +73,14 @@ pub(super) struct Fresh {
 }
 
 impl Consumer {
-    pub(super) fn new(files: Arc<dyn Files>, config: Config, writer: Arc<str>, metrics: Metrics) -> Self {
-        let state = State::new(config.dir.clone(), config.tail_cache_max.as_u64());
+    pub(super) fn new(
+        files: Arc<dyn Files>,
+        config: Config,
+        writer: Arc<str>,
+        metrics: Metrics,
+        turns: Turns,
+    ) -> Self {
+        let state = State::of(&config, turns);
         let inner = Inner {
             state,
             active: false,
@@ -89,6 +96,7 @@ impl Consumer {
             config,
             writer,
             metrics,
+            turns,
             bells,
             closing,
             inner: Mutex::new(inner),

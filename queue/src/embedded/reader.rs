@@ -262,7 +262,7 @@ impl Reader {
 /// Reads what was decided before, and begins a log of our own with it.
 fn load(consumer: &Consumer) -> io::Result<LogWriter> {
     let directory = log_directory(consumer);
-    let mut state = State::new(consumer.config.dir.clone(), consumer.config.tail_cache_max.as_u64());
+    let mut state = State::of(&consumer.config, consumer.turns);
     let damaged = replay(&*consumer.files, &directory, &mut state)?;
     consumer.metrics.damaged.inc_by(damaged);
     let reserve = consumer.config.segment_size.as_u64();

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use super::record::{Batch, Kind, Payload, encode};
 use super::scan::{Segment, Sighting};
 use super::segment::START;
-use crate::Lane;
 use crate::schedule::{Arrival, Schedule, Slot, now};
+use crate::{Config, Lane};
 
 /// How many ids one record of a snapshot names.
 const DONE_CHUNK: usize = 1000;
@@ -98,7 +98,24 @@ pub(super) struct State {
     pub(super) cached_bytes_max: u64,
 }
 
+/// Who is next among those that are due.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turns {
+    /// Senders take turns.
+    Fair,
+    /// First come, first served: a log that is replayed.
+    InOrder,
+}
+
 impl State {
+    pub(super) fn of(config: &Config, turns: Turns) -> Self {
+        let mut state = Self::new(config.dir.clone(), config.tail_cache_max.as_u64());
+        if turns == Turns::InOrder {
+            state.schedule = Schedule::in_order();
+        }
+        state
+    }
+
     pub(super) fn new(directory: PathBuf, cached_bytes_max: u64) -> Self {
         Self {
             directory,

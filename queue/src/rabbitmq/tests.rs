@@ -12,6 +12,7 @@ use crate::{Config, Queue, RabbitConfig, suite};
 
 mod broker;
 mod failures;
+mod spill;
 
 use broker::Cluster;
 

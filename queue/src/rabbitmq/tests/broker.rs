@@ -90,6 +90,7 @@ impl Cluster {
     }
 
     /// Stops or goes on, with SIGSTOP and SIGCONT.
+    #[allow(dead_code, reason = "not every test that includes this file needs it")]
     pub(crate) fn signal(&self, index: usize, signal: &str) {
         if let Some(process) = &self.nodes[index].process {
             assert!(signal_group(process, signal));
