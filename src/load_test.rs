@@ -1,5 +1,7 @@
 //! `sluice loadtest`: load over the wire.
 
+mod ledger;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,6 +20,9 @@ pub(crate) struct Arguments {
 enum Load {
     /// Hold idle IMAP sessions.
     Idle(Idle),
+    /// Prove that a system keeps what it accepts: send numbered messages, then find each in exactly one place.
+    #[command(subcommand)]
+    Ledger(ledger::Action),
     /// Send messages over SMTP, closed loop.
     Smtp(Smtp),
 }
@@ -77,6 +82,7 @@ pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
     match arguments.load {
         Load::Idle(idle) => executor.block_on(hold(idle)),
+        Load::Ledger(action) => executor.block_on(ledger::run(action)),
         Load::Smtp(smtp) => executor.block_on(send(smtp)),
     }
 }

@@ -6,14 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use bytes::{Buf as _, BytesMut};
 use envelope::Address;
 use hdrhistogram::Histogram;
-use smtp_proto::ReplyDecoder;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 
 use crate::Report;
+use crate::wire::Wire;
 
 /// How long one answer may take.
 const ANSWER_MAX: Duration = Duration::from_secs(300);
@@ -58,7 +55,7 @@ pub async fn run(load: SmtpLoad) -> anyhow::Result<Report> {
 async fn session(load: Arc<SmtpLoad>, next: Arc<AtomicU64>) -> anyhow::Result<(Histogram<u64>, u64)> {
     let mut histogram = Histogram::new(3).context("failed to make a histogram")?;
     let mut failed = 0;
-    let mut wire = Wire::connect(load.server).await?;
+    let mut wire = Wire::connect(load.server, ANSWER_MAX).await?;
     loop {
         let number = next.fetch_add(1, Ordering::Relaxed);
         if number >= load.messages {
@@ -84,12 +81,12 @@ async fn message(wire: &mut Wire, load: &SmtpLoad, number: u64) -> anyhow::Resul
     let to = load.to.get(index).context("no recipient")?;
     wire.send(format!("MAIL FROM:<{}>\r\nRCPT TO:<{to}>\r\nDATA\r\n", load.from).as_bytes()).await?;
     let (mail, rcpt, data) = (wire.reply().await?, wire.reply().await?, wire.reply().await?);
-    if data != 354 {
+    if data.code != 354 {
         return Ok(false);
     }
-    let accepted = mail == 250 && rcpt == 250;
+    let accepted = mail.code == 250 && rcpt.code == 250;
     wire.send(&content(load, to, number)).await?;
-    Ok(wire.reply().await? == 250 && accepted)
+    Ok(wire.reply().await?.code == 250 && accepted)
 }
 
 fn content(load: &SmtpLoad, to: &Address, number: u64) -> Vec<u8> {
@@ -104,53 +101,6 @@ fn content(load: &SmtpLoad, to: &Address, number: u64) -> Vec<u8> {
     }
     text.extend_from_slice(b".\r\n");
     text
-}
-
-struct Wire {
-    tcp: TcpStream,
-    input: BytesMut,
-    decoder: ReplyDecoder,
-}
-
-impl Wire {
-    async fn connect(server: SocketAddr) -> anyhow::Result<Self> {
-        let tcp =
-            TcpStream::connect(server).await.with_context(|| format!("failed to connect to {server}"))?;
-        tcp.set_nodelay(true)?;
-        let mut wire = Self { tcp, input: BytesMut::new(), decoder: ReplyDecoder::default() };
-        if wire.reply().await? != 220 || wire.command("EHLO load.example\r\n").await? != 250 {
-            bail!("{server} does not want to talk");
-        }
-        Ok(wire)
-    }
-
-    async fn send(&mut self, bytes: &[u8]) -> anyhow::Result<()> {
-        self.tcp.write_all(bytes).await.context("the server hung up")
-    }
-
-    async fn command(&mut self, line: &str) -> anyhow::Result<u16> {
-        self.send(line.as_bytes()).await?;
-        self.reply().await
-    }
-
-    /// One reply's code.
-    async fn reply(&mut self) -> anyhow::Result<u16> {
-        loop {
-            match self.decoder.decode(&self.input).context("the server's reply makes no sense")? {
-                (consumed, Some(reply)) => {
-                    self.input.advance(consumed);
-                    return Ok(reply.code);
-                }
-                (0, None) => {
-                    let read = tokio::time::timeout(ANSWER_MAX, self.tcp.read_buf(&mut self.input)).await;
-                    if read.context("no answer in time")?.context("the connection broke")? == 0 {
-                        bail!("the server hung up");
-                    }
-                }
-                (consumed, None) => self.input.advance(consumed),
-            }
-        }
-    }
 }
 
 #[cfg(test)]

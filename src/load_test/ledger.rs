@@ -1,0 +1,117 @@
+//! `sluice loadtest ledger send|check`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use envelope::Address;
+use units::Span;
+
+use crate::listing;
+
+#[derive(Subcommand)]
+pub(crate) enum Action {
+    /// Read every mailbox and compare with the ledger. Ends with status 1 when a message is lost, doubled, damaged or nobody's.
+    Check(Check),
+    /// Send numbered messages and write down each answer.
+    Send(Send),
+}
+
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The file that `send` wrote.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// An IMAP server of the system, without TLS.
+    #[arg(long, default_value = "127.0.0.1:10143")]
+    server: SocketAddr,
+    /// A mailbox that was sent to, or the sender's, where reports go; may be given several times. The password of all comes from standard input.
+    #[arg(long = "login", required = true)]
+    logins: Vec<Address>,
+    /// What still waits: the output of `sluice queue list --json --limit N`.
+    #[arg(long, value_name = "FILE")]
+    queued: Option<PathBuf>,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Send {
+    /// The file that the ledger is written to; it must not exist.
+    #[arg(long, value_name = "FILE")]
+    ledger: PathBuf,
+    /// An SMTP server; may be given several times: a session whose server fails goes on with the next.
+    #[arg(long = "server", default_value = "127.0.0.1:10025")]
+    servers: Vec<SocketAddr>,
+    /// The sender.
+    #[arg(long, default_value = "ledger@load.example")]
+    from: Address,
+    /// A recipient; may be given several times: they are taken in turn.
+    #[arg(long = "to", required = true)]
+    to: Vec<Address>,
+    /// Sessions at once.
+    #[arg(long, default_value_t = 20)]
+    sessions: usize,
+    /// Stop after so many messages.
+    #[arg(long, default_value_t = 10_000)]
+    messages: u64,
+    /// Stop after this time.
+    #[arg(long, default_value = "1h")]
+    time: Span,
+    /// Octets of a message; one in 50 has a hundred times as many.
+    #[arg(long, default_value_t = 5000)]
+    size: usize,
+    /// How long an answer may take before it counts as missing.
+    #[arg(long, default_value = "5m")]
+    answer_max: Span,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) async fn run(action: Action) -> anyhow::Result<()> {
+    match action {
+        Action::Check(check) => self::check(check).await,
+        Action::Send(send) => self::send(send).await,
+    }
+}
+
+async fn send(send: Send) -> anyhow::Result<()> {
+    let load = loadtest::ledger::LedgerLoad {
+        servers: send.servers,
+        from: send.from,
+        to: send.to,
+        sessions: send.sessions,
+        messages: send.messages,
+        time: send.time.as_duration(),
+        size: send.size,
+        answer_max: send.answer_max.as_duration(),
+        ledger: send.ledger,
+    };
+    let sent = loadtest::ledger::send(load).await?;
+    if send.json {
+        return listing::write(serde_json::to_string_pretty(&sent).context("failed to write JSON")? + "\n");
+    }
+    let loadtest::ledger::Sent { accepted, refused, unknown, seconds } = sent;
+    listing::write(format!("accepted {accepted} refused {refused} unknown {unknown} in {seconds:.1} s\n"))
+}
+
+async fn check(check: Check) -> anyhow::Result<()> {
+    let password = crate::password::read()?;
+    let mailboxes = loadtest::ledger::Mailboxes {
+        server: check.server,
+        logins: check.logins,
+        password,
+        queued: check.queued,
+    };
+    let verdict = loadtest::ledger::check(&check.ledger, &mailboxes).await?;
+    if check.json {
+        listing::write(serde_json::to_string_pretty(&verdict).context("failed to write JSON")? + "\n")?;
+    } else {
+        listing::write(format!("{verdict}\n"))?;
+    }
+    anyhow::ensure!(verdict.is_clean(), "the system did not keep its promise");
+    Ok(())
+}
