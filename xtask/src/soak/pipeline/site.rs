@@ -1,0 +1,445 @@
+//! One installation: processes, their folders, the broker.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::File;
+use std::io::Write as _;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail, ensure};
+use serde_json::Value;
+
+use super::Backend;
+use crate::soak::broker::Cluster;
+
+const PASSWORD: &str = "correct horse battery";
+const ACCOUNTS: usize = 8;
+/// Longer than a start or a drain takes.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long the queue may take to empty once all is whole again.
+const SETTLE_MAX: Duration = Duration::from_secs(600);
+const SESSIONS: &str = "8";
+
+/// What a check of the ledger found.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) accepted: u64,
+    pub(super) lost: u64,
+    pub(super) doubled: u64,
+    /// Damaged, or nobody's.
+    pub(super) wrong: u64,
+    recovered: u64,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { accepted, lost, doubled, wrong, recovered } = self;
+        write!(f, "accepted {accepted} lost {lost} doubled {doubled} wrong {wrong} recovered {recovered}")
+    }
+}
+
+/// One process of a role.
+pub(super) struct Node {
+    pub(super) role: &'static str,
+    data: PathBuf,
+    config: PathBuf,
+    child: Option<Child>,
+    starts: u32,
+}
+
+/// Everything of one round.
+pub(super) struct Site {
+    sluice: PathBuf,
+    folder: PathBuf,
+    backend: Backend,
+    pub(super) nodes: Vec<Node>,
+    pub(super) cluster: Option<Cluster>,
+    gateways: Vec<SocketAddr>,
+    imap: SocketAddr,
+}
+
+impl Site {
+    pub(super) fn start(sluice: &Path, folder: &Path, backend: Backend) -> anyhow::Result<Self> {
+        let cluster = (backend != Backend::Embedded).then(|| Cluster::start(backend.nodes()));
+        let each = if backend == Backend::Embedded { 1 } else { 2 };
+        let ports = free_ports(3 * each)?;
+        let mut site = Self {
+            sluice: sluice.to_owned(),
+            folder: folder.to_owned(),
+            backend,
+            nodes: Vec::new(),
+            cluster,
+            gateways: Vec::new(),
+            imap: SocketAddr::from(([127, 0, 0, 1], 0)),
+        };
+        site.install()?;
+        for index in 0..each {
+            let place = |role: usize| ports.get(role * each + index).copied().context("a port");
+            let (mx, imap) = (local(place(0)?), local(place(1)?));
+            site.gateways.push(mx);
+            site.imap = imap;
+            for role in ["gateway", "worker", "access"] {
+                let node = site.configure(role, index, mx, imap)?;
+                site.nodes.push(node);
+            }
+        }
+        for index in 0..site.nodes.len() {
+            site.begin(index)?;
+        }
+        for index in 0..site.nodes.len() {
+            site.wait_for(index)?;
+        }
+        Ok(site)
+    }
+
+    pub(super) fn gateways(&self) -> Vec<SocketAddr> {
+        self.gateways.clone()
+    }
+
+    fn shared(&self) -> PathBuf {
+        self.folder.join("shared")
+    }
+
+    /// The first start of an installation, and its people.
+    fn install(&self) -> anyhow::Result<()> {
+        let shared = self.shared();
+        let mut child = self.spawn(&["up", "--port-base", "0"], &shared, None, "install")?;
+        wait("the installation", || shared.join("run/up.json").exists().then_some(()))?;
+        for account in self.accounts() {
+            self.run(&["account", "add", &account], &shared, PASSWORD)?;
+        }
+        signal(&child, "TERM")?;
+        wait("the end of the installation", || child.try_wait().ok().flatten())?;
+        Ok(())
+    }
+
+    fn accounts(&self) -> Vec<String> {
+        (0..ACCOUNTS).map(|number| format!("user{number}@example.test")).collect()
+    }
+
+    fn configure(
+        &self,
+        role: &'static str,
+        index: usize,
+        mx: SocketAddr,
+        imap: SocketAddr,
+    ) -> anyhow::Result<Node> {
+        let shared = self.shared();
+        let data = if self.backend == Backend::Embedded {
+            shared.clone()
+        } else {
+            self.folder.join(format!("{role}{index}"))
+        };
+        std::fs::create_dir_all(data.join("run"))?;
+        let text = self.run(&["config", "show", "--port-base", "0"], &shared, "")?;
+        let mut settings: toml::Table = text.parse().context("the shown configuration")?;
+        let mut set = |path: &[&str], value: toml::Value| -> anyhow::Result<()> {
+            let (last, tables) = path.split_last().context("a key")?;
+            let mut table = &mut settings;
+            for name in tables {
+                let next = table.entry(*name).or_insert_with(|| toml::Table::new().into());
+                table = next.as_table_mut().context("a table")?;
+            }
+            table.insert((*last).to_owned(), value);
+            Ok(())
+        };
+        let path = |name: &str| toml::Value::String(shared.join(name).display().to_string());
+        set(&["store", "root"], path("mail"))?;
+        set(&["directory", "path"], path("directory.sqlite"))?;
+        set(&["gateway", "mx"], vec![mx.to_string()].into())?;
+        set(&["access", "imap", "listen"], imap.to_string().into())?;
+        set(&["delivery", "retry_after"], vec!["1s", "2s", "5s"].into())?;
+        if let Some(cluster) = &self.cluster {
+            set(&["queue", "backend"], "rabbitmq".into())?;
+            let broker = |name: &'static str| ["queue", "rabbitmq", name];
+            set(&broker("addresses"), cluster.addresses().into())?;
+            set(&broker("spool_dir"), path("spool"))?;
+            set(&broker("away_max"), "500ms".into())?;
+            set(&broker("confirm_max"), "5s".into())?;
+            set(&broker("heartbeat"), "4s".into())?;
+            set(&broker("watchdog_interval"), "3s".into())?;
+            set(&broker("reconnect_wait_max"), "1s".into())?;
+        }
+        let config = self.folder.join(format!("{role}{index}.toml"));
+        std::fs::write(&config, toml::to_string(&settings)?)?;
+        Ok(Node { role, data, config, child: None, starts: 0 })
+    }
+
+    /// Starts a process without waiting for it.
+    pub(super) fn begin(&mut self, index: usize) -> anyhow::Result<()> {
+        let node = self.nodes.get(index).context("a node")?;
+        let (role, data, config) = (node.role, node.data.clone(), node.config.clone());
+        let _ = std::fs::remove_file(data.join("run").join(format!("{role}.json")));
+        let log = format!("{role}{index}-{}", node.starts);
+        let child = self.spawn(&[role], &data, Some(&config), &log)?;
+        let node = self.nodes.get_mut(index).context("a node")?;
+        node.child = Some(child);
+        node.starts += 1;
+        Ok(())
+    }
+
+    /// Waits until a process says what it listens on, starting it again when it could not take over yet what a killed one held.
+    pub(super) fn wait_for(&mut self, index: usize) -> anyhow::Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let node = self.nodes.get_mut(index).context("a node")?;
+            if node.data.join("run").join(format!("{}.json", node.role)).exists() {
+                return Ok(());
+            }
+            let role = node.role;
+            let ended = node.child.as_mut().is_none_or(|child| matches!(child.try_wait(), Ok(Some(_))));
+            ensure!(Instant::now() < deadline, "{role} {index} does not start");
+            if ended {
+                self.begin(index)?;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// As `kill -9` does it.
+    pub(super) fn kill(&mut self, index: usize) -> anyhow::Result<()> {
+        let child = self.nodes.get_mut(index).and_then(|node| node.child.take());
+        if let Some(mut child) = child {
+            child.kill()?;
+            child.wait()?;
+        }
+        Ok(())
+    }
+
+    /// SIGTERM, and what the process makes of it.
+    pub(super) fn drain(&mut self, index: usize) -> anyhow::Result<()> {
+        let Some(mut child) = self.nodes.get_mut(index).and_then(|node| node.child.take()) else {
+            return Ok(());
+        };
+        signal(&child, "TERM")?;
+        let status = wait("a drain", || child.try_wait().ok().flatten())?;
+        ensure!(status.success(), "a drain ended with {status}");
+        Ok(())
+    }
+
+    /// SIGSTOP or SIGCONT.
+    pub(super) fn signal(&self, index: usize, name: &str) -> anyhow::Result<()> {
+        match self.nodes.get(index).and_then(|node| node.child.as_ref()) {
+            Some(child) => signal(child, name),
+            None => Ok(()),
+        }
+    }
+
+    /// The load, as a process of its own.
+    pub(super) fn send(&self, servers: &[SocketAddr], time: Duration) -> anyhow::Result<Child> {
+        let mut command = Command::new(&self.sluice);
+        command.args([
+            "loadtest",
+            "ledger",
+            "send",
+            "--sessions",
+            SESSIONS,
+            "--messages",
+            "100000000",
+            "--size",
+            "2000",
+        ]);
+        command
+            .args(["--answer-max", "60s", "--time", &format!("{}s", time.as_secs()), "--ledger"])
+            .arg(self.ledger());
+        for server in servers {
+            command.args(["--server", &server.to_string()]);
+        }
+        for account in self.accounts() {
+            command.args(["--to", &account]);
+        }
+        let log = File::create(self.folder.join("load.log"))?;
+        command
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .context("failed to start the load")
+    }
+
+    fn ledger(&self) -> PathBuf {
+        self.folder.join("ledger")
+    }
+
+    /// Waits until nothing is on its way any more.
+    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+        for index in 0..self.nodes.len() {
+            self.wait_for(index)?;
+        }
+        let began = Instant::now();
+        let mut empty = 0;
+        // Twice: between two places a message is seen in neither.
+        while empty < 2 {
+            empty = if self.waiting().is_ok_and(|waiting| waiting == 0) { empty + 1 } else { 0 };
+            ensure!(
+                began.elapsed() < SETTLE_MAX,
+                "after {SETTLE_MAX:?} the queue is not empty: {:?}",
+                self.waiting()
+            );
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        // What workers have at hand is not seen from outside.
+        std::thread::sleep(Duration::from_secs(3));
+        Ok(())
+    }
+
+    fn waiting(&self) -> anyhow::Result<u64> {
+        let mut waiting = 0;
+        for node in self.nodes.iter().filter(|node| node.role == "gateway") {
+            for spill in [false, true] {
+                if spill && self.backend == Backend::Embedded {
+                    continue;
+                }
+                let mut command = self.command(&["queue", "stats", "--json"], &node.data, Some(&node.config));
+                if spill {
+                    command.arg("--spill");
+                }
+                let lanes: Value = serde_json::from_slice(&output(&mut command, "")?.stdout)?;
+                for lane in lanes
+                    .as_array()
+                    .context("lanes")?
+                    .iter()
+                    .filter(|lane| lane.get("lane") != Some(&"dead".into()))
+                {
+                    for state in ["ready", "leased", "deferred"] {
+                        waiting += lane.get(state).and_then(Value::as_u64).unwrap_or(0);
+                    }
+                }
+            }
+        }
+        Ok(waiting)
+    }
+
+    pub(super) fn check(&self) -> anyhow::Result<Verdict> {
+        let queued = self.folder.join("queued.json");
+        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
+        let listed = self.command(
+            &["queue", "list", "--json", "--limit", "1000000"],
+            &gateway.data,
+            Some(&gateway.config),
+        );
+        std::fs::write(&queued, output(&mut { listed }, "")?.stdout)?;
+        let mut command = Command::new(&self.sluice);
+        command.args([
+            "loadtest",
+            "ledger",
+            "check",
+            "--json",
+            "--server",
+            &self.imap.to_string(),
+            "--ledger",
+        ]);
+        command.arg(self.ledger()).arg("--queued").arg(&queued);
+        for account in self.accounts() {
+            command.args(["--login", &account]);
+        }
+        let output = raw(&mut command, PASSWORD)?;
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        std::fs::write(self.folder.join("verdict.json"), &text)?;
+        let json: Value = serde_json::from_str(&text)
+            .with_context(|| format!("the check failed: {}", String::from_utf8_lossy(&output.stderr)))?;
+        let number =
+            |name: &str| json.get(name).and_then(Value::as_u64).with_context(|| format!("no {name}"));
+        let count =
+            |name: &str| json.get(name).and_then(|numbers| numbers.get("count")?.as_u64()).context("a count");
+        Ok(Verdict {
+            accepted: number("accepted")?,
+            lost: count("lost")?,
+            doubled: count("doubled")?,
+            wrong: count("damaged")? + count("phantom")?,
+            recovered: number("recovered")?,
+        })
+    }
+
+    /// Ends every process of this round.
+    pub(super) fn end(mut self) {
+        for index in 0..self.nodes.len() {
+            let _ = self.kill(index);
+        }
+    }
+
+    fn command(&self, arguments: &[&str], data: &Path, config: Option<&Path>) -> Command {
+        let mut command = Command::new(&self.sluice);
+        command.args(arguments).arg("--data").arg(data);
+        if let Some(config) = config {
+            command.arg("--config").arg(config);
+        }
+        command
+    }
+
+    fn run(&self, arguments: &[&str], data: &Path, input: &str) -> anyhow::Result<String> {
+        let output = output(&mut self.command(arguments, data, None), input)?;
+        Ok(String::from_utf8(output.stdout)?)
+    }
+
+    fn spawn(
+        &self,
+        arguments: &[&str],
+        data: &Path,
+        config: Option<&Path>,
+        log: &str,
+    ) -> anyhow::Result<Child> {
+        let log = File::create(self.folder.join(format!("{log}.log")))?;
+        let mut command = self.command(arguments, data, config);
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command.spawn().with_context(|| format!("failed to start {arguments:?}"))
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+fn signal(child: &Child, name: &str) -> anyhow::Result<()> {
+    let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status()?;
+    ensure!(status.success(), "SIG{name} could not be sent");
+    Ok(())
+}
+
+fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> anyhow::Result<T> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = condition() {
+            return Ok(value);
+        }
+        if Instant::now() > deadline {
+            bail!("waited {PATIENCE:?} in vain: {what}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn raw(command: &mut Command, input: &str) -> anyhow::Result<Output> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        let _ = writeln!(stdin, "{input}");
+    }
+    Ok(child.wait_with_output()?)
+}
+
+fn output(command: &mut Command, input: &str) -> anyhow::Result<Output> {
+    let output = raw(command, input)?;
+    ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    Ok(output)
+}
+
+fn local(port: u16) -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], port))
+}
+
+fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
+    let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
+    let ports: BTreeMap<u16, ()> = listeners
+        .iter()
+        .map(|listener| Ok((listener.local_addr()?.port(), ())))
+        .collect::<std::io::Result<_>>()?;
+    Ok(ports.into_keys().collect())
+}
