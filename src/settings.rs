@@ -45,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) tls: runtime::TlsConfig,
     /// The queue between gateways and workers.
     pub(crate) queue: queue::Config,
+    /// What nodes tell each other.
+    pub(crate) shared_state: shared_state::Config,
     /// The mailboxes.
     pub(crate) store: store::Config,
     /// Domains, accounts, aliases.
@@ -70,6 +72,7 @@ impl Default for Settings {
             health: runtime::HealthConfig::default(),
             tls: runtime::TlsConfig::default(),
             queue: queue::Config::default(),
+            shared_state: shared_state::Config::default(),
             store: store::Config::default(),
             directory: directory::Config::default(),
             gateway: gateway::Config::default(),
@@ -94,6 +97,7 @@ impl config::Validate for Settings {
             ("health", self.health.faults()),
             ("tls", self.tls.faults()),
             ("queue", self.queue.faults()),
+            ("shared_state", self.shared_state.faults()),
             ("store", self.store.faults()),
             ("directory", self.directory.faults()),
             ("gateway", self.gateway.faults()),
@@ -124,6 +128,7 @@ impl Settings {
             &mut settings.tls.key_file,
             &mut settings.queue.rabbitmq.password_file,
             &mut settings.queue.rabbitmq.tls_ca_file,
+            &mut settings.shared_state.redis.password_file,
         ] {
             // An empty path means "none" and stays empty.
             if *path != PathBuf::new() {

@@ -1,5 +1,6 @@
 //! One process: settings → parts → roles → ready → signal → drain.
 
+mod nodes;
 mod parts;
 
 use std::collections::BTreeMap;
@@ -82,8 +83,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
         drain.clone(),
     ));
     let serving = running.spawn(&drain);
-    let upkeep =
-        parts.store.clone().map(|store| tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())));
+    let upkeep = begin_upkeep(&parts, &drain);
     latch.ready();
     let announcement = Announcement { pid: std::process::id(), addresses };
     let announced = announcement.publish(&data.run(), process)?;
@@ -133,6 +133,17 @@ async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duratio
         return drain.open().max(1);
     }
     drain.finish(grace.saturating_sub(began.elapsed())).await
+}
+
+/// What goes on beside the roles: the store's upkeep, and what other nodes tell it.
+fn begin_upkeep(parts: &Parts, drain: &Drain) -> Option<tokio::task::JoinHandle<()>> {
+    let store = parts.store.clone()?;
+    if let Some(state) = &parts.shared_state {
+        let following =
+            nodes::follow(state.subscribe(), store.clone(), parts.blocking.clone(), drain.clone());
+        drop(tokio::spawn(following));
+    }
+    Some(tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())))
 }
 
 /// Gives the store time for what it put off, until the drain begins.

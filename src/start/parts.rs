@@ -8,6 +8,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use queue::Queue;
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls};
+use shared_state::SharedState;
 use store::Store;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -23,6 +24,7 @@ use crate::settings::Settings;
 pub(crate) struct Parts {
     pub(crate) blocking: BlockingPool,
     pub(crate) store: Option<Store>,
+    pub(crate) shared_state: Option<Arc<dyn SharedState>>,
     queue: Option<Arc<dyn Queue>>,
     directory: SharedDirectory,
     tls: ServerTls,
@@ -73,6 +75,10 @@ impl Parts {
         } else {
             None
         };
+        let shared_state = match &store {
+            Some(store) => super::nodes::open(settings, store, registry)?,
+            None => None,
+        };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
             let without =
                 if roles.contains(&Role::Gateway) { WithoutBroker::Spill } else { WithoutBroker::Wait };
@@ -83,6 +89,7 @@ impl Parts {
         Ok(Self {
             blocking: BlockingPool::new(settings.blocking.slots, settings.blocking.wait_max.as_duration()),
             store,
+            shared_state,
             queue,
             directory: Arc::new(directory),
             client_tls: client_tls(settings, data)?,
@@ -125,6 +132,9 @@ impl Parts {
         if let Some(store) = self.store.clone() {
             // Not through the pool: this is the last work, and it must not be refused.
             let _ = tokio::task::spawn_blocking(move || store.close()).await;
+        }
+        if let Some(state) = &self.shared_state {
+            state.close().await;
         }
     }
 

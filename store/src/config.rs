@@ -31,6 +31,9 @@ const fn one() -> u32 {
 pub struct Config {
     /// The directory that holds everyone's mail. It must carry the marker file `sluice.volume`, so that an unmounted mount point is not taken for an empty store.
     pub root: PathBuf,
+    /// While other nodes tell of their changes, how long a mailbox is not looked at without word of one. It bounds how late a change shows that another
+    /// program made, or a node that can't tell.
+    pub attached_poll_interval: Span,
     /// How many new accounts the root gets in proportion to the volumes; with 0 it only keeps those that it has.
     pub root_weight: u32,
     /// More directories for mail, by name: `[store.volumes.NAME]` with `path` and `weight` (1). An account is on one of them or on the root, which is called `main`; `sluice mailbox move` takes it to another.
@@ -82,6 +85,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             root: PathBuf::from("mail"),
+            attached_poll_interval: Span::secs(15),
             root_weight: 1,
             volumes: BTreeMap::new(),
             free_space_min: ByteSize::mib(256),

@@ -31,6 +31,21 @@ pub(crate) fn account_directory(root: &Path, account: &AccountId) -> PathBuf {
     root.join(first).join(second).join(escape(&id, &hash))
 }
 
+/// The account whose directory has this name; none when the name does not tell it, since it was cut.
+pub(crate) fn account_of(directory: &Path) -> Option<AccountId> {
+    let name = directory.file_name()?.to_str()?;
+    let mut octets = Vec::with_capacity(name.len());
+    let mut parts = name.split('%');
+    octets.extend_from_slice(parts.next()?.as_bytes());
+    for part in parts {
+        let (code, rest) = part.split_at_checked(2)?;
+        octets.push(u8::from_str_radix(code, 16).ok()?);
+        octets.extend_from_slice(rest.as_bytes());
+    }
+    let account: AccountId = String::from_utf8(octets).ok()?.parse().ok()?;
+    (account_directory(Path::new(""), &account).file_name() == directory.file_name()).then_some(account)
+}
+
 /// Letters, digits and `@+_-=.` stay, except a dot in front; other octets become `%` and two hex digits. What is too
 /// long for a file name is cut and gets the hash.
 fn escape(id: &str, hash: &str) -> String {

@@ -53,6 +53,7 @@ mod mailbox_name;
 mod metrics;
 mod migrate;
 mod mount;
+mod nodes;
 mod owed;
 mod placement;
 mod probe;

@@ -140,7 +140,8 @@ impl Mailbox {
     /// # Errors
     /// Those of [`Self::refresh`].
     pub fn view_within(&self, age: Duration) -> Result<Arc<View>, StoreError> {
-        if self.looked_within(age) { self.view() } else { self.refresh() }
+        let known = self.looked_within(age) || self.shared.nodes.tell_of_changes_since(*locked(&self.looked));
+        if known { self.view() } else { self.refresh() }
     }
 
     pub(crate) fn looked_within(&self, age: Duration) -> bool {

@@ -12,6 +12,7 @@ use tracing::warn;
 use crate::error::At as _;
 use crate::fs::Fs;
 use crate::metrics::Metrics;
+use crate::nodes::Nodes;
 use crate::usage::Usages;
 use crate::volume::{self, Volumes};
 use crate::{Config, Mailbox, MailboxName, StoreError};
@@ -32,6 +33,7 @@ pub(crate) struct Shared {
     pub(crate) network: bool,
     pub(crate) volumes: Volumes,
     open: Mutex<Open>,
+    pub(crate) nodes: Nodes,
     /// What accounts hold.
     pub(crate) usages: Usages,
 }
@@ -73,6 +75,7 @@ impl Store {
             network,
             volumes,
             open: Mutex::default(),
+            nodes: Nodes::new(config.attached_poll_interval.as_duration()),
             usages: Usages::default(),
         };
         let store = Self { shared: Arc::new(shared) };
@@ -123,6 +126,18 @@ impl Store {
             }
         }
         result
+    }
+
+    /// From here on `hook` hears of every change that this process makes durable, to tell other nodes. It is called with locks held: it must not
+    /// wait and must not call the store. The first hook stays.
+    pub fn on_change(&self, hook: impl Fn(&AccountId, &MailboxName) + Send + Sync + 'static) {
+        self.shared.nodes.set_hook(Box::new(hook));
+    }
+
+    /// Whether every other node's changes are told to [`Self::notice`] from now on. While they are, a mailbox that was looked at since is
+    /// looked at again only after `attached_poll_interval`.
+    pub fn attach(&self, attached: bool) {
+        self.shared.nodes.attach(attached);
     }
 
     /// Finishes what is owed to the disk; for drain.

@@ -20,5 +20,6 @@ mod hostile;
 mod kills;
 mod node;
 mod processes;
+mod signals;
 mod volumes;
 mod wire;

@@ -153,6 +153,9 @@ impl Mailbox {
             return view.clone();
         }
         core.changed = false;
+        if std::mem::take(&mut core.own) {
+            self.shared.nodes.changed(&self.account, &self.name);
+        }
         let generation = current.as_ref().map_or(0, |view| view.generation) + 1;
         let view = Arc::new(core.state.view(generation));
         *current = Some(view.clone());

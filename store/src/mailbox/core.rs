@@ -55,6 +55,8 @@ pub(super) struct Core {
     pub(super) pending_since: Option<Instant>,
     /// The state is newer than the picture.
     pub(super) changed: bool,
+    /// By something that this process wrote: other nodes don't know of it.
+    pub(super) own: bool,
     pub(super) snapshot_size: u64,
     /// The journal's end behind the last record that must be on disk before it is shown. A delivery's need not: the file's
     /// synced name says all of it.

@@ -257,6 +257,7 @@ impl Writer<'_> {
             self.mailbox.shared.usages.forget(&self.mailbox.account);
         }
         core.changed = true;
+        core.own = true;
         if !core.state.owed.is_empty() || !core.state.removals.is_empty() {
             core.pending_since.get_or_insert_with(Instant::now);
         }

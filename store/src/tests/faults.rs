@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use super::*;
 use crate::error::At as _;
@@ -898,4 +899,43 @@ fn calls_of_one_delivery_are_counted() {
     deliver(&inbox, 21).unwrap();
     // The figure that the documentation of `deliver` gives.
     assert_eq!(scene.fs.calls() - before, 17);
+}
+
+#[test]
+fn while_other_nodes_tell_of_changes_a_poll_makes_no_call() {
+    let scene = Scene::new();
+    let (store, other) = (scene.store(), scene.store());
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    other.on_change(move |account, mailbox| {
+        hears.lock().unwrap().push((account.clone(), mailbox.as_str().to_owned()));
+    });
+    let watched = inbox(&store);
+    store.attach(true);
+    watched.refresh().unwrap();
+    let polls = || {
+        let before = scene.fs.calls();
+        for _ in 0..1000 {
+            watched.view_within(Duration::ZERO).unwrap();
+        }
+        scene.fs.calls() - before
+    };
+    assert_eq!(polls(), 0);
+    // Another node's change is shown when it is told, and the polls after it are free again.
+    deliver(&inbox(&other), 20).unwrap();
+    assert_eq!(*told.lock().unwrap(), [(ann(), "INBOX".to_owned())]);
+    assert_eq!(polls(), 0);
+    assert_eq!(watched.view().unwrap().len(), 3, "nobody has told it yet");
+    store.notice(&ann(), &name("INBOX")).unwrap();
+    assert_eq!(watched.view().unwrap().len(), 4);
+    assert_eq!(polls(), 0);
+    assert_eq!(told.lock().unwrap().len(), 1, "what is seen of others is not told again");
+    // After a gap everything is looked at, as before anybody told.
+    store.attach(false);
+    assert!(polls() >= 1000);
+    store.attach(true);
+    let before = scene.fs.calls();
+    watched.view_within(Duration::ZERO).unwrap();
+    assert!(scene.fs.calls() > before, "once, for what was not told during the gap");
+    assert_eq!(polls(), 0);
 }

@@ -5,7 +5,7 @@ use super::metadata::Metadata;
 /// Lower rows know nothing of higher ones, and no two of a row know each other, but for [`WITHIN`].
 const LAYERS: &[&[&str]] = &[
     &["envelope", "imap-proto", "pop3-proto", "sasl", "smtp-proto", "units"],
-    &["config", "directory", "queue", "runtime", "store"],
+    &["config", "directory", "queue", "runtime", "shared-state", "store"],
     &["access", "delivery", "gateway"],
     &["loadtest", "sluice", "xtask"],
 ];
@@ -25,6 +25,7 @@ const EXCLUSIVE: &[(&str, &[&str])] = &[
     ("axum", &["access", "runtime"]),
     ("lapin", &["queue"]),
     ("ldap3", &["directory"]),
+    ("redis", &["shared-state"]),
     ("rusqlite", &["directory"]),
     ("rustls", &["runtime"]),
     ("tokio-rustls", &["runtime"]),

@@ -1,0 +1,317 @@
+//! In Redis: one channel for signals, one key a counter.
+//!
+//! ```text
+//!  signal ──→ waiting (each mailbox once) ──→ one pipeline of PUBLISH <prefix>.changes ──→ every node's subscription
+//!                 ↑ put back when Redis does not answer
+//!  count  ──→ one script: INCRBY <prefix>.count.<key>, and PEXPIRE when it is new
+//! ```
+//! The subscription is a connection of its own. It is asked for a sign of life every `ping_interval`: a connection that is half open is a gap, not a silence.
+//!
+//! A node that can't reach Redis tells nobody of its changes, while the others believe that they hear of all. So their trust has a bound:
+//! `store.attached_poll_interval`.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use envelope::Secret;
+use futures_util::StreamExt as _;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo, Script};
+use tokio::sync::{Notify, mpsc, watch};
+use tokio::time::timeout;
+
+use crate::change::{decode, encode};
+use crate::metrics::Metrics;
+use crate::subscriber::Subscriber;
+use crate::{Change, Config, CounterKey, Event, OpenError, SharedState, Unavailable};
+
+/// Signals of one pipeline.
+const TOGETHER: usize = 500;
+const COUNT: &str = "\
+local sum = redis.call('INCRBY', KEYS[1], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < 0 then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return sum";
+
+/// The state in Redis, as one process uses it.
+#[derive(Debug)]
+pub struct RedisState {
+    shared: Arc<Shared>,
+    manager: Manager,
+    tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
+    stop: watch::Sender<bool>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    config: Config,
+    client: Client,
+    /// Names this process, so that it does not hear itself.
+    node: String,
+    waiting: Mutex<HashSet<Change>>,
+    wake: Notify,
+    subscribers: Mutex<Subscribers>,
+    metrics: Metrics,
+}
+
+#[derive(Debug, Default)]
+struct Subscribers {
+    all: Vec<Subscriber>,
+    attached: bool,
+}
+
+#[derive(Clone)]
+struct Manager(ConnectionManager);
+
+impl std::fmt::Debug for Manager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Manager")
+    }
+}
+
+impl RedisState {
+    /// Begins to connect; a server that is away is tried again for as long as the state is open. Must be called within a tokio runtime.
+    pub fn open(
+        config: &Config,
+        password: Option<&Secret<String>>,
+        registry: &prometheus::Registry,
+    ) -> Result<Self, OpenError> {
+        let wrong = |error: redis::RedisError| OpenError::Config(error.to_string());
+        let client = client(config, password).map_err(wrong)?;
+        let settings = &config.redis;
+        let manager = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(settings.connect_max.as_duration()))
+            .set_response_timeout(Some(settings.call_max.as_duration()))
+            .set_min_delay(settings.reconnect_wait_min.as_duration())
+            .set_max_delay(settings.reconnect_wait_max.as_duration());
+        let manager =
+            Manager(ConnectionManager::new_lazy_with_config(client.clone(), manager).map_err(wrong)?);
+        let mut random = [0; 8];
+        getrandom::fill(&mut random).map_err(|error| OpenError::Config(error.to_string()))?;
+        let shared = Arc::new(Shared {
+            config: config.clone(),
+            client,
+            node: format!("{:016x}", u64::from_le_bytes(random)),
+            waiting: Mutex::default(),
+            wake: Notify::new(),
+            subscribers: Mutex::default(),
+            metrics: Metrics::new(registry).map_err(OpenError::Metrics)?,
+        });
+        let (stop, stopped) = watch::channel(false);
+        let tasks = vec![
+            tokio::spawn(send_all(Arc::clone(&shared), manager.clone(), stopped.clone())),
+            tokio::spawn(listen(Arc::clone(&shared), stopped)),
+        ];
+        Ok(Self { shared, manager, tasks: Mutex::new(tasks), stop })
+    }
+}
+
+fn client(config: &Config, password: Option<&Secret<String>>) -> redis::RedisResult<Client> {
+    let address = &config.redis.address;
+    let address = match address.rsplit_once(':') {
+        Some((host, port)) if !address.starts_with('/') => match port.parse() {
+            Ok(port) => ConnectionAddr::Tcp(host.trim_matches(['[', ']']).to_owned(), port),
+            Err(_) => return Err((redis::ErrorKind::InvalidClientConfig, "the address has no port").into()),
+        },
+        _ => ConnectionAddr::Unix(address.into()),
+    };
+    let mut login = RedisConnectionInfo::default();
+    if !config.redis.user.is_empty() {
+        login = login.set_username(&config.redis.user);
+    }
+    if let Some(password) = password {
+        login = login.set_password(password.expose());
+    }
+    Client::open(address.into_connection_info()?.set_redis_settings(login))
+}
+
+impl Shared {
+    fn channel(&self) -> String {
+        format!("{}.changes", self.config.redis.prefix)
+    }
+
+    /// At most [`TOGETHER`] of what waits.
+    fn take(&self) -> Vec<Change> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let some: Vec<Change> = waiting.iter().take(TOGETHER).cloned().collect();
+        some.iter().for_each(|change| {
+            waiting.remove(change);
+        });
+        some
+    }
+
+    fn put(&self, changes: impl IntoIterator<Item = Change>) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            if waiting.len() < self.config.signals_max {
+                waiting.insert(change);
+            } else if !waiting.contains(&change) {
+                self.metrics.dropped.inc();
+            }
+        }
+    }
+
+    fn tell(&self, event: &Event) {
+        let mut subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Event::Attached => subscribers.attached = true,
+            Event::Gap => subscribers.attached = false,
+            Event::Changed(_) => {}
+        }
+        let attached = subscribers.attached;
+        subscribers.all.retain(|subscriber| !subscriber.is_gone());
+        subscribers.all.iter_mut().for_each(|subscriber| subscriber.tell(event, attached));
+    }
+}
+
+#[async_trait]
+impl SharedState for RedisState {
+    fn signal(&self, change: Change) {
+        self.shared.put([change]);
+        self.shared.wake.notify_one();
+    }
+
+    fn subscribe(&self) -> mpsc::Receiver<Event> {
+        let (mut subscriber, receiver) = Subscriber::new(self.shared.config.signals_max);
+        let mut subscribers = self.shared.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        if subscribers.attached {
+            subscriber.tell(&Event::Attached, true);
+        }
+        subscribers.all.push(subscriber);
+        receiver
+    }
+
+    async fn count(&self, key: &CounterKey, window: Duration, amount: u64) -> Result<u64, Unavailable> {
+        let name = format!("{}.count.{key}", self.shared.config.redis.prefix);
+        let milliseconds = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
+        let script = Script::new(COUNT);
+        let mut call = script.key(name);
+        call.arg(amount).arg(milliseconds);
+        let mut manager = self.manager.0.clone();
+        let answer =
+            timeout(self.shared.config.redis.call_max.as_duration(), call.invoke_async(&mut manager)).await;
+        let failed = |why: String| {
+            self.shared.metrics.failed.inc();
+            Unavailable(why)
+        };
+        answer.map_err(|_| failed("no answer in time".to_owned()))?.map_err(|error| failed(error.to_string()))
+    }
+
+    async fn close(&self) {
+        let _ = self.stop.send(true);
+        self.shared.wake.notify_one();
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap_or_else(PoisonError::into_inner));
+        for task in tasks {
+            let _ = timeout(self.shared.config.redis.close_max.as_duration(), task).await;
+        }
+    }
+}
+
+impl Drop for RedisState {
+    fn drop(&mut self) {
+        let _ = self.stop.send(true);
+        self.shared.wake.notify_one();
+    }
+}
+
+/// Sends what waits, all that there is at once.
+async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Receiver<bool>) {
+    let channel = shared.channel();
+    let call_max = shared.config.redis.call_max.as_duration();
+    loop {
+        let changes = shared.take();
+        if changes.is_empty() {
+            if *stopped.borrow() {
+                return;
+            }
+            shared.wake.notified().await;
+            continue;
+        }
+        let mut pipeline = redis::pipe();
+        for text in changes.iter().filter_map(|change| encode(&shared.node, change)) {
+            pipeline.publish(&channel, text).ignore();
+        }
+        let mut connection = manager.0.clone();
+        let sent = timeout(call_max, pipeline.query_async::<()>(&mut connection)).await;
+        if matches!(sent, Ok(Ok(()))) {
+            shared.metrics.sent.inc_by(changes.len() as u64);
+            continue;
+        }
+        shared.metrics.failed.inc();
+        if *stopped.borrow() {
+            return;
+        }
+        shared.put(changes);
+        let wait = shared.config.redis.reconnect_wait_min.as_duration();
+        let _ = timeout(wait, stopped.wait_for(|stopped| *stopped)).await;
+    }
+}
+
+/// Hears what other nodes say, for as long as the process runs.
+async fn listen(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
+    let settings = shared.config.redis.clone();
+    let mut wait = settings.reconnect_wait_min.as_duration();
+    let mut told = false;
+    while !*stopped.borrow() {
+        let why = tokio::select! {
+            _ = stopped.wait_for(|stopped| *stopped) => return,
+            why = subscribed(&shared, || wait = settings.reconnect_wait_min.as_duration()) => why,
+        };
+        if shared.metrics.attached.get() == 1 {
+            shared.metrics.attached.set(0);
+            shared.metrics.gaps.inc();
+            shared.tell(&Event::Gap);
+            told = false;
+        }
+        if !told {
+            tracing::warn!(why, "the signals of other nodes don't come: mailboxes are polled");
+            told = true;
+        }
+        let _ = timeout(wait, stopped.wait_for(|stopped| *stopped)).await;
+        wait = wait.saturating_mul(2).min(settings.reconnect_wait_max.as_duration());
+    }
+}
+
+/// Subscribes and passes on until something fails; says what.
+async fn subscribed(shared: &Shared, mut connected: impl FnMut()) -> String {
+    let settings = &shared.config.redis;
+    let subscribing = async {
+        let mut connection = shared.client.get_async_pubsub().await?;
+        connection.subscribe(shared.channel()).await?;
+        Ok::<_, redis::RedisError>(connection)
+    };
+    let connection = match timeout(settings.connect_max.as_duration(), subscribing).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => return error.to_string(),
+        Err(_) => return "no connection in time".to_owned(),
+    };
+    let (mut sink, mut messages) = connection.split();
+    connected();
+    shared.metrics.attached.set(1);
+    tracing::info!("the signals of other nodes come");
+    shared.tell(&Event::Attached);
+    let mut ping = tokio::time::interval(settings.ping_interval.as_duration());
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => {
+                    if let Some(change) = decode(&shared.node, message.get_payload_bytes()) {
+                        shared.metrics.received.inc();
+                        shared.tell(&Event::Changed(change));
+                    }
+                }
+                None => return "the connection is lost".to_owned(),
+            },
+            _ = ping.tick() => {
+                let answer = timeout(settings.call_max.as_duration(), sink.ping::<redis::Value>()).await;
+                if !matches!(answer, Ok(Ok(_))) {
+                    return "no sign of life".to_owned();
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

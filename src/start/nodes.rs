@@ -1,0 +1,86 @@
+//! Joins this process's store with what other nodes tell.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use envelope::Secret;
+use runtime::{BlockingPool, Drain};
+use shared_state::redis::RedisState;
+use shared_state::{Backend, Change, Event, SharedState};
+use store::{MailboxName, Store};
+use tokio::sync::mpsc;
+use tracing::debug;
+
+use crate::settings::Settings;
+
+/// Mailboxes that are looked at together after they were told of.
+const TOGETHER: usize = 64;
+
+/// Opens the shared state, and lets it hear of the store's changes. None where nobody else is told: other nodes look for themselves then, and
+/// so does this one.
+pub(crate) fn open(
+    settings: &Settings,
+    store: &Store,
+    registry: &prometheus::Registry,
+) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
+    if settings.shared_state.backend == Backend::Memory {
+        return Ok(None);
+    }
+    let password = password(settings)?;
+    let state: Arc<dyn SharedState> =
+        Arc::new(RedisState::open(&settings.shared_state, password.as_ref(), registry)?);
+    let told = Arc::clone(&state);
+    store.on_change(move |account, mailbox| {
+        told.signal(Change { account: account.clone(), mailbox: mailbox.as_str().to_owned() });
+    });
+    Ok(Some(state))
+}
+
+fn password(settings: &Settings) -> anyhow::Result<Option<Secret<String>>> {
+    let path = &settings.shared_state.redis.password_file;
+    if path.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(path)
+        .with_context(|| format!("failed to read the password of Redis from `{}`", path.display()))?;
+    Ok(Some(Secret::new(text.lines().next().unwrap_or_default().to_owned())))
+}
+
+/// Shows what other nodes changed, until the drain begins.
+pub(crate) async fn follow(
+    mut events: mpsc::Receiver<Event>,
+    store: Store,
+    blocking: BlockingPool,
+    drain: Drain,
+) {
+    loop {
+        let first = tokio::select! {
+            () = drain.requested() => return,
+            event = events.recv() => event,
+        };
+        let Some(first) = first else { return };
+        let mut changed = HashSet::new();
+        let mut event = Some(first);
+        while let Some(now) = event {
+            match now {
+                Event::Attached => store.attach(true),
+                Event::Gap => store.attach(false),
+                Event::Changed(change) => {
+                    changed.insert(change);
+                }
+            }
+            event = if changed.len() < TOGETHER { events.try_recv().ok() } else { None };
+        }
+        let looks = changed.into_iter().filter_map(|change| {
+            let mailbox = MailboxName::parse(&change.mailbox).ok()?;
+            let store = store.clone();
+            Some(blocking.run(move || store.notice(&change.account, &mailbox)))
+        });
+        for look in futures_util::future::join_all(looks).await {
+            if let Ok(Err(error)) = look {
+                debug!(%error, "a mailbox that another node changed can't be looked at now");
+            }
+        }
+    }
+}
