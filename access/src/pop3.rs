@@ -77,6 +77,7 @@ async fn accept(listener: TcpListener, kind: Listener, server: Arc<Server>, drai
         total: server.config.connections_max,
         per_address: server.config.connections_per_address_max,
         proxies: Vec::new(),
+        proxy_protocol_from: server.config.proxy_protocol_from.clone(),
     };
     let sessions = drain.clone();
     runtime::serve(listener, limits, drain, move |accepted| {

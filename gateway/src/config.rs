@@ -26,6 +26,8 @@ pub struct Config {
     pub submission: Vec<SocketAddr>,
     /// Addresses on which people submit with TLS from the first octet (port 465). An empty list serves none.
     pub submissions: Vec<SocketAddr>,
+    /// Addresses of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
+    pub proxy_protocol_from: Vec<IpAddr>,
     /// The address that `RCPT TO:<Postmaster>` without a domain means. When it is empty: `postmaster@` and the host name, or, when
     /// that is no domain served here, the postmaster of the domain that was added first.
     pub postmaster: String,
@@ -46,6 +48,7 @@ impl Default for Config {
             mx: on(25),
             submission: on(587),
             submissions: on(465),
+            proxy_protocol_from: Vec::new(),
             postmaster: String::new(),
             allow_plaintext_auth: false,
             limits: Limits::default(),

@@ -82,7 +82,7 @@ pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec
 /// Serves one listener until the drain begins.
 pub(crate) async fn serve(bound: Bound, shared: Arc<Shared>, drain: Drain) {
     let (kind, tls) = (bound.kind, bound.tls);
-    let limits = shared.config.limits.connections();
+    let limits = shared.config.limits.connections(&shared.config.proxy_protocol_from);
     shared.metrics.connections_limit(kind, limits.total);
     let sessions = drain.clone();
     runtime::serve(bound.listener, limits, drain, move |accepted| {

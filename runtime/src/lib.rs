@@ -7,6 +7,7 @@ mod drain;
 pub mod health;
 mod memory;
 pub mod process;
+mod proxy;
 mod serve;
 pub mod signals;
 mod stream;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tracing::{Instrument, info_span, warn};
+use tracing::{Instrument as _, debug, info_span, warn};
 
 use crate::Drain;
 
@@ -16,6 +16,8 @@ use crate::Drain;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long a connection over the limit may take to read why it is refused.
 const REFUSAL_MAX: Duration = Duration::from_secs(10);
+/// How long a load balancer may take to say for whom it connects.
+const PROXY_HEADER_MAX: Duration = Duration::from_secs(10);
 /// How long a connection is silent before the system asks whether the peer is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(120);
 
@@ -28,6 +30,8 @@ pub struct ConnectionLimits {
     pub per_address: usize,
     /// Addresses of proxies, which speak for many: `per_address` is not for them.
     pub proxies: Vec<IpAddr>,
+    /// Addresses of load balancers whose connections begin with a PROXY header; the address in it is the peer.
+    pub proxy_protocol_from: Vec<IpAddr>,
 }
 
 impl ConnectionLimits {
@@ -66,11 +70,11 @@ pub enum Accepted {
 /// `serve` runs as a task of its own which the drain waits for.
 pub async fn serve<F, Fut>(listener: TcpListener, limits: ConnectionLimits, drain: Drain, serve: F)
 where
-    F: Fn(Accepted) -> Fut,
+    F: Fn(Accepted) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
     let slots = Arc::new(Semaphore::new(limits.total));
-    let counts = Arc::new(Mutex::new(HashMap::new()));
+    let door = Arc::new(Door { limits, counts: Arc::default(), serve });
     loop {
         let accepted = tokio::select! {
             () = drain.requested() => break,
@@ -86,15 +90,45 @@ where
         };
         let _ = tcp.set_nodelay(true);
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER));
-        let admission = admit(&counts, limits.per_address(peer.ip()), network(peer.ip()));
-        let span = info_span!("conn", %peer);
-        // The slot is held to the task's end, refusals included: they count against the total.
-        if let Some(admission) = admission {
-            let session = serve(Accepted::Connection(tcp, peer, admission));
-            drain.spawn(holding(slot, session).instrument(span));
-        } else {
-            let refusal = tokio::time::timeout(REFUSAL_MAX, serve(Accepted::Refused(tcp, peer)));
-            drain.spawn(holding(slot, async { drop(refusal.await) }).instrument(span));
+        // The slot is held to the task's end, refusals and headers included: they count against the total.
+        let door = Arc::clone(&door);
+        drain.spawn(holding(slot, async move { door.enter(tcp, peer).await }));
+    }
+}
+
+/// What every connection of a listener passes.
+struct Door<F> {
+    limits: ConnectionLimits,
+    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    serve: F,
+}
+
+impl<F, Fut> Door<F>
+where
+    F: Fn(Accepted) -> Fut,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    async fn enter(&self, mut tcp: TcpStream, peer: SocketAddr) {
+        let mut client = peer;
+        if self.limits.proxy_protocol_from.contains(&peer.ip().to_canonical()) {
+            let named = tokio::time::timeout(PROXY_HEADER_MAX, crate::proxy::read(&mut tcp, peer)).await;
+            match named.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+                Ok(named) => client = named,
+                // A balancer that only looks whether the port is open says nothing.
+                Err(error) => {
+                    return debug!(%peer, %error, "a load balancer did not say for whom it connects");
+                }
+            }
+        }
+        let span = info_span!("conn", peer = %client);
+        match admit(&self.counts, self.limits.per_address(client.ip()), network(client.ip())) {
+            Some(admission) => {
+                (self.serve)(Accepted::Connection(tcp, client, admission)).instrument(span).await;
+            }
+            None => {
+                let refusal = (self.serve)(Accepted::Refused(tcp, client)).instrument(span);
+                drop(tokio::time::timeout(REFUSAL_MAX, refusal).await);
+            }
         }
     }
 }
@@ -163,8 +197,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_lets_the_open_connection_finish() {
-        let (address, drain, accepting) =
-            start(ConnectionLimits { total: 10, per_address: 10, proxies: Vec::new() }).await;
+        let (address, drain, accepting) = start(ConnectionLimits {
+            total: 10,
+            per_address: 10,
+            proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+        })
+        .await;
         let mut tcp = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut tcp).await);
         drain.begin();
@@ -178,8 +217,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_its_limit_and_gets_places_back() {
-        let (address, drain, _accepting) =
-            start(ConnectionLimits { total: 10, per_address: 2, proxies: Vec::new() }).await;
+        let (address, drain, _accepting) = start(ConnectionLimits {
+            total: 10,
+            per_address: 2,
+            proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+        })
+        .await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await && talks(&mut second).await);
@@ -200,16 +244,47 @@ mod tests {
     async fn a_proxy_speaks_for_many() {
         let proxies = vec!["127.0.0.1".parse().unwrap()];
         let (address, _drain, _accepting) =
-            start(ConnectionLimits { total: 10, per_address: 1, proxies }).await;
+            start(ConnectionLimits { total: 10, per_address: 1, proxies, proxy_protocol_from: Vec::new() })
+                .await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await && talks(&mut second).await);
     }
 
     #[tokio::test]
+    async fn behind_a_balancer_the_client_in_the_header_counts() {
+        let proxy_protocol_from = vec!["127.0.0.1".parse().unwrap()];
+        let limits = ConnectionLimits { total: 10, per_address: 1, proxies: Vec::new(), proxy_protocol_from };
+        let (address, _drain, _accepting) = start(limits).await;
+        let from = async |client: &str| {
+            let mut tcp = TcpStream::connect(address).await.unwrap();
+            let header = format!("PROXY TCP4 {client} 198.51.100.1 56324 25\r\n");
+            tcp.write_all(header.as_bytes()).await.unwrap();
+            tcp
+        };
+        let mut first = from("192.0.2.1").await;
+        let mut other = from("192.0.2.2").await;
+        assert!(talks(&mut first).await && talks(&mut other).await);
+        let mut answer = String::new();
+        from("192.0.2.1").await.read_to_string(&mut answer).await.unwrap();
+        assert_eq!(answer, "no", "one of this client is served already");
+        // Who does not say for whom is not served.
+        let mut mute = TcpStream::connect(address).await.unwrap();
+        mute.write_all(b"EHLO example.org\r\n").await.unwrap();
+        let mut octets = Vec::new();
+        let _ = mute.read_to_end(&mut octets).await;
+        assert_eq!(octets, b"");
+    }
+
+    #[tokio::test]
     async fn the_total_makes_others_wait_not_fail() {
-        let (address, _drain, _accepting) =
-            start(ConnectionLimits { total: 1, per_address: 5, proxies: Vec::new() }).await;
+        let (address, _drain, _accepting) = start(ConnectionLimits {
+            total: 1,
+            per_address: 5,
+            proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+        })
+        .await;
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await);
         let mut second = TcpStream::connect(address).await.unwrap();

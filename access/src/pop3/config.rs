@@ -1,6 +1,6 @@
 //! How POP3 is served.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,8 @@ pub struct Config {
     pub listen_tls: Option<SocketAddr>,
     /// On which connections without TLS a password is taken: `loopback` or `never`.
     pub plaintext_login: PlaintextLogin,
+    /// Addresses of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
+    pub proxy_protocol_from: Vec<IpAddr>,
     /// The most connections that each listener serves at once.
     pub connections_max: usize,
     /// The most connections from one IPv4 address or one IPv6 /64 network.
@@ -46,6 +48,7 @@ impl Default for Config {
             listen: None,
             listen_tls: None,
             plaintext_login: PlaintextLogin::Loopback,
+            proxy_protocol_from: Vec::new(),
             connections_max: 10_000,
             connections_per_address_max: 200,
             login_timeout: Span::secs(60),

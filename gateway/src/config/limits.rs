@@ -1,5 +1,7 @@
 //! How much one peer may ask.
 
+use std::net::IpAddr;
+
 use runtime::ConnectionLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -106,11 +108,12 @@ impl Limits {
         faults
     }
 
-    pub(crate) const fn connections(&self) -> ConnectionLimits {
+    pub(crate) fn connections(&self, balancers: &[IpAddr]) -> ConnectionLimits {
         ConnectionLimits {
             total: self.connections_max,
             per_address: self.connections_per_address_max,
             proxies: Vec::new(),
+            proxy_protocol_from: balancers.to_vec(),
         }
     }
 

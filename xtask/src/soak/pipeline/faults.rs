@@ -125,9 +125,11 @@ impl Faults {
                 self.later(Pending::ContinueBroker(index), AWAY_MAX);
             }
             _ => {
-                self.tell("alarms of the broker");
-                cluster.control(0, &["set_vm_memory_high_watermark", "absolute", "1MB"]);
-                self.later(Pending::NoAlarm, 6000);
+                // A node that is not up yet can't be told.
+                if cluster.try_control(0, &["set_vm_memory_high_watermark", "absolute", "1MB"]) {
+                    self.tell("alarms of the broker");
+                    self.later(Pending::NoAlarm, 6000);
+                }
             }
         }
         Ok(())
@@ -191,7 +193,11 @@ fn end(site: &mut Site, pending: &Pending) -> anyhow::Result<()> {
         }
         Pending::NoAlarm => {
             if let Some(cluster) = &site.cluster {
-                cluster.control(0, &["set_vm_memory_high_watermark", "0.9"]);
+                cluster.wait_for(0);
+                anyhow::ensure!(
+                    cluster.try_control(0, &["set_vm_memory_high_watermark", "0.9"]),
+                    "the alarm does not end"
+                );
             }
         }
     }
