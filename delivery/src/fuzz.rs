@@ -47,6 +47,8 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         },
         size: body.len() as u64,
         smtp_utf8: false,
+        envelope_id: None,
+        returned: None,
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {

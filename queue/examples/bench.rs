@@ -78,6 +78,8 @@ fn message(number: u64) -> Outcome<Envelope> {
         },
         size: BODY as u64,
         smtp_utf8: false,
+        envelope_id: None,
+        returned: None,
     })
 }
 

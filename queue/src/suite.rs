@@ -35,6 +35,8 @@ pub(crate) fn envelope(number: u64, size: usize) -> Envelope {
         },
         size: size as u64,
         smtp_utf8: false,
+        envelope_id: None,
+        returned: None,
     }
 }
 

@@ -106,6 +106,8 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         },
         size: 0,
         smtp_utf8: false,
+        envelope_id: None,
+        returned: None,
     }
 }
 

@@ -76,6 +76,8 @@ mod tests {
             },
             size: 0,
             smtp_utf8: false,
+            envelope_id: None,
+            returned: None,
         }
     }
 
