@@ -79,7 +79,10 @@ mod tests {
     fn recipients() {
         let rcpt = Rcpt::parse("TO:<a@b.test> NOTIFY=SUCCESS,delay ORCPT=rfc822;a+2Bb@c.test").unwrap();
         assert_eq!(rcpt.notify, Some(Notify { success: true, failure: false, delay: true }));
-        assert_eq!(rcpt.original_recipient, Some(OriginalRecipient { kind: "rfc822".to_owned(), address: "a+b@c.test".to_owned() }));
+        assert_eq!(
+            rcpt.original_recipient,
+            Some(OriginalRecipient { kind: "rfc822".to_owned(), address: "a+b@c.test".to_owned() })
+        );
         assert_eq!(Rcpt::parse("to:<PostMaster>").unwrap().forward_path, ForwardPath::Postmaster);
         assert_eq!(Rcpt::parse("TO:<a@b.test> NOTIFY=NEVER").unwrap().notify, Some(Notify::default()));
     }
