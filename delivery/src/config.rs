@@ -35,6 +35,11 @@ pub struct Config {
     pub panics_before_dead: u16,
     /// How long to wait before taking the next message when the queue fails.
     pub queue_pause: Span,
+    /// How long a message waits before its sender hears of the delay, once a recipient: when the sender asked for it, and, of people who
+    /// logged in here, also when nothing was said.
+    pub delay_report_after: Span,
+    /// The largest message that a report of failure returns whole, when its sender asked for that; of larger ones it carries the header.
+    pub report_body_max: ByteSize,
     /// How much of the message's header a report carries.
     pub report_header_max: ByteSize,
     /// The waits between tries; the last one repeats.
@@ -56,6 +61,8 @@ impl Default for Config {
             quota_warnings: vec![80, 95],
             panics_before_dead: 5,
             queue_pause: Span::secs(1),
+            delay_report_after: Span::hours(4),
+            report_body_max: ByteSize::kib(64),
             report_header_max: ByteSize::kib(16),
             retry_after: vec![
                 Span::secs(10),
@@ -87,6 +94,7 @@ impl Config {
         check(self.quota_warnings.iter().all(|percent| *percent > 0), "quota_warnings", "above 0");
         check(self.panics_before_dead > 0, "panics_before_dead", "at least 1");
         check(self.queue_pause >= Span::millis(10), "queue_pause", "at least 10ms");
+        check(self.report_body_max <= ByteSize::mib(10), "report_body_max", "at most 10 MiB");
         check(self.report_header_max <= ByteSize::mib(1), "report_header_max", "at most 1 MiB");
         check(!self.retry_after.is_empty(), "retry_after", "at least one wait");
         let short = self.retry_after.iter().any(|wait| *wait < Span::millis(100));

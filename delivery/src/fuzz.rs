@@ -4,7 +4,7 @@ use envelope::{Address, Entrance, Envelope, MessageId, Origin, ReversePath, Time
 
 use crate::content::{field, filed, header_end, was_delivered_to};
 use crate::outcome::{Failed, Failure};
-use crate::report::Report;
+use crate::report::{Kind, Report, Told};
 
 /// Octets of the header that the report may carry.
 const HEADER_MAX: usize = 512;
@@ -48,16 +48,21 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         size: body.len() as u64,
         smtp_utf8: false,
         priority: envelope::Priority::Interactive,
+        envelope_id: None,
+        returned: Some(envelope::Return::Full),
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {
         original: &original,
         sender: address,
         body,
-        failed: &failed,
+        kind: Kind::Failure,
+        told: &failed.each_ref().map(Told::failed),
         hostname: "mx.example.test",
         now: Timestamp::from_unix_milliseconds(2),
         header_max: HEADER_MAX,
+        body_max: 2 * HEADER_MAX,
+        retry_until: Timestamp::from_unix_milliseconds(3),
     };
     report.message()
 }

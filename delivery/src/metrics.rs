@@ -94,7 +94,10 @@ impl Metrics {
                 "sluice_delivery_queue_errors_total",
                 "Leases and settlements that failed.",
             )?,
-            reports: counter("sluice_delivery_reports_total", "Reports of failure sent to senders.")?,
+            reports: counter(
+                "sluice_delivery_reports_total",
+                "Reports of failure, delay and success sent to senders.",
+            )?,
         })
     }
 

@@ -1,4 +1,4 @@
-//! Reports of failure to senders: delivery status notifications (RFC 3464) in a `multipart/report` (RFC 6522).
+//! Reports to senders, of failure, delay and success: delivery status notifications (RFC 3464) in a `multipart/report` (RFC 6522).
 //!
 //! ```text
 //! multipart/report; report-type=delivery-status
@@ -7,31 +7,42 @@
 //! └ text/rfc822-headers         the header of the message, as far as it fits
 //! ```
 //!
+//! A failed message whose sender asked for it (RET=FULL) comes back whole as `message/rfc822`, when it is 7-bit and not too large.
+//!
 //! The report is 7-bit: addresses beyond ASCII are written as RFC 6533 §3 says, other octets of the header as `?`. Only the addresses
 //! that the sender used are named, never what an alias led to.
+
+mod told;
 
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use envelope::{Address, Entrance, Envelope, MessageId, Origin, ReversePath, Timestamp};
+use envelope::{Address, Entrance, Envelope, MessageId, Origin, Return, ReversePath, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
 use crate::content;
-use crate::outcome::Failed;
+pub(crate) use told::{Kind, Told};
 
 /// Octets of a line in the returned header (RFC 5322 §2.1.1).
 const LINE_MAX: usize = 998;
+/// Octets of what others said, in one field.
+const FOREIGN_MAX: usize = 900;
 
 /// Everything that a report is made from.
 pub(crate) struct Report<'a> {
     pub(crate) original: &'a Envelope,
     pub(crate) sender: &'a Address,
     pub(crate) body: &'a [u8],
-    pub(crate) failed: &'a [Failed],
+    pub(crate) kind: Kind,
+    pub(crate) told: &'a [Told<'a>],
     pub(crate) hostname: &'a str,
     pub(crate) now: Timestamp,
     pub(crate) header_max: usize,
+    /// The largest message that is returned whole.
+    pub(crate) body_max: usize,
+    /// When the tries end, in a report of delay.
+    pub(crate) retry_until: Timestamp,
 }
 
 impl Report<'_> {
@@ -54,18 +65,24 @@ impl Report<'_> {
             size: body.len() as u64,
             smtp_utf8: self.sender.needs_utf8(),
             priority: envelope::Priority::Interactive,
+            envelope_id: None,
+            returned: None,
         };
         (envelope, body)
     }
 
-    /// The same failures of the same message always have the same id: after a crash between queueing the report and settling the
-    /// message, the second report is the first. Other failures have another, so that none goes unreported.
+    /// The same report on the same message always has the same id: after a crash between queueing the report and settling the
+    /// message, the second report is the first. Other recipients and another kind have another, so that nothing goes unreported.
     fn id(&self) -> MessageId {
         let mut addresses: Vec<String> =
-            self.failed.iter().map(|failed| failed.recipient.address.canonical().to_string()).collect();
+            self.told.iter().map(|told| told.recipient.address.canonical().to_string()).collect();
         addresses.sort();
         let mut hash = Fnv::new();
         hash.write(&self.original.id.to_bytes());
+        if self.kind != Kind::Failure {
+            hash.write(self.kind.name().as_bytes());
+            hash.write(b"\n");
+        }
         for address in addresses {
             hash.write(address.as_bytes());
             hash.write(b"\n");
@@ -79,9 +96,10 @@ impl Report<'_> {
         let mut text = format!(
             "From: Mail Delivery System <MAILER-DAEMON@{host}>\r\n\
              To: <{sender}>\r\n\
-             Subject: Your message could not be delivered\r\n\
+             Subject: {}\r\n\
              Date: {}\r\n\
              Message-ID: <{id}@{host}>\r\n",
+            self.kind.subject(),
             date(self.now)
         );
         if let Some(message_id) = self.message_id() {
@@ -100,32 +118,31 @@ impl Report<'_> {
         self.for_people(&mut text);
         let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: message/delivery-status\r\n\r\n");
         self.for_programs(&mut text);
-        let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: text/rfc822-headers\r\n\r\n");
-        text.push_str(&self.header());
+        let (kind, returned) = match self.whole(&boundary) {
+            Some(whole) => ("message/rfc822", whole.to_owned()),
+            None => ("text/rfc822-headers", self.header()),
+        };
+        let _ = write!(text, "\r\n--{boundary}\r\nContent-Type: {kind}\r\n\r\n{returned}");
         let _ = write!(text, "\r\n--{boundary}--\r\n");
         text
     }
 
     fn for_people(&self, text: &mut String) {
-        let _ = write!(
-            text,
-            "This is the mail system at {}.\r\n\r\n\
-             Your message could not be delivered to these addresses:\r\n",
-            self.hostname
-        );
-        for (address, failed) in self.listed() {
-            let _ = write!(
-                text,
-                "\r\n<{}>\r\n    {} ({})\r\n",
-                escaped(address),
-                failed.failure.reason,
-                failed.failure.code
-            );
+        let _ = write!(text, "This is the mail system at {}.\r\n\r\n{}\r\n", self.hostname, self.kind.lead());
+        for told in self.listed() {
+            let (address, reason) = (escaped(&told.address().to_string()), clean(told.reason));
+            let _ = write!(text, "\r\n<{address}>\r\n    {reason} ({})\r\n", told.code);
+            if let Some(remote) = told.remote {
+                let _ = write!(text, "    {} said: {}\r\n", clean(&remote.mta), clean(&remote.text));
+            }
+        }
+        if self.kind == Kind::Delay {
+            let _ = write!(text, "\r\nThe tries go on until {}.\r\n", date(self.retry_until));
         }
         let _ = write!(
             text,
             "\r\nThe message was accepted on {} under the id {}.\r\n\
-             Its header is below. Nobody reads answers to this report.\r\n",
+             What was sent is below. Nobody reads answers to this report.\r\n",
             date(self.original.received_at),
             self.original.id
         );
@@ -133,6 +150,9 @@ impl Report<'_> {
 
     // RFC 3464 §2.2 and §2.3
     fn for_programs(&self, text: &mut String) {
+        if let Some(envelope_id) = &self.original.envelope_id {
+            let _ = write!(text, "Original-Envelope-Id: {}\r\n", clean(&escaped(envelope_id)));
+        }
         let _ = write!(
             text,
             "Reporting-MTA: dns; {}\r\nX-Sluice-Message-ID: {}\r\nArrival-Date: {}\r\n",
@@ -140,32 +160,50 @@ impl Report<'_> {
             self.original.id,
             date(self.original.received_at)
         );
-        for (address, failed) in self.listed() {
-            let kind = if address.needs_utf8() { "utf-8" } else { "rfc822" };
-            let code = failed.failure.code;
-            let reply = if code.is_transient() { 450 } else { 550 };
-            let _ = write!(
-                text,
-                "\r\nFinal-Recipient: {kind}; {}\r\nAction: failed\r\nStatus: {code}\r\n\
-                 Diagnostic-Code: smtp; {reply} {code} {}\r\nLast-Attempt-Date: {}\r\n",
-                escaped(address),
-                failed.failure.reason,
-                date(self.now)
-            );
+        for told in self.listed() {
+            self.group(text, told);
         }
     }
 
-    /// The addresses as the sender used them, each once.
-    fn listed(&self) -> Vec<(&Address, &Failed)> {
-        let mut listed: Vec<(&Address, &Failed)> = Vec::new();
-        let mut seen = std::collections::BTreeSet::new();
-        for failed in self.failed {
-            let address = failed.recipient.expanded_from.first().unwrap_or(&failed.recipient.address);
-            if seen.insert(address) {
-                listed.push((address, failed));
-            }
+    fn group(&self, text: &mut String, told: &Told<'_>) {
+        text.push_str("\r\n");
+        if let Some(original) = &told.recipient.original {
+            let (kind, address) = (clean(&original.kind), clean(&escaped(&original.address)));
+            let _ = write!(text, "Original-Recipient: {kind}; {address}\r\n");
         }
-        listed
+        let (address, code) = (told.address(), told.code);
+        let kind = if address.needs_utf8() { "utf-8" } else { "rfc822" };
+        let address = escaped(&address.to_string());
+        let action = told.action.name();
+        let _ = write!(text, "Final-Recipient: {kind}; {address}\r\nAction: {action}\r\nStatus: {code}\r\n");
+        if let Some(remote) = told.remote {
+            let (mta, reply) = (clean(&remote.mta), clean(&remote.text));
+            let _ = write!(text, "Remote-MTA: dns; {mta}\r\nDiagnostic-Code: smtp; {reply}\r\n");
+        } else if told.action == told::Action::Failed {
+            let (reply, reason) = (if code.is_transient() { 450 } else { 550 }, clean(told.reason));
+            let _ = write!(text, "Diagnostic-Code: smtp; {reply} {code} {reason}\r\n");
+        }
+        let _ = write!(text, "Last-Attempt-Date: {}\r\n", date(self.now));
+        if self.kind == Kind::Delay {
+            let _ = write!(text, "Will-Retry-Until: {}\r\n", date(self.retry_until));
+        }
+    }
+
+    /// Every address that the sender used, once.
+    fn listed(&self) -> Vec<&Told<'_>> {
+        let mut seen = std::collections::BTreeSet::new();
+        self.told.iter().filter(|told| seen.insert(told.address())).collect()
+    }
+
+    /// The message, when it is to be returned whole and can be.
+    fn whole(&self, boundary: &str) -> Option<&str> {
+        let wanted = self.kind == Kind::Failure && self.original.returned == Some(Return::Full);
+        if !wanted || self.body.len() > self.body_max || !self.body.is_ascii() || self.body.contains(&0) {
+            return None;
+        }
+        let text = std::str::from_utf8(self.body).ok()?;
+        let fits = |line: &str| line.len() <= LINE_MAX && !line.contains(['\r', '\n']);
+        (text.split("\r\n").all(fits) && !text.contains(boundary)).then_some(text)
     }
 
     /// The Message-ID of the message, when it is one that can be repeated in a header.
@@ -195,10 +233,10 @@ impl Report<'_> {
     }
 }
 
-/// An address in ASCII: `\x{E9}` for é (RFC 6533 §3, utf-8-addr-xtext).
-fn escaped(address: &Address) -> String {
+/// A text in ASCII: `\x{E9}` for é (RFC 6533 §3, utf-8-addr-xtext).
+fn escaped(original: &str) -> String {
     let mut text = String::new();
-    for character in address.to_string().chars() {
+    for character in original.chars() {
         if character.is_ascii() {
             text.push(character);
         } else {
@@ -206,6 +244,11 @@ fn escaped(address: &Address) -> String {
         }
     }
     text
+}
+
+/// What somebody else wrote, as far as it may stand in a field: printable ASCII, no end of line, not too long.
+fn clean(text: &str) -> String {
+    text.chars().take(FOREIGN_MAX).map(|c| if matches!(c, ' '..='~') { c } else { '?' }).collect()
 }
 
 pub(crate) fn date(timestamp: Timestamp) -> String {

@@ -4,6 +4,7 @@ mod batch;
 mod expand;
 mod mailbox;
 mod message;
+mod reports;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,5 +149,7 @@ async fn decide(worker: &Arc<Worker>, lease: &Lease) -> Settlement {
 pub(crate) mod fakes;
 #[cfg(test)]
 mod filing;
+#[cfg(test)]
+mod reporting;
 #[cfg(test)]
 mod tests;

@@ -34,6 +34,9 @@ pub struct Config {
     /// Whether a password may cross an unencrypted connection from a loopback address. For tests only: every other
     /// connection must encrypt first.
     pub allow_plaintext_auth: bool,
+    /// Whether strangers may ask for reports of success and delay (RFC 3461 on the MX port). Whoever forges a sender could have such
+    /// reports sent to somebody who never wrote. Submission always offers it.
+    pub mx_dsn: bool,
     /// How much one peer may ask.
     pub limits: Limits,
     /// How long one peer may take.
@@ -51,6 +54,7 @@ impl Default for Config {
             proxy_protocol_from: Vec::new(),
             postmaster: String::new(),
             allow_plaintext_auth: false,
+            mx_dsn: false,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

@@ -111,6 +111,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         service: if kind.is_submission() { Service::Submission } else { Service::Mx },
         starttls: tls.is_some() && !kind.is_implicit_tls(),
         mechanisms: if kind.is_submission() { shared.mechanisms() } else { Vec::new() },
+        dsn: kind.is_submission() || shared.config.mx_dsn,
         plaintext_auth: shared.config.allow_plaintext_auth && peer.is_loopback(),
     };
     let machine = Machine::new(offer, shared.config.limits.session(), stream.is_tls());

@@ -79,6 +79,8 @@ fn message(number: u64) -> Outcome<Envelope> {
         size: BODY as u64,
         smtp_utf8: false,
         priority: envelope::Priority::Interactive,
+        envelope_id: None,
+        returned: None,
     })
 }
 

@@ -46,6 +46,8 @@ pub(crate) fn envelope(number: u64, size: usize) -> Envelope {
         size: size as u64,
         smtp_utf8: false,
         priority: envelope::Priority::Interactive,
+        envelope_id: None,
+        returned: None,
     }
 }
 

@@ -178,3 +178,30 @@ fn mutt_reads_over_imap() {
     let text = std::fs::read_to_string(&copy).unwrap_or_else(|error| panic!("{error}: {output}"));
     assert!(text.contains("Subject: for mutt") && text.contains("read me"), "{text}");
 }
+
+#[test]
+fn python_asks_to_be_told_and_is() {
+    let node = Node::start();
+    let script = r#"
+import smtplib, ssl, sys
+context = ssl.create_default_context()
+context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+with smtplib.SMTP_SSL("127.0.0.1", int(sys.argv[1]), timeout=30, context=context) as smtp:
+    smtp.ehlo("client.test")
+    assert smtp.has_extn("dsn"), smtp.esmtp_features
+    smtp.login("alice@example.test", sys.argv[2])
+    smtp.sendmail("alice@example.test", ["bob@example.test"], b"Subject: told\r\n\r\ntext\r\n",
+        mail_options=["RET=HDRS", "ENVID=Q+2B1"], rcpt_options=["NOTIFY=SUCCESS", "ORCPT=rfc822;b@old.test"])
+"#;
+    must(Command::new("python3").args(["-c", script, &node.port("submissions"), PASSWORD]), "");
+    let report = node.inbox("alice@example.test", 1).remove(0);
+    for line in [
+        "Return-Path: <>\r\n",
+        "Auto-Submitted: auto-replied\r\n",
+        "Original-Envelope-Id: Q+1\r\n",
+        "Original-Recipient: rfc822; b@old.test\r\nFinal-Recipient: rfc822; bob@example.test\r\nAction: delivered\r\n",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+    assert_eq!(node.inbox("bob@example.test", 1).len(), 1);
+}

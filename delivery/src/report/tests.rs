@@ -1,15 +1,15 @@
 use envelope::Recipient;
 use mail_parser::{MessageParser, MimeHeaders as _};
 
-use super::{Entrance, Envelope, Failed, Report, ReversePath, Timestamp};
-use crate::outcome::Failure;
+use super::{Entrance, Envelope, Kind, Report, Return, ReversePath, Timestamp, Told};
+use crate::outcome::{Failed, Failure, RemoteReply};
 use crate::worker::fakes::{address, envelope};
 
 const BODY: &[u8] = b"Received: from x\r\nMessage-ID: <q1@client.test>\r\nFrom: a@example.test\r\nSubject: gr\xc3\xbc\xc3\x9fe\r\n\r\nText\r\n";
 
 fn failed(recipient: &str, expanded_from: &[&str], failure: Failure) -> Failed {
     let expanded_from = expanded_from.iter().map(|from| address(from)).collect();
-    Failed { recipient: Recipient { address: address(recipient), expanded_from }, failure }
+    Failed { recipient: Recipient { expanded_from, ..address(recipient).into() }, failure }
 }
 
 fn report(sender: &str, body: &[u8], failed: &[Failed], header_max: usize) -> (Envelope, String) {
@@ -19,10 +19,13 @@ fn report(sender: &str, body: &[u8], failed: &[Failed], header_max: usize) -> (E
         original: &original,
         sender: &sender,
         body,
-        failed,
+        kind: Kind::Failure,
+        told: &failed.iter().map(Told::failed).collect::<Vec<_>>(),
         hostname: "mx.example.test",
         now,
         header_max,
+        body_max: 0,
+        retry_until: now,
     };
     let (envelope, body) = report.message();
     (envelope, String::from_utf8(body.to_vec()).unwrap())
@@ -122,4 +125,94 @@ fn hostile_headers_do_no_harm() {
             MessageParser::default().parse(text.as_bytes()).is_some_and(|message| message.parts.len() == 4)
         );
     }
+}
+
+fn made(original: &Envelope, body: &[u8], kind: Kind, told: &[Told<'_>]) -> String {
+    let sender = address("a@example.test");
+    let report = Report {
+        original,
+        sender: &sender,
+        body,
+        kind,
+        told,
+        hostname: "mx.example.test",
+        now: Timestamp::from_unix_milliseconds(1_700_000_100_000),
+        header_max: 16_384,
+        body_max: 1000,
+        retry_until: Timestamp::from_unix_milliseconds(1_700_432_000_000),
+    };
+    String::from_utf8(report.message().1.to_vec()).unwrap()
+}
+
+#[test]
+fn what_the_sender_named_comes_back_and_breaks_no_field() {
+    let original = Envelope { envelope_id: Some("QQ\r\nX: ü".to_owned()), ..envelope(1, "a", &["b"]) };
+    let named = envelope::OriginalRecipient { kind: "rfc822".to_owned(), address: "é@x.test\n".to_owned() };
+    let recipient = Recipient { original: Some(named), ..address("b").into() };
+    let remote = RemoteReply {
+        mta: "mx.x.test\r\nY: 1".to_owned(),
+        text: format!("250 2.0.0 \u{1b}[2J{}", "x".repeat(5000)),
+    };
+    let text = made(&original, BODY, Kind::Success, &[Told::relayed(&recipient, &remote)]);
+    assert!(text.is_ascii() && text.lines().all(|line| line.len() <= 998), "{text}");
+    for line in [
+        "Original-Envelope-Id: QQ??X: \\x{FC}\r\n",
+        "Original-Recipient: rfc822; \\x{E9}@x.test?\r\n",
+        "Action: relayed\r\nStatus: 2.0.0\r\nRemote-MTA: dns; mx.x.test??Y: 1\r\nDiagnostic-Code: smtp; 250 2.0.0 ?[2Jx",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("\nX:") && !text.contains("\nY:"), "{text}");
+}
+
+#[test]
+fn a_delay_says_until_when_tries_are_made() {
+    let recipient = address("b").into();
+    let text = made(&envelope(1, "a", &["b"]), BODY, Kind::Delay, &[Told::delayed(&recipient)]);
+    for line in [
+        "Subject: Your message is delayed\r\n",
+        "Action: delayed\r\nStatus: 4.0.0\r\n",
+        "Will-Retry-Until: Sun, 19 Nov 2023 22:13:20 +0000\r\n",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    assert!(!text.contains("Diagnostic-Code"), "{text}");
+}
+
+#[test]
+fn returns_the_whole_message_where_it_was_asked_for_and_fits() {
+    let list = [failed("b", &[], Failure::UNKNOWN)];
+    let told: Vec<_> = list.iter().map(Told::failed).collect();
+    let long = [b"\r\n".as_slice(), &[b'x'; 999], b"\r\n"].concat();
+    let fits = [b"\r\n".as_slice(), &[b'x'; 996], b"\r\n"].concat();
+    for (returned, kind, body, whole) in [
+        (Some(Return::Full), Kind::Failure, &b"Subject: x\r\n\r\nText\r\n"[..], true),
+        (Some(Return::Full), Kind::Success, b"Subject: x\r\n\r\nText\r\n", false),
+        (Some(Return::Headers), Kind::Failure, b"Subject: x\r\n\r\nText\r\n", false),
+        (None, Kind::Failure, b"Subject: x\r\n\r\nText\r\n", false),
+        (Some(Return::Full), Kind::Failure, b"Subject: x\r\n\r\nT\xc3\xa9xt\r\n", false),
+        (Some(Return::Full), Kind::Failure, b"Subject: x\r\n\r\na\nb\r\n", false),
+        (Some(Return::Full), Kind::Failure, b"Subject: x\r\n\r\na\0b\r\n", false),
+        (Some(Return::Full), Kind::Failure, &fits, true),
+        (Some(Return::Full), Kind::Failure, &long, false),
+    ] {
+        let original = Envelope { returned, ..envelope(1, "a", &["b"]) };
+        let text = made(&original, body, kind, &told);
+        assert_eq!(text.contains("Content-Type: message/rfc822\r\n\r\n"), whole, "{text}");
+        assert_eq!(text.contains("Content-Type: text/rfc822-headers\r\n\r\n"), !whole, "{text}");
+        assert_eq!(text.contains(std::str::from_utf8(body).unwrap_or("\0")) && kind == Kind::Failure, whole);
+    }
+}
+
+#[test]
+fn each_kind_has_an_id_of_its_own() {
+    let original = envelope(1, "a", &["b"]);
+    let recipient = address("b").into();
+    let told = [Told::delivered(&recipient)];
+    let ids: std::collections::BTreeSet<_> = [Kind::Delay, Kind::Failure, Kind::Success]
+        .map(|kind| made(&original, BODY, kind, &told))
+        .iter()
+        .map(|text| text.lines().find(|line| line.starts_with("Message-ID: ")).unwrap().to_owned())
+        .collect();
+    assert_eq!(ids.len(), 3);
 }

@@ -3,11 +3,11 @@
 //! Every address is followed once: a mailbox that two recipients lead to gets one copy. An address among its own
 //! ancestors is a loop.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use directory::{Directory, Resolution};
-use envelope::{AccountId, Address, Envelope, Recipient};
+use envelope::{AccountId, Address, Envelope, Notify, Recipient};
 use tracing::info;
 
 use crate::config::Config;
@@ -24,6 +24,14 @@ pub(crate) struct Target {
     pub(crate) tag: Option<String>,
 }
 
+/// A recipient whose mailbox another one leads to as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Merged {
+    pub(crate) recipient: Recipient,
+    /// The mailbox, when it is one.
+    pub(crate) account: Option<AccountId>,
+}
+
 /// Where everything leads.
 #[derive(Debug, Default)]
 pub(crate) struct Expansion {
@@ -31,7 +39,9 @@ pub(crate) struct Expansion {
     pub(crate) failed: Vec<Failed>,
     pub(crate) deferred: Vec<Deferred>,
     /// Served together with another recipient.
-    pub(crate) merged: Vec<Recipient>,
+    pub(crate) merged: Vec<Merged>,
+    /// Addresses with several behind them, whose sender wants to know that it was followed.
+    pub(crate) expanded: Vec<Recipient>,
     /// Aliases followed.
     pub(crate) aliases: u64,
 }
@@ -42,7 +52,7 @@ pub(crate) async fn expand(directory: &dyn Directory, config: &Config, envelope:
         config,
         envelope,
         pending: envelope.recipients.iter().cloned().collect(),
-        seen: HashSet::new(),
+        seen: HashMap::new(),
         accounts: HashSet::new(),
         addresses: 0,
         expansion: Expansion::default(),
@@ -57,7 +67,8 @@ struct Walk<'a> {
     config: &'a Config,
     envelope: &'a Envelope,
     pending: VecDeque<Recipient>,
-    seen: HashSet<Address>,
+    /// With the mailbox that was found, if one was.
+    seen: HashMap<Address, Option<AccountId>>,
     accounts: HashSet<AccountId>,
     addresses: usize,
     expansion: Expansion,
@@ -71,9 +82,10 @@ impl Walk<'_> {
         if is_loop || depth > usize::from(self.config.expansion_depth_max) {
             return self.fail(recipient, Failure::LOOP);
         }
-        if !self.seen.insert(address) {
-            return self.expansion.merged.push(recipient);
+        if let Some(account) = self.seen.get(&address) {
+            return self.expansion.merged.push(Merged { recipient, account: account.clone() });
         }
+        self.seen.insert(address.clone(), None);
         let wait = self.config.directory_max.as_duration();
         let resolution = match tokio::time::timeout(wait, directory.resolve(&recipient.address)).await {
             Ok(Ok(resolution)) => resolution,
@@ -83,10 +95,11 @@ impl Walk<'_> {
         match resolution {
             Resolution::Alias(addresses) => self.follow(&recipient, addresses),
             Resolution::Mailbox { account, tag } => {
+                self.seen.insert(address, Some(account.clone()));
                 if self.accounts.insert(account.clone()) {
                     self.expansion.targets.push(Target { recipient, account, tag });
                 } else {
-                    self.expansion.merged.push(recipient);
+                    self.expansion.merged.push(Merged { recipient, account: Some(account) });
                 }
             }
             Resolution::NotLocal => self.fail(recipient, Failure::NO_ROUTE),
@@ -113,8 +126,19 @@ impl Walk<'_> {
         );
         let mut expanded_from = recipient.expanded_from.clone();
         expanded_from.push(recipient.address.clone());
-        let next =
-            addresses.into_iter().map(|address| Recipient { address, expanded_from: expanded_from.clone() });
+        let mut notify = recipient.notify;
+        if addresses.len() > 1 && recipient.wants_success() {
+            // RFC 3461 §5.2.7.3: the sender hears that the address was followed, and nothing of success behind it.
+            self.expansion.expanded.push(recipient.clone());
+            notify = notify.map(|notify| Notify { success: false, ..notify });
+        }
+        let next = addresses.into_iter().map(|address| Recipient {
+            expanded_from: expanded_from.clone(),
+            notify,
+            original: recipient.original.clone(),
+            delay_reported: recipient.delay_reported,
+            ..address.into()
+        });
         self.pending.extend(next);
     }
 

@@ -107,6 +107,8 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         size: 0,
         smtp_utf8: false,
         priority: envelope::Priority::Interactive,
+        envelope_id: None,
+        returned: None,
     }
 }
 

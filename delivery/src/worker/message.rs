@@ -1,18 +1,18 @@
 //! One try of one message: expand, file, report, decide.
 
+use std::collections::HashSet;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use envelope::{Address, Envelope, Recipient, Timestamp};
-use queue::{Lane, Settlement};
+use envelope::{AccountId, Envelope, Recipient, Timestamp};
+use queue::Settlement;
 use tracing::{info, warn};
 
 use super::Worker;
-use super::expand::{Target, expand};
+use super::expand::{Merged, Target, expand};
 use super::mailbox::{Filed, file};
 use crate::metrics::Outcome;
 use crate::outcome::{Deferred, Failed, Failure};
-use crate::report::Report;
 
 /// What a try decided.
 pub(super) struct Decision {
@@ -22,13 +22,17 @@ pub(super) struct Decision {
 }
 
 /// What is known so far.
-struct Attempt<'a> {
-    worker: &'a Worker,
-    envelope: &'a Envelope,
-    body: &'a Bytes,
+pub(super) struct Attempt<'a> {
+    pub(super) worker: &'a Worker,
+    pub(super) envelope: &'a Envelope,
+    pub(super) body: &'a Bytes,
     attempts: u32,
-    failed: Vec<Failed>,
-    deferred: Vec<Deferred>,
+    pub(super) failed: Vec<Failed>,
+    pub(super) deferred: Vec<Deferred>,
+    /// In a mailbox, and the sender wants to hear of it.
+    pub(super) arrived: Vec<Recipient>,
+    /// Whose mailboxes have it.
+    served: HashSet<AccountId>,
     panicked: bool,
 }
 
@@ -43,22 +47,35 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
         attempts,
         failed: expansion.failed,
         deferred: expansion.deferred,
+        arrived: Vec::new(),
+        served: HashSet::new(),
         panicked: false,
     };
-    for recipient in &expansion.merged {
-        attempt.merged(recipient);
+    if let Err((after, reason)) = attempt.report_expanded(&expansion.expanded).await {
+        // Nothing was done yet: everybody waits.
+        attempt.failed.clear();
+        let all = envelope.recipients.iter().cloned();
+        attempt.deferred =
+            all.map(|recipient| Deferred { recipient, after, reason: reason.clone() }).collect();
+        return attempt.decide();
     }
     let filed = file(worker, envelope, body, &expansion.targets).await;
     for (target, filed) in expansion.targets.into_iter().zip(filed) {
         attempt.target(target, filed);
     }
+    for merged in expansion.merged {
+        attempt.merged(merged);
+    }
     attempt.give_up_if_too_old();
-    attempt.report().await;
+    attempt.report_delay().await;
+    attempt.report_failure().await;
+    attempt.report_success().await;
     attempt.decide()
 }
 
 impl Attempt<'_> {
-    fn merged(&self, recipient: &Recipient) {
+    fn merged(&mut self, merged: Merged) {
+        let Merged { recipient, account } = merged;
         self.worker.metrics.count(Outcome::Merged);
         info!(
             target: "sluice::message",
@@ -67,6 +84,9 @@ impl Attempt<'_> {
             recipient = %recipient.address,
             "leads to the same mailbox as another recipient, which gets one copy"
         );
+        if recipient.wants_success() && account.is_some_and(|account| self.served.contains(&account)) {
+            self.arrived.push(recipient);
+        }
     }
 
     fn target(&mut self, target: Target, filed: Filed) {
@@ -89,6 +109,10 @@ impl Attempt<'_> {
                     milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
                     "written to the mailbox"
                 );
+                self.served.insert(target.account);
+                if target.recipient.wants_success() {
+                    self.arrived.push(target.recipient);
+                }
             }
             Filed::Deferred { after, reason, panicked } => {
                 self.panicked |= panicked;
@@ -113,103 +137,6 @@ impl Attempt<'_> {
         for Deferred { recipient, reason, .. } in std::mem::take(&mut self.deferred) {
             warn!(id = %self.envelope.id, recipient = %recipient.address, reason, "given up after the last try");
             self.failed.push(Failed { recipient, failure: Failure::TOO_OLD });
-        }
-    }
-
-    /// Tells the sender, durably; only then do the failed recipients have their outcome.
-    async fn report(&mut self) {
-        let failed = std::mem::take(&mut self.failed);
-        if failed.is_empty() {
-            return;
-        }
-        let Some(sender) = self.envelope.reverse_path.address() else {
-            return self.discard(&failed);
-        };
-        match self.publish(sender, &failed).await {
-            Ok(dsn) => self.bounced(&failed, &dsn),
-            Err((after, reason)) => {
-                let waiting = failed.into_iter().map(|failed| Deferred {
-                    recipient: failed.recipient,
-                    after,
-                    reason: reason.clone(),
-                });
-                self.deferred.extend(waiting);
-            }
-        }
-    }
-
-    async fn publish(&self, sender: &Address, failed: &[Failed]) -> Result<String, (Duration, String)> {
-        let worker = self.worker;
-        let wait = worker.config.directory_max.as_duration();
-        let local = match tokio::time::timeout(wait, worker.deps.directory.is_local(sender.domain())).await {
-            Ok(Ok(local)) => local,
-            Ok(Err(unavailable)) => return Err((Duration::ZERO, unavailable.to_string())),
-            Err(_) => return Err((Duration::ZERO, "the directory did not answer in time".to_owned())),
-        };
-        let report = Report {
-            original: self.envelope,
-            sender,
-            body: self.body,
-            failed,
-            hostname: &worker.deps.hostname,
-            now: now(),
-            header_max: worker.config.report_header_max.as_usize(),
-        };
-        let (envelope, body) = report.message();
-        let (id, size) = (envelope.id, envelope.size);
-        let lane = if local { Lane::Local } else { Lane::Remote };
-        worker.deps.queue.publish(lane, envelope, queue::Body::Memory(body)).await.map_err(|error| {
-            let after = match error.disposition() {
-                envelope::Disposition::Defer { after } => after,
-                envelope::Disposition::Reject => Duration::ZERO,
-            };
-            (after, format!("the report of failure could not be queued: {error}"))
-        })?;
-        worker.metrics.reports.inc();
-        info!(
-            target: "sluice::message",
-            %id,
-            event = "accepted",
-            entrance = "internal",
-            sender = "",
-            recipients = %sender,
-            original = %self.envelope.id,
-            %lane,
-            size,
-            "a report of failure"
-        );
-        Ok(id.to_string())
-    }
-
-    fn bounced(&self, failed: &[Failed], dsn: &str) {
-        for Failed { recipient, failure } in failed {
-            self.worker.metrics.count(Outcome::Bounced);
-            info!(
-                target: "sluice::message",
-                id = %self.envelope.id,
-                event = "bounced",
-                recipient = %recipient.address,
-                sender = %self.envelope.reverse_path,
-                code = %failure.code,
-                reason = failure.reason,
-                dsn,
-                "reported to the sender"
-            );
-        }
-    }
-
-    fn discard(&self, failed: &[Failed]) {
-        for Failed { recipient, failure } in failed {
-            self.worker.metrics.count(Outcome::Discarded);
-            info!(
-                target: "sluice::message",
-                id = %self.envelope.id,
-                event = "discarded",
-                recipient = %recipient.address,
-                code = %failure.code,
-                reason = failure.reason,
-                "undeliverable, and nobody to report to"
-            );
         }
     }
 
@@ -239,6 +166,6 @@ impl Attempt<'_> {
     }
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     SystemTime::now().into()
 }

@@ -30,7 +30,7 @@ impl Setup {
         Self::with_queue(entries, config, MemoryQueue::new())
     }
 
-    fn with_queue(entries: &[(&str, &str)], config: Config, queue: MemoryQueue) -> Self {
+    pub(super) fn with_queue(entries: &[(&str, &str)], config: Config, queue: MemoryQueue) -> Self {
         let root = tempfile::tempdir().unwrap();
         let directory = Arc::new(Fake::new(entries));
         let registry = prometheus::Registry::new();

@@ -11,8 +11,8 @@ use std::borrow::Cow;
 pub use auth::Auth;
 pub use bdat::Bdat;
 pub use hello::ClientName;
-pub use mail::{BodyType, Mail, Return};
-pub use rcpt::{Notify, Rcpt};
+pub use mail::{BodyType, Mail};
+pub use rcpt::Rcpt;
 
 use crate::{ParameterError, PathError};
 

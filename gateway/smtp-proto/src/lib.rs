@@ -27,7 +27,7 @@ mod reply;
 pub mod server;
 mod stuffing;
 
-pub use command::{Auth, Bdat, BodyType, ClientName, Command, CommandError, Mail, Notify, Rcpt, Return};
+pub use command::{Auth, Bdat, BodyType, ClientName, Command, CommandError, Mail, Rcpt};
 pub use data::{DataDecoder, DataProgress, Poison};
 pub use limits::{DataLimits, LineLimits, SessionLimits};
 pub use line::{Frame, FrameError, LineDecoder};

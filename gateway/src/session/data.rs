@@ -117,7 +117,11 @@ impl Session {
             let address = self.recipient_address(&rcpt.forward_path);
             // The same mailbox named twice gets one copy.
             if seen.insert(address.canonical()) {
-                recipients.push(address.into());
+                recipients.push(Recipient {
+                    notify: rcpt.notify,
+                    original: rcpt.original_recipient.clone(),
+                    ..address.into()
+                });
             }
         }
         Envelope {
@@ -135,6 +139,8 @@ impl Session {
             size: 0,
             smtp_utf8: transaction.mail.smtp_utf8,
             priority: envelope::Priority::Interactive,
+            envelope_id: transaction.mail.envelope_id.clone(),
+            returned: transaction.mail.ret,
         }
     }
 

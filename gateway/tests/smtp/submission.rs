@@ -102,3 +102,37 @@ async fn missing_fields_are_added() {
     );
     assert_eq!(envelope.size, body.len() as u64);
 }
+
+#[tokio::test]
+async fn what_the_sender_asked_to_hear_of_travels_with_the_message() {
+    let node = start(|_| {}).await;
+    let mut peer = node.logged_in().await;
+    peer.ask("MAIL FROM:<alice@example.test> RET=FULL ENVID=QQ+2B1", "250 ").await;
+    peer.ask("RCPT TO:<bob@example.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;Bob+2Bx@old.test", "250 ").await;
+    peer.ask("RCPT TO:<alice@example.test>", "250 ").await;
+    peer.ask("DATA", "354").await;
+    peer.send(b"Subject: x\r\n\r\ntext\r\n.\r\n").await;
+    peer.expect("250 2.0.0").await;
+    let (envelope, _) = node.message().await;
+    assert_eq!(
+        (envelope.envelope_id.as_deref(), envelope.returned),
+        (Some("QQ+1"), Some(envelope::Return::Full))
+    );
+    let [bob, alice] = &envelope.recipients[..] else { panic!("{envelope:?}") };
+    assert_eq!(bob.notify, Some(envelope::Notify { success: true, failure: false, delay: true }));
+    let original = bob.original.as_ref().map(|original| (original.kind.as_str(), original.address.as_str()));
+    assert_eq!(original, Some(("rfc822", "Bob+x@old.test")));
+    assert_eq!((alice.notify, &alice.original), (None, &None));
+}
+
+#[tokio::test]
+async fn strangers_may_ask_only_where_the_operator_says_so() {
+    for (mx_dsn, expected) in [(false, "555 5.5.4"), (true, "250 2.1.0")] {
+        let node = start(|config| config.mx_dsn = mx_dsn).await;
+        let mut peer = node.connect("mx").await;
+        peer.expect("220 ").await;
+        let reply = peer.ask("EHLO client.test", "250").await;
+        assert_eq!(reply.contains("DSN"), mx_dsn, "{reply}");
+        peer.ask("MAIL FROM:<a@b.test> RET=HDRS", expected).await;
+    }
+}

@@ -152,6 +152,7 @@ impl Machine {
             service: if submission { Service::Submission } else { Service::Mx },
             starttls: true,
             mechanisms: if submission { vec!["PLAIN", "LOGIN"] } else { Vec::new() },
+            dsn: submission,
             plaintext_auth: true,
         };
         let limits = SessionLimits {

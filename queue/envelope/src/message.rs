@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{AccountId, Address, MessageId, ReversePath};
+use crate::{AccountId, Address, MessageId, Notify, OriginalRecipient, Return, ReversePath};
 
 /// A moment, in milliseconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -74,6 +74,12 @@ pub struct Envelope {
     /// Whether the message was declared SMTPUTF8 (RFC 6531).
     #[serde(default)]
     pub smtp_utf8: bool,
+    /// The sender's name for this transaction (ENVID, RFC 3461 §4.4), decoded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub envelope_id: Option<String>,
+    /// How much of the message a report of failure returns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned: Option<Return>,
     /// Whether it may wait while other mail is under way.
     #[serde(default, skip_serializing_if = "Priority::is_interactive")]
     pub priority: Priority,
@@ -113,11 +119,32 @@ pub struct Recipient {
     /// Addresses whose expansion led to this one, outermost first: guards against loops.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub expanded_from: Vec<Address>,
+    /// When the sender wants to hear of it; none when nothing was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Notify>,
+    /// The address that the first sender wrote, when it was said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<OriginalRecipient>,
+    /// The sender was told that it takes long.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub delay_reported: bool,
+}
+
+impl Recipient {
+    /// Whether the sender hears of a failure: unless it said otherwise (RFC 3461 §4.1).
+    pub fn wants_failure(&self) -> bool {
+        self.notify.is_none_or(|notify| notify.failure)
+    }
+
+    /// Whether the sender hears of the delivery: only when it asked.
+    pub fn wants_success(&self) -> bool {
+        self.notify.is_some_and(|notify| notify.success)
+    }
 }
 
 impl From<Address> for Recipient {
     fn from(address: Address) -> Self {
-        Self { address, expanded_from: Vec::new() }
+        Self { address, expanded_from: Vec::new(), notify: None, original: None, delay_reported: false }
     }
 }
 
@@ -158,5 +185,27 @@ impl fmt::Display for Entrance {
             Self::Mx => "mx",
             Self::Submission => "submission",
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn recipients_of_older_queue_files_are_read() {
+        let old: Recipient = serde_json::from_str(r#"{"address":"a@b.test"}"#).unwrap();
+        assert_eq!(old, Recipient::from("a@b.test".parse::<Address>().unwrap()));
+        assert_eq!(serde_json::to_string(&old).unwrap(), r#"{"address":"a@b.test"}"#);
+        assert!(old.wants_failure() && !old.wants_success());
+        let asked = Recipient {
+            notify: Some(Notify { success: true, ..Notify::default() }),
+            original: Some(OriginalRecipient { kind: "rfc822".to_owned(), address: "x@y.test".to_owned() }),
+            delay_reported: true,
+            ..old
+        };
+        assert!(!asked.wants_failure() && asked.wants_success());
+        let text = serde_json::to_string(&asked).unwrap();
+        assert_eq!(serde_json::from_str::<Recipient>(&text).unwrap(), asked);
     }
 }

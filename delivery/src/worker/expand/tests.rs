@@ -12,7 +12,7 @@ async fn check(directory: &Fake, config: &Config, recipients: &[&str], expected:
     let from = |recipient: &Recipient| recipient.address.local_part().to_string();
     found.extend(expansion.failed.iter().map(|f| format!("!{} {}", f.failure.code, from(&f.recipient))));
     found.extend(expansion.deferred.iter().map(|d| format!("?{}", from(&d.recipient))));
-    found.extend(expansion.merged.iter().map(|r| format!("~{}", from(r))));
+    found.extend(expansion.merged.iter().map(|r| format!("~{}", from(&r.recipient))));
     assert_eq!(found, expected, "{recipients:?}");
 }
 

@@ -1,6 +1,6 @@
 //! `MAIL FROM:<reverse-path> [parameters]` (RFC 5321 §4.1.1.2).
 
-use envelope::ReversePath;
+use envelope::{Return, ReversePath};
 
 use super::{CommandError, after_keyword};
 use crate::parameter::{self, ParameterError};
@@ -34,15 +34,6 @@ pub enum BodyType {
     EightBitMime,
     /// Lines of ASCII.
     SevenBit,
-}
-
-/// How much of the message a failure report returns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Return {
-    /// All.
-    Full,
-    /// The header.
-    Headers,
 }
 
 impl Mail {

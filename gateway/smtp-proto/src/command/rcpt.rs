@@ -1,5 +1,7 @@
 //! `RCPT TO:<forward-path> [parameters]` (RFC 5321 §4.1.1.3).
 
+use envelope::{Notify, OriginalRecipient};
+
 use super::{CommandError, after_keyword};
 use crate::parameter::{self, ParameterError};
 use crate::path::{self, ForwardPath};
@@ -12,18 +14,7 @@ pub struct Rcpt {
     /// NOTIFY (RFC 3461 §4.1).
     pub notify: Option<Notify>,
     /// ORCPT: type and address, decoded (RFC 3461 §4.2).
-    pub original_recipient: Option<(String, String)>,
-}
-
-/// When the sender wants to hear of this recipient. All false is NEVER.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Notify {
-    /// When it was delivered.
-    pub success: bool,
-    /// When it could not be.
-    pub failure: bool,
-    /// When it takes long.
-    pub delay: bool,
+    pub original_recipient: Option<OriginalRecipient>,
 }
 
 impl Rcpt {
@@ -44,15 +35,24 @@ impl Rcpt {
         match (keyword, value) {
             ("NOTIFY", Some(value)) => self.notify = Some(notify(value)?),
             ("ORCPT", Some(value)) if value.len() <= 500 => {
-                let (kind, address) = value.split_once(';').ok_or(ParameterError::Syntax)?;
-                let address = parameter::xtext(address)?;
-                self.original_recipient = Some((kind.to_ascii_lowercase(), address));
+                self.original_recipient = Some(original_recipient(value)?);
             }
             ("NOTIFY" | "ORCPT", _) => return Err(ParameterError::Syntax),
             _ => return Err(ParameterError::Unknown),
         }
         Ok(())
     }
+}
+
+/// Both halves go into a report's fields: the type must be an atom, and `xtext` lets no control character through.
+fn original_recipient(value: &str) -> Result<OriginalRecipient, ParameterError> {
+    let (kind, address) = value.split_once(';').ok_or(ParameterError::Syntax)?;
+    let is_atext = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
+    let address = parameter::xtext(address)?;
+    if kind.is_empty() || !kind.bytes().all(is_atext) || address.trim().is_empty() {
+        return Err(ParameterError::Syntax);
+    }
+    Ok(OriginalRecipient { kind: kind.to_ascii_lowercase(), address })
 }
 
 fn notify(value: &str) -> Result<Notify, ParameterError> {
@@ -79,7 +79,10 @@ mod tests {
     fn recipients() {
         let rcpt = Rcpt::parse("TO:<a@b.test> NOTIFY=SUCCESS,delay ORCPT=rfc822;a+2Bb@c.test").unwrap();
         assert_eq!(rcpt.notify, Some(Notify { success: true, failure: false, delay: true }));
-        assert_eq!(rcpt.original_recipient, Some(("rfc822".to_owned(), "a+b@c.test".to_owned())));
+        assert_eq!(
+            rcpt.original_recipient,
+            Some(OriginalRecipient { kind: "rfc822".to_owned(), address: "a+b@c.test".to_owned() })
+        );
         assert_eq!(Rcpt::parse("to:<PostMaster>").unwrap().forward_path, ForwardPath::Postmaster);
         assert_eq!(Rcpt::parse("TO:<a@b.test> NOTIFY=NEVER").unwrap().notify, Some(Notify::default()));
     }
@@ -95,7 +98,16 @@ mod tests {
             "TO:<a@b.test>,<c@d.test>",
             "TO:<a@b.test> NOTIFY=NEVER,DELAY",
             "TO:<a@b.test> NOTIFY",
+            "TO:<a@b.test> NOTIFY=SUCCESS,,DELAY",
             "TO:<a@b.test> ORCPT=x",
+            "TO:<a@b.test> ORCPT=;x",
+            "TO:<a@b.test> ORCPT=rfc822;",
+            "TO:<a@b.test> ORCPT=rfc822;+20",
+            "TO:<a@b.test> ORCPT=rfc 822;x",
+            "TO:<a@b.test> ORCPT=rfc(822);x",
+            "TO:<a@b.test> ORCPT=rfc822;x+0D+0AAction:+20failed",
+            "TO:<a@b.test> ORCPT=rfc822;x+7F",
+            "TO:<a@b.test> ORCPT=rfc822;x+C2+85",
             "TO:<a@b.test> SIZE=1",
         ] {
             assert!(Rcpt::parse(argument).is_err(), "{argument}");

@@ -31,6 +31,9 @@ impl Session {
         if self.offer.auth_possible(self.tls) && !self.authenticated {
             lines.push(format!("AUTH {}", self.offer.mechanisms.join(" ")).into()); // RFC 4954
         }
+        if self.offer.dsn {
+            lines.push("DSN".into()); // RFC 3461
+        }
         lines.extend([
             "ENHANCEDSTATUSCODES".into(), // RFC 2034
             "8BITMIME".into(),            // RFC 6152

@@ -30,7 +30,8 @@ pub(super) fn transcript(input: &[u8], piece: usize) -> Vec<Reply> {
     };
     let Ok(name) = "mx.example.test".parse() else { return Vec::new() };
     let mechanisms = vec!["PLAIN", "LOGIN"];
-    let offer = Offer { name, service: Service::Mx, starttls: true, mechanisms, plaintext_auth: true };
+    let offer =
+        Offer { name, service: Service::Mx, starttls: true, mechanisms, dsn: true, plaintext_auth: true };
     let mut replies = Vec::new();
     let mut driver = Driver {
         session: Session::new(offer, limits, false),

@@ -20,9 +20,10 @@ impl Session {
         if let Err(refusal) = self.may_send() {
             return Some(refusal);
         }
-        // RFC 3030 and RFC 3461 are not offered.
+        // RFC 3030 is not offered.
         let binary = mail.body == Some(BodyType::BinaryMime);
-        if binary || mail.ret.is_some() || mail.envelope_id.is_some() {
+        let dsn = mail.ret.is_some() || mail.envelope_id.is_some();
+        if binary || dsn && !(self.offer.dsn && extended) {
             return Some(Refusal::ParameterNotOffered);
         }
         if mail.auth.is_some() && self.offer.mechanisms.is_empty() {

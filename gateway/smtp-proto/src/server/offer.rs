@@ -24,6 +24,8 @@ pub struct Offer {
     pub starttls: bool,
     /// SASL mechanisms, in upper case; none on the MX door.
     pub mechanisms: Vec<&'static str>,
+    /// Whether the client may say what it wants to be told of (RFC 3461).
+    pub dsn: bool,
     /// Whether passwords may cross an unencrypted connection. For tests on a loopback address only.
     pub plaintext_auth: bool,
 }

@@ -13,7 +13,8 @@ impl Session {
             ForwardPath::Address(address) => address.needs_utf8(),
             ForwardPath::Postmaster => false,
         };
-        let refusal = if rcpt.notify.is_some() || rcpt.original_recipient.is_some() {
+        let dsn = rcpt.notify.is_some() || rcpt.original_recipient.is_some();
+        let refusal = if dsn && !(self.offer.dsn && client.extended) {
             Some(Refusal::ParameterNotOffered)
         } else if utf8 && !transaction.mail.smtp_utf8 {
             Some(Refusal::Utf8)

@@ -13,8 +13,8 @@ const LIMITS: SessionLimits = SessionLimits {
 
 fn session(service: Service) -> Session {
     let mechanisms = if service == Service::Submission { vec!["PLAIN", "LOGIN"] } else { Vec::new() };
-    let offer =
-        Offer { name: "mx.test".parse().unwrap(), service, starttls: true, mechanisms, plaintext_auth: true };
+    let (name, dsn) = ("mx.test".parse().unwrap(), service == Service::Submission);
+    let offer = Offer { name, service, starttls: true, mechanisms, dsn, plaintext_auth: true };
     Session::new(offer, LIMITS, false)
 }
 

@@ -77,6 +77,8 @@ mod tests {
             size: 0,
             smtp_utf8: false,
             priority: envelope::Priority::Interactive,
+            envelope_id: None,
+            returned: None,
         }
     }
 
