@@ -15,6 +15,7 @@ mod browser;
 mod clients;
 #[path = "../../queue/src/rabbitmq/tests/broker.rs"]
 mod cluster;
+mod example;
 mod first_session;
 mod hostile;
 mod kills;

@@ -18,7 +18,7 @@ use tracing::{error, info, warn};
 use super::shared::new_id;
 use super::{End, Refused, Session};
 use crate::reply;
-use intake::{Fault, Intake};
+use intake::{Fault, Intake, Taken};
 
 impl Session {
     /// Sends the 354, reads the message to its true end, publishes it. An error ends the session without an answer and
@@ -37,8 +37,9 @@ impl Session {
         let (intake, ending) = self.read_message(intake).await?;
         envelope.size = intake.size();
         let reply = match intake.finish().await {
-            Ok((body, message_id, memory)) => {
+            Ok(Taken { body, message_id, priority, memory }) => {
                 envelope.size = body.size();
+                envelope.priority = priority;
                 let reply = self.publish(envelope, body, &message_id).await;
                 drop(memory);
                 reply

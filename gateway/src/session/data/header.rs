@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use envelope::{MessageId, Timestamp};
+use envelope::{MessageId, Priority, Timestamp};
 use memchr::memmem;
 
 use super::intake::Fault;
@@ -26,6 +26,8 @@ pub(super) struct Header {
     has_date: bool,
     /// The value of the first Message-ID field, without its white space.
     pub(super) message_id: Option<String>,
+    /// Bulk when it says so itself: a List-Id or List-Unsubscribe field (RFC 2919, RFC 2369), or `Precedence` of bulk, list or junk (RFC 3834 §3.1.8).
+    pub(super) priority: Priority,
     /// Where fields are that no recipient may see (Bcc), and that are of no message: the first line of an mbox file.
     private: Vec<Range<usize>>,
     foreign: usize,
@@ -35,6 +37,13 @@ pub(super) struct Header {
 pub(super) fn is_complete(head: &[u8], seen: usize) -> bool {
     let new = head.get(seen.saturating_sub(3)..).unwrap_or_default();
     head.starts_with(b"\r\n") || memmem::find(new, b"\r\n\r\n").is_some()
+}
+
+fn is_bulk(name: &[u8], line: &[u8]) -> bool {
+    let precedence = || ["bulk", "list", "junk"].contains(&value(line).to_ascii_lowercase().as_str());
+    name.eq_ignore_ascii_case(b"list-id")
+        || name.eq_ignore_ascii_case(b"list-unsubscribe")
+        || (name.eq_ignore_ascii_case(b"precedence") && precedence())
 }
 
 impl Header {
@@ -51,6 +60,7 @@ impl Header {
             separator_missing: false,
             has_date: false,
             message_id: None,
+            priority: Priority::Interactive,
             private: Vec::new(),
             foreign: 0,
         };
@@ -88,6 +98,9 @@ impl Header {
                 }
                 fields += 1;
                 received += usize::from(name.eq_ignore_ascii_case(b"received"));
+                if is_bulk(name, line) {
+                    header.priority = Priority::Bulk;
+                }
                 header.has_date |= name.eq_ignore_ascii_case(b"date");
                 if header.message_id.is_none() && name.eq_ignore_ascii_case(b"message-id") {
                     header.message_id = Some(value(line));
@@ -191,6 +204,21 @@ mod tests {
         check("A: b\r\n\r\ntext", Ok((6, false)));
         check("A: b\r\n c\r\nB : d\r\n\r\n", Ok((17, false)));
         check("A: b\r\n", Ok((6, false)));
+    }
+
+    #[test]
+    fn lists_say_that_they_are_bulk() {
+        for (head, priority) in [
+            ("Precedence: bulk\r\n\r\n", Priority::Bulk),
+            ("precedence:LIST\r\n\r\n", Priority::Bulk),
+            ("Precedence: first-class\r\n\r\n", Priority::Interactive),
+            ("List-Id: <l.example>\r\n\r\n", Priority::Bulk),
+            ("List-Unsubscribe: <x>\r\n\r\n", Priority::Bulk),
+            ("Subject: List-Id: x\r\n\r\n", Priority::Interactive),
+            ("A: b\r\n\r\nList-Id: x\r\n", Priority::Interactive),
+        ] {
+            assert_eq!(Header::scan(head.as_bytes(), LIMITS).unwrap().priority, priority, "{head:?}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use envelope::MessageId;
+use envelope::{MessageId, Priority};
 use queue::{Body, BodyWriter};
 use runtime::HeldMemory;
 use smtp_proto::{Poison, Reply};
@@ -25,11 +25,22 @@ pub(super) struct Intake {
     size: u64,
     /// The Message-ID field's value, for the trail.
     message_id: String,
+    priority: Priority,
     /// How long the disk may take over one step.
     wait: Duration,
     memory: HeldMemory,
     /// Memory was short: what comes goes to the disk, a little at a time.
     spilled: bool,
+}
+
+/// A whole message.
+pub(super) struct Taken {
+    pub(super) body: Body,
+    /// The Message-ID field's value, for the trail.
+    pub(super) message_id: String,
+    pub(super) priority: Priority,
+    /// Held until the message is with the queue.
+    pub(super) memory: HeldMemory,
 }
 
 enum Stage {
@@ -103,6 +114,7 @@ impl Intake {
             },
             size: 0,
             message_id: String::new(),
+            priority: Priority::Interactive,
             wait: shared.config.timeouts.publish.as_duration(),
             memory: shared.message_memory.hold(),
             spilled: false,
@@ -172,14 +184,14 @@ impl Intake {
     }
 
     /// The message is complete. Gives its octets, its Message-ID, and the memory to hold as long as the octets.
-    pub(super) async fn finish(mut self) -> Result<(Body, String, HeldMemory), Fault> {
+    pub(super) async fn finish(mut self) -> Result<Taken, Fault> {
         if matches!(self.stage, Stage::Header { .. }) {
             self.end_header().await;
         }
         match self.stage {
             Stage::Text(writer) => {
                 let body = within(self.wait, writer.finish()).await.map_err(Fault::Spool)?;
-                Ok((body, self.message_id, self.memory))
+                Ok(Taken { body, message_id: self.message_id, priority: self.priority, memory: self.memory })
             }
             Stage::Failed(fault) => Err(fault),
             Stage::Header { .. } => Err(Fault::HeaderSize),
@@ -205,6 +217,7 @@ impl Intake {
     async fn write_header(&mut self, head: &[u8], writer: &mut BodyWriter) -> Result<(), Fault> {
         let header = Header::scan(head, self.limits)?;
         self.message_id = header.message_id.clone().unwrap_or_default();
+        self.priority = header.priority;
         let (_, rest) = head.split_at_checked(header.end).unwrap_or((head, &[]));
         let mut front = self.trace.clone();
         front.extend_from_slice(&header.kept(head, self.submitted.is_some()));
