@@ -186,14 +186,20 @@ impl Drop for Cluster {
         for index in 0..self.nodes.len() {
             self.kill(index);
         }
-        // The port mapper is a process of its own that the first node started.
-        let _ = Command::new("epmd")
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-            .env("ERL_EPMD_PORT", self.mapper.to_string())
-            .args(["-kill"])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status();
+        // The port mapper is a process of its own that the first node started. It ends when it has noticed that the nodes are gone.
+        for _ in 0..100 {
+            let ended = Command::new("epmd")
+                .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+                .env("ERL_EPMD_PORT", self.mapper.to_string())
+                .arg("-kill")
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .status();
+            if ended.is_ok_and(|status| status.success()) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 }
 
