@@ -139,26 +139,34 @@ impl Shared {
         writer.finish().await.map_err(PublishError::Store)
     }
 
-    /// Sends a few messages of the log on; says whether the broker took them all.
+    /// Sends a few messages of the log on; says whether the broker took them all. The first goes alone: while there is no broker none of the others
+    /// may find it by chance, and be ahead. What is under way when a connection breaks may still change places.
     async fn send(&self, lane: Lane, leases: Vec<Lease>) -> bool {
-        let sent = join_all(leases.into_iter().map(async |lease| {
-            let (envelope, body) = (lease.envelope.clone(), Body::Memory(lease.body.clone()));
-            let id = envelope.id;
-            match self.broker.publish(lane, envelope, body).await {
-                Ok(()) => {
-                    self.metrics.replayed.inc();
-                    if let Err(error) = lease.ack().await {
-                        tracing::warn!(%id, %error, "a message that the broker has stays in the log, and is sent again");
-                    }
-                    true
+        let mut leases = leases.into_iter();
+        let Some(first) = leases.next() else { return true };
+        if !self.send_one(lane, first).await {
+            return false;
+        }
+        let sent = join_all(leases.map(|lease| self.send_one(lane, lease))).await;
+        sent.into_iter().all(|sent| sent)
+    }
+
+    async fn send_one(&self, lane: Lane, lease: Lease) -> bool {
+        let (envelope, body) = (lease.envelope.clone(), Body::Memory(lease.body.clone()));
+        let id = envelope.id;
+        match self.broker.publish(lane, envelope, body).await {
+            Ok(()) => {
+                self.metrics.replayed.inc();
+                if let Err(error) = lease.ack().await {
+                    tracing::warn!(%id, %error, "a message that the broker has stays in the log, and is sent again");
                 }
-                Err(error) => {
-                    tracing::debug!(%id, %error, "the broker did not take a message of the log");
-                    false
-                }
+                true
             }
-        }));
-        sent.await.into_iter().all(|sent| sent)
+            Err(error) => {
+                tracing::debug!(%id, %error, "the broker did not take a message of the log");
+                false
+            }
+        }
     }
 
     async fn look(&self) {

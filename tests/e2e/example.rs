@@ -26,6 +26,18 @@ impl Example {
         self.folder.path().join("site")
     }
 
+    /// Fails with the ends of the ledger and of every log.
+    fn explain(&self, ledger: &Path, accepted: usize) -> ! {
+        let last = |path: &Path, lines: usize| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.lines().rev().take(lines).collect::<Vec<_>>().join("\n")
+        };
+        let logs = std::fs::read_dir(self.site().join("logs")).unwrap().flatten();
+        let ends: Vec<String> =
+            logs.map(|log| format!("{:?}:\n{}", log.file_name(), last(&log.path(), 5))).collect();
+        panic!("{accepted} accepted, and then:\n{}\n{}", last(ledger, 20), ends.join("\n"));
+    }
+
     fn at(&self, port: u16) -> String {
         format!("127.0.0.1:{}", self.base + port)
     }
@@ -89,7 +101,12 @@ fn a_rolling_restart_of_everything_under_load_fails_no_transaction() {
     let roll = example.cluster("roll").stdout(Stdio::null()).spawn().unwrap().wait().unwrap();
     assert!(roll.success());
     let before = accepted();
-    wait_for("messages after it", || (accepted() > before + 20).then_some(()));
+    let goes_on = std::panic::catch_unwind(|| {
+        wait_for("messages after it", || (accepted() > before + 20).then_some(()))
+    });
+    if goes_on.is_err() {
+        example.explain(&ledger, before);
+    }
     drop(load);
 
     // Every answer that was no 250 was the 421 of a node that drains, between two transactions; none was missing but those under way at
