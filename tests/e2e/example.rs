@@ -26,6 +26,27 @@ impl Example {
         self.folder.path().join("site")
     }
 
+    /// Numbered messages through the front door, until it is dropped.
+    fn load(&self, ledger: &Path, accounts: &[&str]) -> Load {
+        let mut load = Command::new(env!("CARGO_BIN_EXE_sluice"));
+        load.args([
+            "loadtest",
+            "ledger",
+            "send",
+            "--sessions",
+            "2",
+            "--messages",
+            "100000000",
+            "--time",
+            "10m",
+        ]);
+        load.args(["--size", "1000", "--server", &self.at(25), "--ledger"]).arg(ledger);
+        for account in accounts {
+            load.args(["--to", account]);
+        }
+        Load(load.stdout(Stdio::null()).spawn().unwrap())
+    }
+
     /// Fails with the ends of the ledger and of every log.
     fn explain(&self, ledger: &Path, accepted: usize) -> ! {
         let last = |path: &Path, lines: usize| {
@@ -89,13 +110,7 @@ fn a_rolling_restart_of_everything_under_load_fails_no_transaction() {
         must(sluice(&["account", "add", account, "--data"]).arg(&shared), &format!("{PASSWORD}\n"));
     }
     let ledger = example.folder.path().join("ledger");
-    let mut load =
-        sluice(&["loadtest", "ledger", "send", "--sessions", "4", "--time", "10m", "--size", "1000"]);
-    load.args(["--server", &example.at(25), "--ledger"]).arg(&ledger);
-    for account in accounts {
-        load.args(["--to", account]);
-    }
-    let load = Load(load.stdout(Stdio::null()).spawn().unwrap());
+    let load = example.load(&ledger, &accounts);
     let accepted = || std::fs::read_to_string(&ledger).unwrap_or_default().matches("\nack ").count();
     wait_for("the first messages", || (accepted() > 20).then_some(()));
     let roll = example.cluster("roll").stdout(Stdio::null()).spawn().unwrap().wait().unwrap();
