@@ -27,7 +27,7 @@ pub(crate) use self::writer::{Held, now};
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
@@ -65,6 +65,8 @@ pub struct Mailbox {
     noted: AtomicBool,
     /// When the disk was last looked at.
     looked: Mutex<Option<Instant>>,
+    /// The last look found out how things are.
+    certain: AtomicBool,
     /// Whether a name that moved from `new/` to `cur/` may not be on disk in `cur/` yet.
     cur_behind: AtomicBool,
 }
@@ -105,6 +107,7 @@ impl Mailbox {
             synced: Mutex::new(Synced::default()),
             noted: AtomicBool::new(false),
             looked: Mutex::default(),
+            certain: AtomicBool::new(false),
             cur_behind: AtomicBool::new(true),
         }
     }
@@ -130,7 +133,10 @@ impl Mailbox {
     /// latest known picture is given instead.
     pub fn refresh(&self) -> Result<Arc<View>, StoreError> {
         let begun = Instant::now();
-        let view = self.look()?;
+        let looked = self.look();
+        // What could not be looked at is not believed for long, whoever tells of changes.
+        self.certain.store(matches!(looked, Ok((_, true))), Ordering::Release);
+        let (view, _) = looked?;
         *locked(&self.looked) = Some(begun);
         Ok(view)
     }
@@ -140,15 +146,18 @@ impl Mailbox {
     /// # Errors
     /// Those of [`Self::refresh`].
     pub fn view_within(&self, age: Duration) -> Result<Arc<View>, StoreError> {
-        let known = self.looked_within(age) || self.shared.nodes.tell_of_changes_since(*locked(&self.looked));
-        if known { self.view() } else { self.refresh() }
+        if self.looked_within(age) { self.view() } else { self.refresh() }
     }
 
     pub(crate) fn looked_within(&self, age: Duration) -> bool {
-        locked(&self.looked).is_some_and(|looked| looked.elapsed() < age)
+        let looked = *locked(&self.looked);
+        looked.is_some_and(|looked| looked.elapsed() < age)
+            || (self.certain.load(Ordering::Acquire) && self.shared.nodes.tell_of_changes_since(looked))
     }
 
-    fn look(&self) -> Result<Arc<View>, StoreError> {
+    /// The picture, and whether it is of now: a lock that could not be had leaves the one before.
+    fn look(&self) -> Result<(Arc<View>, bool), StoreError> {
+        let mut certain = true;
         let (peek, mark) = {
             let mut core = locked(&self.core);
             let peek = core.peek(self)?;
@@ -156,7 +165,7 @@ impl Mailbox {
         };
         if peek == Peek::NeedsWriter {
             match self.refresh_as_writer() {
-                Err(StoreError::LockTimeout) if locked(&self.view).is_some() => {}
+                Err(StoreError::LockTimeout) if locked(&self.view).is_some() => certain = false,
                 other => other?,
             }
         } else if let Some(mark) = mark {
@@ -164,8 +173,8 @@ impl Mailbox {
         }
         let view = locked(&self.view).clone();
         match view {
-            Some(view) => Ok(view),
-            None => self.publish_first(),
+            Some(view) => Ok((view, certain)),
+            None => Ok((self.publish_first()?, certain)),
         }
     }
 

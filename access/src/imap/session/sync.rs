@@ -19,7 +19,7 @@ pub(super) async fn sync(session: &mut Session, moment: Moment, interval: Durati
     let mailbox = Arc::clone(&selected.mailbox);
     let view = if selected.refreshed.elapsed() >= interval {
         selected.refreshed = Instant::now();
-        session.server.deps.work(move || mailbox.refresh()).await
+        session.server.deps.work(move || mailbox.view_within(Duration::ZERO)).await
     } else {
         mailbox.view().map_err(WorkError::from)
     };

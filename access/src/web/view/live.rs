@@ -92,7 +92,7 @@ impl Stream {
                 return None;
             }
             let mailbox = Arc::clone(&self.mailbox);
-            let looked = work(&self.web, move || Ok(mailbox.refresh()?.generation)).await;
+            let looked = work(&self.web, move || Ok(mailbox.view_within(Duration::ZERO)?.generation)).await;
             // Removed, or in another place: the browser asks anew. A store that is down is not the end: the next look may work.
             if let Err(PageError::NotFound | PageError::Store(StoreError::Gone)) = looked {
                 return None;
