@@ -53,13 +53,14 @@ mod topology;
 mod wire;
 
 pub use link::Credentials;
+pub(crate) use spool::Kept;
 
 use consumer::Generations;
 use hand::{Hand, Taken};
 use lease::Held;
 use link::{Link, Standing};
 use publisher::Publisher;
-use spool::{Kept, Spool};
+use spool::Spool;
 use topology::Place;
 use wire::Meta;
 
@@ -154,15 +155,26 @@ impl RabbitQueue {
         envelope: Envelope,
         body: Body,
     ) -> Result<(), (PublishError, Option<Body>)> {
+        let kept = self.keep(envelope.id, body).await.map_err(|error| (error, None))?;
+        self.put(lane, envelope, kept).await
+    }
+
+    /// Puts a body where a message may refer to it: the slow part of publishing, which keeps no order.
+    pub(crate) async fn keep(&self, id: MessageId, body: Body) -> Result<Kept, PublishError> {
         if self.is_closing() {
-            return Err((PublishError::Closing, None));
+            return Err(PublishError::Closing);
         }
-        let kept = self
-            .shared
-            .spool
-            .keep(envelope.id, body)
-            .await
-            .map_err(|error| (PublishError::Store(error), None))?;
+        self.shared.spool.keep(id, body).await.map_err(PublishError::Store)
+    }
+
+    /// Hands a message to the broker. Messages that are put at the same time are in its queue in the order of their first polls, unless a connection is
+    /// lost between them.
+    pub(crate) async fn put(
+        &self,
+        lane: Lane,
+        envelope: Envelope,
+        kept: Kept,
+    ) -> Result<(), (PublishError, Option<Body>)> {
         let place = Place::due(lane, envelope.priority);
         let due = envelope.received_at.min(now());
         let mut meta = Meta { due, envelope, lane, attempts: 0, error: String::new(), spooled: None };

@@ -29,7 +29,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::embedded::EmbeddedQueue;
 use crate::metrics::SpillMetrics;
-use crate::rabbitmq::{Credentials, RabbitQueue};
+use crate::rabbitmq::{Credentials, Kept, RabbitQueue};
 use crate::schedule::now;
 use crate::{
     Body, BodyWriter, Config, Lane, LaneStats, Lease, ListFilter, Listed, Order, Ordered, PublishError,
@@ -142,19 +142,33 @@ impl Shared {
     /// Sends a few messages of the log on; says whether the broker took them all. The first goes alone: while there is no broker none of the others
     /// may find it by chance, and be ahead. What is under way when a connection breaks may still change places.
     async fn send(&self, lane: Lane, leases: Vec<Lease>) -> bool {
-        let mut leases = leases.into_iter();
-        let Some(first) = leases.next() else { return true };
-        if !self.send_one(lane, first).await {
+        if !self.broker.is_connected() {
             return false;
         }
-        let sent = join_all(leases.map(|lease| self.send_one(lane, lease))).await;
+        // A large body takes its time on the way to the shared spool: no later message may pass it meanwhile.
+        let ready = join_all(
+            leases.iter().map(|lease| self.broker.keep(lease.envelope.id, Body::Memory(lease.body.clone()))),
+        );
+        let ready: Result<Vec<Kept>, _> = ready.await.into_iter().collect();
+        let ready = match ready {
+            Ok(ready) => ready,
+            Err(error) => {
+                tracing::debug!(%error, "a message of the log can't be put where the broker's messages have their bodies");
+                return false;
+            }
+        };
+        let mut ready = leases.into_iter().zip(ready);
+        let Some((lease, kept)) = ready.next() else { return true };
+        if !self.send_one(lane, lease, kept).await {
+            return false;
+        }
+        let sent = join_all(ready.map(|(lease, kept)| self.send_one(lane, lease, kept))).await;
         sent.into_iter().all(|sent| sent)
     }
 
-    async fn send_one(&self, lane: Lane, lease: Lease) -> bool {
-        let (envelope, body) = (lease.envelope.clone(), Body::Memory(lease.body.clone()));
-        let id = envelope.id;
-        match self.broker.publish(lane, envelope, body).await {
+    async fn send_one(&self, lane: Lane, lease: Lease, kept: Kept) -> bool {
+        let id = lease.envelope.id;
+        match self.broker.put(lane, lease.envelope.clone(), kept).await {
             Ok(()) => {
                 self.metrics.replayed.inc();
                 if let Err(error) = lease.ack().await {
@@ -162,7 +176,7 @@ impl Shared {
                 }
                 true
             }
-            Err(error) => {
+            Err((error, _)) => {
                 tracing::debug!(%id, %error, "the broker did not take a message of the log");
                 false
             }

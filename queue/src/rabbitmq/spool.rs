@@ -33,7 +33,7 @@ pub(super) struct Spool {
 }
 
 /// A body that is where a message may refer to it, until the broker has the message.
-pub(super) enum Kept {
+pub(crate) enum Kept {
     Inline(Bytes),
     File(SpooledBody, Spooled),
 }

@@ -37,7 +37,7 @@ pub(super) struct Meta {
 
 /// A file in the shared spool.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Spooled {
+pub(crate) struct Spooled {
     /// Its name in the directory.
     pub(super) name: String,
     pub(super) size: u64,
