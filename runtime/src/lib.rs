@@ -22,4 +22,4 @@ pub use memory::{HeldMemory, MemoryBudget};
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
 pub use stream::{Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
-pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, install_crypto_provider};
+pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa, install_crypto_provider};

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod files;
 mod server;
+mod verify;
 
 use std::io;
 
@@ -14,6 +15,7 @@ pub use client::ClientTls;
 pub use config::TlsConfig;
 pub use files::load_or_create;
 pub use server::{SelfSigned, ServerTls};
+pub use verify::Tlsa;
 
 /// Why a certificate, a key or a trust store can't be used.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@
 
 mod extensions;
 mod outcome;
+mod session;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use envelope::{Address, ReversePath, Secret};
 use crate::Reply;
 use extensions::Extensions;
 pub use outcome::{Failure, Outcome, Step};
+pub use session::{Answer, Hello, Next, Session, To, Transaction, Verdict};
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

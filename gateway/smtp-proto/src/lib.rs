@@ -3,7 +3,7 @@
 //! ```text
 //!  octets ──LineDecoder──▶ line ──Command::parse──▶ Command ──server::Session──▶ Action ──▶ the gateway
 //!         ──DataDecoder──▶ message octets, dots unstuffed
-//!  the gateway ──▶ Reply ──▶ octets                       client::Client speaks the other side
+//!  the gateway ──▶ Reply ──▶ octets                       client::Session speaks the other side
 //! ```
 //!
 //! Two stages: **frame** (CRLF lines, the text behind DATA), then **parse** (one complete frame). A frame

@@ -1,6 +1,7 @@
-//! The client's side: for load tests, checks and tests.
+//! The client's side: for mail to other systems, the webmail's submission, load tests and checks.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,8 +9,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use super::TlsError;
+use super::files::read;
 use super::server::certificates;
+use super::verify::Verifier;
+use super::{TlsError, Tlsa};
 use crate::Stream;
 
 /// How long a handshake may take.
@@ -31,6 +34,39 @@ impl ClientTls {
         }
         let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Trusts what the authorities of `file` signed: many certificates in PEM form, those that can't be read left out. Blocks.
+    pub fn trusting_authorities(file: &Path) -> Result<Self, TlsError> {
+        super::install_crypto_provider();
+        let pem = read(file)?;
+        let mut roots = rustls::RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(certificates(&pem)?);
+        if added == 0 {
+            let (what, reason) = ("certificate", format!("none in `{}`", file.display()));
+            return Err(TlsError::Pem { what, reason });
+        }
+        let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
+        Ok(Self { connector: TlsConnector::from(Arc::new(config)) })
+    }
+
+    /// Talks to anybody: against those who only listen (RFC 7435). Never where a secret or a promise depends on it.
+    pub fn unverified() -> Self {
+        Self::judging(Verifier::anybody())
+    }
+
+    /// Talks to whom one of these records vouches for (RFC 7672).
+    pub fn dane(records: Vec<Tlsa>) -> Self {
+        Self::judging(Verifier::dane(records))
+    }
+
+    fn judging(verifier: Verifier) -> Self {
+        super::install_crypto_provider();
+        let config = rustls::ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_no_client_auth();
+        Self { connector: TlsConnector::from(Arc::new(config)) }
     }
 
     /// The same, offering these ALPN protocols (RFC 7301).

@@ -6,7 +6,11 @@ use crate::Reply;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Extensions {
     pub(super) auth_plain: bool,
+    pub(super) chunking: bool,
+    pub(super) dsn: bool,
     pub(super) eight_bit: bool,
+    pub(super) pipelining: bool,
+    pub(super) require_tls: bool,
     pub(super) size: bool,
     pub(super) size_max: Option<u64>,
     pub(super) smtp_utf8: bool,
@@ -27,6 +31,10 @@ impl Extensions {
             match words.next() {
                 Some("AUTH") => extensions.auth_plain |= words.any(|word| word == "PLAIN"),
                 Some("8BITMIME") => extensions.eight_bit = true,
+                Some("CHUNKING") => extensions.chunking = true,
+                Some("DSN") => extensions.dsn = true,
+                Some("PIPELINING") => extensions.pipelining = true,
+                Some("REQUIRETLS") => extensions.require_tls = true,
                 Some("SIZE") => {
                     extensions.size = true;
                     extensions.size_max = words.next().and_then(|max| max.parse().ok());

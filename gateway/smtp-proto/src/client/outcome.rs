@@ -66,6 +66,9 @@ pub enum Failure {
     /// No recipient was accepted: see each one's reply.
     #[error("no recipient was accepted")]
     NoRecipients,
+    /// The message may only go on over TLS, and the server does not promise that (RFC 8689).
+    #[error("the server does not promise to send on over TLS only")]
+    NoRequireTls,
     /// The server does not take SMTPUTF8.
     #[error("the server takes no internationalised mail")]
     NoUtf8,
@@ -89,7 +92,7 @@ impl Failure {
     /// Whether a later try may succeed. What is not understood is tried again.
     pub const fn disposition(&self) -> Disposition {
         match self {
-            Self::NoUtf8 | Self::TooBig => Disposition::Reject,
+            Self::NoRequireTls | Self::NoUtf8 | Self::TooBig => Disposition::Reject,
             // A refused login, greeting or handshake says nothing about the message.
             Self::Refused { step: Step::Mail | Step::Data | Step::Message, reply }
                 if reply.is_permanent() =>
