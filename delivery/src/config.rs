@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Span};
 
+use crate::remote::RemoteConfig;
+
 /// How messages are delivered, retried and given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -44,6 +46,8 @@ pub struct Config {
     pub report_header_max: ByteSize,
     /// The waits between tries; the last one repeats.
     pub retry_after: Vec<Span>,
+    /// Mail to other systems.
+    pub remote: RemoteConfig,
 }
 
 impl Default for Config {
@@ -72,6 +76,7 @@ impl Default for Config {
                 Span::hours(1),
                 Span::hours(4),
             ],
+            remote: RemoteConfig::default(),
         }
     }
 }
@@ -99,7 +104,19 @@ impl Config {
         check(!self.retry_after.is_empty(), "retry_after", "at least one wait");
         let short = self.retry_after.iter().any(|wait| *wait < Span::millis(100));
         check(!short, "retry_after", "a wait of less than 100ms would only heat the disk");
+        faults.extend(self.remote.faults());
         faults
+    }
+
+    /// The wait of a message that has been under way for `age`: as if it had been tried at every rung. Tries that were put off, since the
+    /// destination was busy, climb nothing.
+    pub(crate) fn wait_at_age(&self, age: Duration, id: MessageId) -> Duration {
+        let mut climbed = Duration::ZERO;
+        let rungs = self.retry_after.iter().take_while(|rung| {
+            climbed += rung.as_duration();
+            climbed <= age
+        });
+        self.wait(u32::try_from(rungs.count()).unwrap_or(u32::MAX), id)
     }
 
     /// The wait after `attempts` earlier tries, up to an eighth longer, so that what failed together is not tried together again.
@@ -126,6 +143,14 @@ mod tests {
         assert_eq!(waits, [10, 60, 14_400, 14_400, 14_400]);
         let spread = config.wait(1, MessageId::new(0, [255; 10]));
         assert!(spread > Duration::from_secs(60) && spread < Duration::from_secs(68), "{spread:?}");
+    }
+
+    #[test]
+    fn the_rung_follows_from_the_age_too() {
+        let config = Config::default();
+        let at =
+            |seconds| config.wait_at_age(Duration::from_secs(seconds), MessageId::new(0, [0; 10])).as_secs();
+        assert_eq!([0, 9, 10, 69, 70, 1_000_000].map(at), [10, 10, 60, 60, 300, 14_400]);
     }
 
     #[test]

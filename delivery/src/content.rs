@@ -1,5 +1,6 @@
 //! The header fields that a final delivery adds, and those it looks for.
 
+use bytes::Bytes;
 use envelope::{Address, ReversePath};
 
 /// The octets that are filed: `Return-Path` (RFC 5321 §4.4) and, for a single recipient, `Delivered-To` before the message,
@@ -21,6 +22,32 @@ pub(crate) fn filed(reverse_path: &ReversePath, address: Option<&Address>, body:
     }
     content.extend_from_slice(body.get(kept..).unwrap_or_default());
     content
+}
+
+/// The message with CRLF line ends throughout, as BDAT needs it: what other programs could take for a line's end is none that others read
+/// otherwise. Copied only when something must change.
+pub(crate) fn with_crlf(body: &Bytes) -> Bytes {
+    let is_bare = |index: usize| match body.get(index) {
+        Some(b'\r') => body.get(index + 1) != Some(&b'\n'),
+        Some(b'\n') => index == 0 || body.get(index - 1) != Some(&b'\r'),
+        _ => false,
+    };
+    if body.ends_with(b"\r\n") && !(0..body.len()).any(is_bare) {
+        return body.clone();
+    }
+    let mut octets = Vec::with_capacity(body.len() + body.len() / 32 + 2);
+    let mut rest = &body[..];
+    while let Some(end) = rest.iter().position(|octet| matches!(octet, b'\r' | b'\n')) {
+        let (line, behind) = rest.split_at(end);
+        octets.extend_from_slice(line);
+        octets.extend_from_slice(b"\r\n");
+        rest = behind.strip_prefix(b"\r\n").or(behind.get(1..)).unwrap_or_default();
+    }
+    octets.extend_from_slice(rest);
+    if !rest.is_empty() {
+        octets.extend_from_slice(b"\r\n");
+    }
+    octets.into()
 }
 
 /// Whether the message says that it was delivered to this address before.

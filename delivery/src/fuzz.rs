@@ -50,6 +50,7 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         priority: envelope::Priority::Interactive,
         envelope_id: None,
         returned: Some(envelope::Return::Full),
+        require_tls: false,
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {

@@ -11,12 +11,15 @@
 //! |---|---|---|
 //! | written to the mailbox | `delivered` | gone |
 //! | the same account as another recipient | `merged` | gone with the other |
+//! | another mail system has it | `relayed` | gone |
+//! | the other lane is its way | `handed-over` | gone; what follows is a message of its own |
 //! | no such mailbox, a loop, no route, too old | `bounced`, or `discarded` for a null sender | gone; the report is a message of its own |
 //! | directory or disk can't serve now, the mailbox is full | `deferred` | waits, alone |
 //! | the mailbox was full for [`Config::quota_grace`] | `bounced` | gone; the report is a message of its own |
 //!
-//! What it is not: it accepts nothing from the network, judges no content and (yet) sends nothing to other mail systems: a
-//! recipient elsewhere, reached by an alias, is bounced with a text that says so.
+//! Mail to other systems has a lane and slots of its own ([`RemoteConfig`]), so that none of it holds up what stays here.
+//!
+//! What it is not: it accepts nothing from the network and judges no content.
 //!
 //! Failure behaviour: the message stays leased until every outcome is durable; a crash at any instant means that it is
 //! leased again and the store recognises by the message's id what it has already. A report has an id made from what it reports, so
@@ -30,6 +33,7 @@ mod fuzz;
 mod metrics;
 mod outcome;
 mod quota;
+mod remote;
 mod report;
 mod worker;
 
@@ -43,6 +47,7 @@ use store::Store;
 pub use config::Config;
 pub use error::BindError;
 pub use fuzz::fuzz_message;
+pub use remote::{Egress, RemoteConfig, Route, RouteTls};
 
 use metrics::Metrics;
 use worker::Worker;

@@ -11,7 +11,9 @@ pub(crate) enum Outcome {
     Deferred,
     Delivered,
     Discarded,
+    HandedOver,
     Merged,
+    Relayed,
 }
 
 impl Outcome {
@@ -21,7 +23,9 @@ impl Outcome {
             Self::Deferred => "deferred",
             Self::Delivered => "delivered",
             Self::Discarded => "discarded",
+            Self::HandedOver => "handed-over",
             Self::Merged => "merged",
+            Self::Relayed => "relayed",
         }
     }
 }
@@ -33,8 +37,10 @@ pub(crate) struct Metrics {
     pub(crate) dead: IntCounter,
     pub(crate) duplicates: IntCounter,
     pub(crate) expansions: IntCounter,
+    pub(crate) idle: IntGauge,
     pub(crate) in_flight: IntGauge,
     pub(crate) in_flight_limit: IntGauge,
+    pub(crate) left_alone: IntGauge,
     pub(crate) panics: IntCounter,
     pub(crate) queue_errors: IntCounter,
     pub(crate) reports: IntCounter,
@@ -42,10 +48,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     pub(crate) fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let recipients = IntCounterVec::new(
-            Opts::new("sluice_delivery_recipients_total", "Recipients by what became of them."),
-            &["outcome"],
-        )?;
+        let recipients = recipients(registry)?;
         let latency = Histogram::with_opts(
             HistogramOpts::new("sluice_delivery_latency_seconds", "From accepted to delivered, a recipient.")
                 .buckets(vec![
@@ -62,18 +65,12 @@ impl Metrics {
             registry.register(Box::new(gauge.clone()))?;
             Ok(gauge)
         };
-        registry.register(Box::new(recipients.clone()))?;
         registry.register(Box::new(latency.clone()))?;
         let batch_messages = Histogram::with_opts(
             HistogramOpts::new("sluice_delivery_batch_messages", "Messages written and synced together.")
                 .buckets(vec![1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
         )?;
         registry.register(Box::new(batch_messages.clone()))?;
-        let outcomes =
-            [Outcome::Bounced, Outcome::Deferred, Outcome::Delivered, Outcome::Discarded, Outcome::Merged];
-        for outcome in outcomes {
-            recipients.with_label_values(&[outcome.label()]);
-        }
         Ok(Self {
             recipients,
             latency,
@@ -84,10 +81,18 @@ impl Metrics {
                 "Deliveries again, after a crash or a lost ack, that the store recognised.",
             )?,
             expansions: counter("sluice_delivery_expansions_total", "Aliases expanded.")?,
+            idle: gauge(
+                "sluice_delivery_connections_idle",
+                "Connections to other mail systems that wait for a message.",
+            )?,
             in_flight: gauge("sluice_delivery_in_flight", "Messages being worked on.")?,
             in_flight_limit: gauge(
                 "sluice_delivery_in_flight_limit",
                 "Messages that may be worked on at once.",
+            )?,
+            left_alone: gauge(
+                "sluice_delivery_destinations_left_alone",
+                "Destinations whose mail waits, since no server could be reached.",
             )?,
             panics: counter("sluice_delivery_panics_total", "Tries of a message that ended in a panic.")?,
             queue_errors: counter(
@@ -109,4 +114,26 @@ impl Metrics {
         self.count(Outcome::Delivered);
         self.latency.observe(latency.as_secs_f64());
     }
+}
+
+/// By outcome, every one of them there from the start.
+fn recipients(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
+    let recipients = IntCounterVec::new(
+        Opts::new("sluice_delivery_recipients_total", "Recipients by what became of them."),
+        &["outcome"],
+    )?;
+    registry.register(Box::new(recipients.clone()))?;
+    let outcomes = [
+        Outcome::Bounced,
+        Outcome::Deferred,
+        Outcome::Delivered,
+        Outcome::Discarded,
+        Outcome::HandedOver,
+        Outcome::Merged,
+        Outcome::Relayed,
+    ];
+    for outcome in outcomes {
+        recipients.with_label_values(&[outcome.label()]);
+    }
+    Ok(recipients)
 }

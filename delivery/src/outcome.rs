@@ -51,7 +51,7 @@ impl Failure {
     pub(crate) const MAILBOX: Self =
         Self::here(EnhancedCode::new(5, 2, 0), "The mailbox does not take this message.");
 
-    const fn here(code: EnhancedCode, reason: &'static str) -> Self {
+    pub(crate) const fn here(code: EnhancedCode, reason: &'static str) -> Self {
         Self { code, reason: Cow::Borrowed(reason), remote: None }
     }
 }
@@ -71,4 +71,6 @@ pub(crate) struct Deferred {
     pub(crate) after: Duration,
     /// For operators.
     pub(crate) reason: String,
+    /// What another mail system said, when it was the one that put it off.
+    pub(crate) said: Option<RemoteReply>,
 }

@@ -67,6 +67,7 @@ impl Report<'_> {
             priority: envelope::Priority::Interactive,
             envelope_id: None,
             returned: None,
+            require_tls: self.original.require_tls,
         };
         (envelope, body)
     }

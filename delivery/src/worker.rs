@@ -2,8 +2,10 @@
 
 mod batch;
 mod expand;
+mod hand_over;
 mod mailbox;
 mod message;
+mod relay;
 mod reports;
 
 use std::collections::HashMap;
@@ -18,6 +20,7 @@ use self::batch::Batches;
 use crate::Deps;
 use crate::config::Config;
 use crate::metrics::Metrics;
+use crate::remote::Remote;
 
 /// Messages whose panics are remembered.
 const PANICS_REMEMBERED_MAX: usize = 1024;
@@ -28,6 +31,7 @@ pub(crate) struct Worker {
     pub(crate) deps: Deps,
     pub(crate) metrics: Metrics,
     pub(crate) batches: Batches,
+    pub(crate) remote: Remote,
     panics: Mutex<HashMap<MessageId, u16>>,
 }
 
@@ -35,7 +39,8 @@ impl Worker {
     pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics) -> Self {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
         let batches = Batches::new(&config, deps.store.clone(), deps.blocking.clone(), &metrics);
-        Self { config, deps, metrics, batches, panics: Mutex::new(HashMap::new()) }
+        let remote = Remote::open(&config.remote, &deps.hostname);
+        Self { config, deps, metrics, batches, remote, panics: Mutex::new(HashMap::new()) }
     }
 
     /// How often this message has caused a panic, this one included.
@@ -57,27 +62,36 @@ impl Worker {
 
 /// Runs every slot until the drain is asked for and what they hold is settled.
 pub(crate) async fn run(worker: Arc<Worker>, drain: Drain) {
-    let slots: Vec<_> = (0..worker.config.concurrency)
-        .map(|_| drain.spawn(slot(Arc::clone(&worker), drain.clone())))
+    let lanes = [(Lane::Local, worker.config.concurrency), (Lane::Remote, worker.config.remote.concurrency)];
+    let slots: Vec<_> = lanes
+        .into_iter()
+        .flat_map(|(lane, slots)| (0..slots).map(move |_| lane))
+        .map(|lane| drain.spawn(slot(Arc::clone(&worker), lane, drain.clone())))
         .collect();
-    for slot in slots {
-        if let Err(error) = slot.await {
-            error!(%error, "a slot of delivery ended unexpectedly");
+    let ended = async {
+        for slot in slots {
+            if let Err(error) = slot.await {
+                error!(%error, "a slot of delivery ended unexpectedly");
+            }
         }
+    };
+    tokio::select! {
+        () = ended => {}
+        never = worker.remote.keep(&worker.metrics) => match never {},
     }
 }
 
-async fn slot(worker: Arc<Worker>, drain: Drain) {
+async fn slot(worker: Arc<Worker>, lane: Lane, drain: Drain) {
     loop {
         let leased = tokio::select! {
             biased;
             () = drain.requested() => return,
-            leased = worker.deps.queue.lease(Lane::Local) => leased,
+            leased = worker.deps.queue.lease(lane) => leased,
         };
         match leased {
             Ok(lease) => {
                 let span = info_span!("msg", id = %lease.envelope.id);
-                handle(&worker, lease).instrument(span).await;
+                handle(&worker, lane, lease).instrument(span).await;
             }
             Err(QueueError::Closing) => return,
             Err(error) => {
@@ -93,10 +107,10 @@ async fn slot(worker: Arc<Worker>, drain: Drain) {
     }
 }
 
-async fn handle(worker: &Arc<Worker>, lease: Lease) {
+async fn handle(worker: &Arc<Worker>, lane: Lane, lease: Lease) {
     worker.metrics.in_flight.inc();
     let id = lease.envelope.id;
-    let settlement = decide(worker, &lease).await;
+    let settlement = decide(worker, lane, &lease).await;
     if let Settlement::Dead { reason } = &settlement {
         worker.metrics.dead.inc();
         info!(target: "sluice::message", %id, event = "dead", reason, "put aside for an operator");
@@ -115,12 +129,17 @@ async fn handle(worker: &Arc<Worker>, lease: Lease) {
 }
 
 /// The try runs as a task of its own, so that a panic ends the try and not the slot.
-async fn decide(worker: &Arc<Worker>, lease: &Lease) -> Settlement {
+async fn decide(worker: &Arc<Worker>, lane: Lane, lease: &Lease) -> Settlement {
     let (envelope, body, attempts) = (lease.envelope.clone(), lease.body.clone(), lease.attempts);
     let id = envelope.id;
     let attempt = {
         let worker = Arc::clone(worker);
-        async move { message::attempt(&worker, &envelope, &body, attempts).await }
+        async move {
+            match lane {
+                Lane::Remote => relay::attempt(&worker, &envelope, &body, attempts).await,
+                _ => message::attempt(&worker, &envelope, &body, attempts).await,
+            }
+        }
     };
     let (settlement, panicked) = match tokio::spawn(attempt.in_current_span()).await {
         Ok(decision) => (decision.settlement, decision.panicked),

@@ -37,6 +37,8 @@ pub struct Config {
     /// Whether strangers may ask for reports of success and delay (RFC 3461 on the MX port). Whoever forges a sender could have such
     /// reports sent to somebody who never wrote. Submission always offers it.
     pub mx_dsn: bool,
+    /// Whether the From field of what people submit may name only addresses of their own.
+    pub check_from: bool,
     /// How much one peer may ask.
     pub limits: Limits,
     /// How long one peer may take.
@@ -55,6 +57,7 @@ impl Default for Config {
             postmaster: String::new(),
             allow_plaintext_auth: false,
             mx_dsn: false,
+            check_from: true,
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }

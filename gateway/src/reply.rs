@@ -29,8 +29,8 @@ pub(crate) fn relaying_denied() -> Reply {
     Reply::enhanced(550, (5, 7, 1), "Relaying denied: this domain is not served here")
 }
 
-pub(crate) fn remote_unavailable() -> Reply {
-    Reply::enhanced(550, (5, 7, 1), "Recipient is not local, and remote delivery is not available yet")
+pub(crate) fn from_not_yours() -> Reply {
+    Reply::enhanced(550, (5, 7, 1), "The From field names an address that does not belong to your account")
 }
 
 pub(crate) fn directory_unavailable() -> Reply {

@@ -59,6 +59,8 @@ struct Session {
     /// Whom `<Postmaster>` means, when it is not the configured address.
     postmaster: Option<Address>,
     unknown_recipients: u32,
+    /// Recipients of this transaction at other mail systems.
+    elsewhere: usize,
     accepted: u32,
     commands: u32,
 }
@@ -136,6 +138,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         deadline: Instant::now() + timeouts.session.as_duration(),
         postmaster: None,
         unknown_recipients: 0,
+        elsewhere: 0,
         accepted: 0,
         commands: 0,
     })

@@ -81,6 +81,7 @@ fn message(number: u64) -> Outcome<Envelope> {
         priority: envelope::Priority::Interactive,
         envelope_id: None,
         returned: None,
+        require_tls: false,
     })
 }
 

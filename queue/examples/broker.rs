@@ -47,6 +47,7 @@ fn envelope(number: u64) -> Envelope {
         smtp_utf8: false,
         envelope_id: None,
         returned: None,
+        require_tls: false,
         priority: Priority::Interactive,
     }
 }

@@ -48,6 +48,7 @@ pub(crate) fn envelope(number: u64, size: usize) -> Envelope {
         priority: envelope::Priority::Interactive,
         envelope_id: None,
         returned: None,
+        require_tls: false,
     }
 }
 

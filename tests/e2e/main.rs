@@ -15,11 +15,13 @@ mod browser;
 mod clients;
 #[path = "../../queue/src/rabbitmq/tests/broker.rs"]
 mod cluster;
+mod dns;
 mod example;
 mod first_session;
 mod hostile;
 mod kills;
 mod node;
+mod outbound;
 mod processes;
 mod signals;
 mod volumes;

@@ -40,14 +40,23 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
     }
 }
 
+/// No mail leaves a test, unless it asks for it.
+const QUIET: (&str, &str) = ("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0");
+
 impl Process {
     /// Starts `sluice ARGUMENTS` and waits for the file in which it says what it listens on.
     pub(crate) fn start(arguments: &[&str], data: &Path, role: &str) -> Self {
+        Self::start_in(&[QUIET], arguments, data, role)
+    }
+
+    /// The same with variables of its own.
+    fn start_in(environment: &[(&str, &str)], arguments: &[&str], data: &Path, role: &str) -> Self {
         let announced = data.join("run").join(format!("{role}.json"));
         let _ = std::fs::remove_file(&announced);
         let log = std::fs::File::create(data.with_extension(format!("{role}.log"))).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_sluice"))
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)
@@ -130,6 +139,24 @@ impl Node {
         let mut arguments = vec!["up", "--data", data.to_str().unwrap(), "--port-base", "0"];
         arguments.extend(more);
         self.process = Some(Process::start(&arguments, &data, "up"));
+    }
+
+    /// `sluice up` that sends mail to other systems, which all listen on `port`, and asks the DNS server at `resolver`.
+    pub(crate) fn up_sending(&mut self, resolver: SocketAddr, port: &str) {
+        assert!(self.process.is_none());
+        let data = self.data();
+        std::fs::create_dir_all(&data).unwrap();
+        let arguments = ["up", "--data", data.to_str().unwrap(), "--port-base", "0"];
+        let resolvers = format!("[\"{resolver}\"]");
+        let environment = [
+            ("SLUICE_DELIVERY__REMOTE__RESOLVERS", resolvers.as_str()),
+            ("SLUICE_DELIVERY__REMOTE__PORT", port),
+            ("SLUICE_DELIVERY__REMOTE__ALLOW_PRIVATE", "true"),
+            ("SLUICE_DELIVERY__RETRY_AFTER", "[\"1s\"]"),
+            // For swaks, which speaks TLS only with a further package.
+            ("SLUICE_GATEWAY__ALLOW_PLAINTEXT_AUTH", "true"),
+        ];
+        self.process = Some(Process::start_in(&environment, &arguments, &data, "up"));
     }
 
     pub(crate) fn process(&self) -> &Process {

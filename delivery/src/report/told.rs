@@ -98,7 +98,6 @@ impl<'a> Told<'a> {
     }
 
     /// Another mail system has it and tells no more (RFC 3461 §5.2.2 b).
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the client that sends to other mail systems"))]
     pub(crate) const fn relayed(recipient: &'a Recipient, remote: &'a RemoteReply) -> Self {
         let reason = "Another mail system took it, which does not tell when it arrives.";
         let (code, remote) = (EnhancedCode::new(2, 0, 0), Some(remote));

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use directory::{Directory, Resolution};
-use envelope::{AccountId, Address, Envelope, Notify, Recipient};
+use envelope::{AccountId, Address, Entrance, Envelope, Notify, Recipient};
 use tracing::info;
 
 use crate::config::Config;
@@ -40,6 +40,8 @@ pub(crate) struct Expansion {
     pub(crate) deferred: Vec<Deferred>,
     /// Served together with another recipient.
     pub(crate) merged: Vec<Merged>,
+    /// At another mail system.
+    pub(crate) elsewhere: Vec<Recipient>,
     /// Addresses with several behind them, whose sender wants to know that it was followed.
     pub(crate) expanded: Vec<Recipient>,
     /// Aliases followed.
@@ -102,9 +104,19 @@ impl Walk<'_> {
                     self.expansion.merged.push(Merged { recipient, account: Some(account) });
                 }
             }
+            Resolution::NotLocal if self.may_leave(&recipient) => self.expansion.elsewhere.push(recipient),
             Resolution::NotLocal => self.fail(recipient, Failure::NO_ROUTE),
             Resolution::Unknown => self.fail(recipient, Failure::UNKNOWN),
         }
+    }
+
+    /// Strangers' mail leaves only where somebody here has an address lead away: what was accepted for one of our domains that is ours no
+    /// more makes no open relay.
+    fn may_leave(&self, recipient: &Recipient) -> bool {
+        let origin = &self.envelope.origin;
+        origin.authenticated.is_some()
+            || origin.entrance == Entrance::Internal
+            || !recipient.expanded_from.is_empty()
     }
 
     fn follow(&mut self, recipient: &Recipient, addresses: Vec<Address>) {
@@ -147,7 +159,7 @@ impl Walk<'_> {
     }
 
     fn defer(&mut self, recipient: Recipient, reason: String) {
-        self.expansion.deferred.push(Deferred { recipient, after: Duration::ZERO, reason });
+        self.expansion.deferred.push(Deferred { recipient, after: Duration::ZERO, reason, said: None });
     }
 }
 

@@ -109,6 +109,7 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         priority: envelope::Priority::Interactive,
         envelope_id: None,
         returned: None,
+        require_tls: false,
     }
 }
 

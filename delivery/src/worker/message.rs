@@ -5,14 +5,14 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use envelope::{AccountId, Envelope, Recipient, Timestamp};
-use queue::Settlement;
+use queue::{Lane, Settlement};
 use tracing::{info, warn};
 
 use super::Worker;
 use super::expand::{Merged, Target, expand};
 use super::mailbox::{Filed, file};
 use crate::metrics::Outcome;
-use crate::outcome::{Deferred, Failed, Failure};
+use crate::outcome::{Deferred, Failed, Failure, RemoteReply};
 
 /// What a try decided.
 pub(super) struct Decision {
@@ -26,11 +26,17 @@ pub(super) struct Attempt<'a> {
     pub(super) worker: &'a Worker,
     pub(super) envelope: &'a Envelope,
     pub(super) body: &'a Bytes,
+    /// The ladder's wait, for those who must wait.
+    wait: Duration,
     attempts: u32,
     pub(super) failed: Vec<Failed>,
     pub(super) deferred: Vec<Deferred>,
     /// In a mailbox, and the sender wants to hear of it.
     pub(super) arrived: Vec<Recipient>,
+    /// Another mail system has it, does not tell of it, and the sender wants to hear.
+    pub(super) relayed: Vec<(Recipient, RemoteReply)>,
+    /// Nobody who waits was tried: the wait is the one that was told, not the ladder's.
+    pub(super) untried: bool,
     /// Whose mailboxes have it.
     served: HashSet<AccountId>,
     panicked: bool,
@@ -38,25 +44,18 @@ pub(super) struct Attempt<'a> {
 
 /// Brings every recipient as far as it goes now.
 pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, attempts: u32) -> Decision {
+    let mut attempt =
+        Attempt::new(worker, envelope, body, worker.config.wait(attempts, envelope.id), attempts);
     let expansion = expand(&*worker.deps.directory, &worker.config, envelope).await;
     worker.metrics.expansions.inc_by(expansion.aliases);
-    let mut attempt = Attempt {
-        worker,
-        envelope,
-        body,
-        attempts,
-        failed: expansion.failed,
-        deferred: expansion.deferred,
-        arrived: Vec::new(),
-        served: HashSet::new(),
-        panicked: false,
-    };
+    attempt.failed = expansion.failed;
+    attempt.deferred = expansion.deferred;
     if let Err((after, reason)) = attempt.report_expanded(&expansion.expanded).await {
         // Nothing was done yet: everybody waits.
         attempt.failed.clear();
         let all = envelope.recipients.iter().cloned();
         attempt.deferred =
-            all.map(|recipient| Deferred { recipient, after, reason: reason.clone() }).collect();
+            all.map(|recipient| Deferred { recipient, after, reason: reason.clone(), said: None }).collect();
         return attempt.decide();
     }
     let filed = file(worker, envelope, body, &expansion.targets).await;
@@ -66,11 +65,43 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
     for merged in expansion.merged {
         attempt.merged(merged);
     }
-    attempt.give_up_if_too_old();
-    attempt.report_delay().await;
-    attempt.report_failure().await;
-    attempt.report_success().await;
-    attempt.decide()
+    attempt.hand_over(Lane::Remote, expansion.elsewhere).await;
+    attempt.finish().await
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        worker: &'a Worker,
+        envelope: &'a Envelope,
+        body: &'a Bytes,
+        wait: Duration,
+        attempts: u32,
+    ) -> Self {
+        Self {
+            worker,
+            envelope,
+            body,
+            wait,
+            attempts,
+            failed: Vec::new(),
+            deferred: Vec::new(),
+            arrived: Vec::new(),
+            relayed: Vec::new(),
+            untried: false,
+            served: HashSet::new(),
+            panicked: false,
+        }
+    }
+
+    /// Tells who must hear of it, and decides.
+    pub(super) async fn finish(mut self) -> Decision {
+        self.give_up_if_too_old();
+        self.report_delay().await;
+        self.report_failure().await;
+        self.report_success().await;
+        self.report_relayed().await;
+        self.decide()
+    }
 }
 
 impl Attempt<'_> {
@@ -116,12 +147,12 @@ impl Attempt<'_> {
             }
             Filed::Deferred { after, reason, panicked } => {
                 self.panicked |= panicked;
-                self.deferred.push(Deferred { recipient: target.recipient, after, reason });
+                self.deferred.push(Deferred { recipient: target.recipient, after, reason, said: None });
             }
             Filed::Full(reason) => {
                 let (recipient, after) = (target.recipient, Duration::ZERO);
                 if now().since(self.envelope.received_at) < self.worker.config.quota_grace.as_duration() {
-                    self.deferred.push(Deferred { recipient, after, reason });
+                    self.deferred.push(Deferred { recipient, after, reason, said: None });
                 } else {
                     self.failed.push(Failed { recipient, failure: Failure::FULL });
                 }
@@ -134,9 +165,9 @@ impl Attempt<'_> {
         if now().since(self.envelope.received_at) < self.worker.config.age_max.as_duration() {
             return;
         }
-        for Deferred { recipient, reason, .. } in std::mem::take(&mut self.deferred) {
+        for Deferred { recipient, reason, said, .. } in std::mem::take(&mut self.deferred) {
             warn!(id = %self.envelope.id, recipient = %recipient.address, reason, "given up after the last try");
-            self.failed.push(Failed { recipient, failure: Failure::TOO_OLD });
+            self.failed.push(Failed { recipient, failure: Failure { remote: said, ..Failure::TOO_OLD } });
         }
     }
 
@@ -147,7 +178,7 @@ impl Attempt<'_> {
         };
         let reason = first.reason.clone();
         let least = self.deferred.iter().map(|deferred| deferred.after).max().unwrap_or_default();
-        let after = self.worker.config.wait(self.attempts, self.envelope.id).max(least);
+        let after = if self.untried { least } else { self.wait.max(least) };
         for deferred in &self.deferred {
             self.worker.metrics.count(Outcome::Deferred);
             info!(
@@ -156,6 +187,7 @@ impl Attempt<'_> {
                 event = "deferred",
                 recipient = %deferred.recipient.address,
                 reason = deferred.reason,
+                said = deferred.said.as_ref().map(|said| said.text.as_str()),
                 attempts = self.attempts.saturating_add(1),
                 after_seconds = after.as_secs(),
                 "waits for another try"

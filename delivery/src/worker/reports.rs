@@ -86,12 +86,25 @@ impl Attempt<'_> {
         }
     }
 
+    /// Tells of those whom another mail system has now. When that fails nothing is tried again: it would be sent twice.
+    pub(super) async fn report_relayed(&mut self) {
+        let relayed = std::mem::take(&mut self.relayed);
+        let (Some(sender), false) = (self.envelope.reverse_path.address(), relayed.is_empty()) else {
+            return;
+        };
+        let told: Vec<_> = relayed.iter().map(|(recipient, said)| Told::relayed(recipient, said)).collect();
+        if let Err((_, reason)) = self.publish(sender, Kind::Success, &told).await {
+            warn!(id = %self.envelope.id, reason, "the sender is not told that the message was relayed");
+        }
+    }
+
     fn put_back(&mut self, recipients: impl Iterator<Item = Recipient>, (after, reason): &Unqueued) {
         let (after, reason) = (*after, reason);
         self.deferred.extend(recipients.map(|recipient| Deferred {
             recipient,
             after,
             reason: reason.clone(),
+            said: None,
         }));
     }
 
@@ -153,6 +166,7 @@ impl Attempt<'_> {
                 sender = %self.envelope.reverse_path,
                 code = %failure.code,
                 reason = &*failure.reason,
+                said = failure.remote.as_ref().map(|said| said.text.as_str()),
                 dsn,
                 "reported to the sender"
             );
@@ -169,6 +183,7 @@ impl Attempt<'_> {
                 recipient = %recipient.address,
                 code = %failure.code,
                 reason = &*failure.reason,
+                said = failure.remote.as_ref().map(|said| said.text.as_str()),
                 why,
                 "undeliverable, and not reported"
             );

@@ -22,7 +22,9 @@ pub(super) struct Setup {
 }
 
 pub(super) fn config() -> Config {
-    Config { concurrency: 2, retry_after: vec![Span::millis(1)], ..Config::default() }
+    // Nothing leaves the test.
+    let remote = crate::RemoteConfig { concurrency: 0, ..crate::RemoteConfig::default() };
+    Config { concurrency: 2, retry_after: vec![Span::millis(1)], remote, ..Config::default() }
 }
 
 impl Setup {
@@ -166,7 +168,7 @@ async fn a_directory_that_comes_back_ends_the_wait() {
     setup.publish(1, "", &["ann"]).await;
     let running = setup.start();
     setup.until(|listed| listed.first().is_some_and(|listed| listed.attempts >= 3)).await;
-    setup.directory.set("ann", "elsewhere@elsewhere.test");
+    setup.directory.set("ann", "missing");
     setup.until(<[Listed]>::is_empty).await;
     setup.drain.begin();
     running.await.unwrap();

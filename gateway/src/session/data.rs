@@ -37,10 +37,16 @@ impl Session {
         let (intake, ending) = self.read_message(intake).await?;
         envelope.size = intake.size();
         let reply = match intake.finish().await {
-            Ok(Taken { body, message_id, priority, memory }) => {
+            Ok(Taken { body, message_id, priority, authors, memory }) => {
                 envelope.size = body.size();
                 envelope.priority = priority;
-                let reply = self.publish(envelope, body, &message_id).await;
+                let reply = match self.check_from(&authors).await {
+                    None => self.publish(envelope, body, &message_id).await,
+                    Some(refusal) => {
+                        self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
+                        refusal
+                    }
+                };
                 drop(memory);
                 reply
             }
@@ -142,6 +148,7 @@ impl Session {
             priority: envelope::Priority::Interactive,
             envelope_id: transaction.mail.envelope_id.clone(),
             returned: transaction.mail.ret,
+            require_tls: false,
         }
     }
 
@@ -153,7 +160,9 @@ impl Session {
     /// Makes the message durable in a task of its own, which a vanished client can't stop half-way.
     async fn publish(&mut self, envelope: Envelope, body: Body, message_id: &str) -> Reply {
         let (queue, told) = (Arc::clone(&self.shared.queue), envelope.clone());
-        let task = self.drain.spawn(async move { queue.publish(Lane::Local, envelope, body).await });
+        // A message for people here and elsewhere is parted by the worker.
+        let lane = if self.elsewhere < envelope.recipients.len() { Lane::Local } else { Lane::Remote };
+        let task = self.drain.spawn(async move { queue.publish(lane, envelope, body).await });
         let wait = self.shared.config.timeouts.publish.as_duration();
         let (reason, reply) = match timeout(wait, task).await {
             Ok(Ok(Ok(()))) => return self.accepted(&told, message_id),

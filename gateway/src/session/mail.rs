@@ -1,5 +1,6 @@
 //! MAIL: may this sender send here?
 
+use envelope::{AccountId, Address};
 use smtp_proto::{Mail, Reply};
 use tokio::time::timeout;
 use tracing::{debug, warn};
@@ -10,20 +11,45 @@ use crate::reply;
 impl Session {
     /// On submission the sender must be the account's own address or an alias of it (RFC 6409 §6.1). The null path is
     /// nobody's address: people's programs send receipts with it.
-    pub(super) async fn check_sender(&self, mail: &Mail) -> Reply {
+    pub(super) async fn check_sender(&mut self, mail: &Mail) -> Reply {
+        self.elsewhere = 0;
         let (Some(account), Some(sender)) = (&self.account, mail.reverse_path.address()) else {
             return reply::sender_ok();
         };
-        let wait = self.shared.config.timeouts.directory.as_duration();
-        match timeout(wait, self.shared.directory.may_send_as(account, sender)).await {
-            Ok(Ok(true)) => reply::sender_ok(),
-            Ok(Ok(false)) => {
+        match self.may_send_as(account, sender).await {
+            Ok(true) => reply::sender_ok(),
+            Ok(false) => {
                 self.shared.metrics.refused(Refused::SenderNotYours);
                 debug!(%account, %sender, "sender refused, not an address of the account");
                 reply::sender_not_yours()
             }
-            Ok(Err(error)) => self.directory_failed(&error.to_string()),
-            Err(_) => self.directory_failed("no answer in time"),
+            Err(reply) => reply,
+        }
+    }
+
+    /// On submission people write under their own name: whoever reads a message sees its From field and never its envelope (RFC 6409 §6.1 leaves
+    /// it to the site; `check_from`).
+    pub(super) async fn check_from(&self, authors: &[Address]) -> Option<Reply> {
+        let account = self.account.as_ref().filter(|_| self.shared.config.check_from)?;
+        for author in authors {
+            match self.may_send_as(account, author).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    self.shared.metrics.refused(Refused::SenderNotYours);
+                    return Some(reply::from_not_yours());
+                }
+                Err(reply) => return Some(reply),
+            }
+        }
+        None
+    }
+
+    async fn may_send_as(&self, account: &AccountId, sender: &Address) -> Result<bool, Reply> {
+        let wait = self.shared.config.timeouts.directory.as_duration();
+        match timeout(wait, self.shared.directory.may_send_as(account, sender)).await {
+            Ok(Ok(may)) => Ok(may),
+            Ok(Err(error)) => Err(self.directory_failed(&error.to_string())),
+            Err(_) => Err(self.directory_failed("no answer in time")),
         }
     }
 

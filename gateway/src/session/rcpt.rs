@@ -24,10 +24,15 @@ impl Session {
         };
         match resolution {
             Ok(Ok(Resolution::Alias(_) | Resolution::Mailbox { .. })) => reply::recipient_ok(),
+            // Who logged in may write to anybody: submission begins with a login.
+            Ok(Ok(Resolution::NotLocal)) if self.kind.is_submission() && self.account.is_some() => {
+                self.elsewhere += 1;
+                reply::recipient_ok()
+            }
             Ok(Ok(Resolution::NotLocal)) => {
                 self.shared.metrics.refused(Refused::NotLocal);
                 debug!(recipient = %address, "recipient refused, not local");
-                if self.kind.is_submission() { reply::remote_unavailable() } else { reply::relaying_denied() }
+                reply::relaying_denied()
             }
             Ok(Ok(Resolution::Unknown)) => {
                 self.unknown_recipient(&address).await;

@@ -180,6 +180,11 @@ impl Node {
         self.queue.list(&ListFilter::default(), 1000).await.unwrap().len()
     }
 
+    /// The lane of the only message.
+    pub(crate) async fn lane(&self) -> Lane {
+        self.queue.list(&ListFilter::default(), 1).await.unwrap().first().unwrap().lane
+    }
+
     /// Takes the only message out of the queue, as text.
     pub(crate) async fn message(&self) -> (envelope::Envelope, String) {
         let lease = tokio::time::timeout(PATIENCE, self.queue.lease(Lane::Local)).await.unwrap().unwrap();

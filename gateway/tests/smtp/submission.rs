@@ -78,10 +78,54 @@ async fn senders_and_recipients() {
     let mut peer = node.logged_in().await;
     peer.ask("MAIL FROM:<bob@example.test>", "553 5.7.1").await;
     peer.ask("MAIL FROM:<al@example.test>", "250 2.1.0").await;
-    let reply = peer.ask("RCPT TO:<somebody@elsewhere.test>", "550 5.7.1").await;
-    assert!(reply.contains("remote delivery is not available yet"), "{reply}");
+    peer.ask("RCPT TO:<somebody@elsewhere.test>", "250 2.1.5").await;
     peer.ask("RSET", "250 ").await;
     peer.ask("MAIL FROM:<>", "250 2.1.0").await;
+}
+
+#[tokio::test]
+async fn what_leaves_has_a_lane_of_its_own() {
+    for (recipients, lane) in [
+        (&["x@elsewhere.test"][..], queue::Lane::Remote),
+        (&["x@elsewhere.test", "bob@example.test"], queue::Lane::Local),
+        (&["bob@example.test"], queue::Lane::Local),
+    ] {
+        let node = start(|_| {}).await;
+        let mut peer = node.logged_in().await;
+        // What was asked before counts for nothing.
+        peer.ask("MAIL FROM:<alice@example.test>", "250 ").await;
+        peer.ask("RCPT TO:<y@elsewhere.test>", "250 ").await;
+        peer.ask("RSET", "250 ").await;
+        peer.ask("MAIL FROM:<alice@example.test>", "250 ").await;
+        for recipient in recipients {
+            peer.ask(&format!("RCPT TO:<{recipient}>"), "250 ").await;
+        }
+        peer.ask("DATA", "354").await;
+        peer.send(b"Subject: x\r\n\r\ntext\r\n.\r\n").await;
+        peer.expect("250 2.0.0").await;
+        assert_eq!(node.lane().await, lane, "{recipients:?}");
+    }
+}
+
+#[tokio::test]
+async fn people_write_under_their_own_name() {
+    for (from, checked, expected) in [
+        ("From: Alice <Alice@example.test>, al@example.test\r\n", true, "250 2.0.0"),
+        ("From: \"Alice\" <bob@example.test>\r\n", true, "550 5.7.1"),
+        ("From: alice@example.test\r\nFrom: bob@example.test\r\n", true, "550 5.7.1"),
+        ("From: alice@example.test,\r\n boss@elsewhere.test\r\n", true, "550 5.7.1"),
+        ("From: bob@example.test\r\n", false, "250 2.0.0"),
+        ("", true, "250 2.0.0"),
+    ] {
+        let node = start(|config| config.check_from = checked).await;
+        let mut peer = node.logged_in().await;
+        peer.up_to_data().await;
+        peer.send(format!("{from}Subject: x\r\n\r\ntext\r\n.\r\n").as_bytes()).await;
+        peer.expect(expected).await;
+        // The session goes on either way.
+        peer.ask("NOOP", "250 ").await;
+        assert_eq!(node.queued().await, usize::from(expected.starts_with('2')), "{from}");
+    }
 }
 
 #[tokio::test]

@@ -231,7 +231,7 @@ impl Machine {
                     }))
                 }
                 Action::CheckRecipient(rcpt) => {
-                    let verdict = recipient(&rcpt.forward_path);
+                    let verdict = recipient(&rcpt.forward_path, self.session.is_authenticated());
                     self.session.step(Input::Verdict(verdict))
                 }
                 Action::ReceiveMessage(reply) => {
@@ -255,13 +255,14 @@ impl Machine {
     }
 }
 
-fn recipient(path: &ForwardPath) -> Reply {
+fn recipient(path: &ForwardPath, authenticated: bool) -> Reply {
     let address: Address = match path {
         ForwardPath::Address(address) => address.clone(),
         ForwardPath::Postmaster => "postmaster@example.test".parse().unwrap(),
     };
     match resolution(&address) {
         directory::Resolution::Alias(_) | directory::Resolution::Mailbox { .. } => code(250, (2, 1, 5)),
+        directory::Resolution::NotLocal if authenticated => code(250, (2, 1, 5)),
         directory::Resolution::NotLocal => code(550, (5, 7, 1)),
         directory::Resolution::Unknown => code(550, (5, 1, 1)),
     }

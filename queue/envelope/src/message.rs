@@ -83,6 +83,9 @@ pub struct Envelope {
     /// Whether it may wait while other mail is under way.
     #[serde(default, skip_serializing_if = "Priority::is_interactive")]
     pub priority: Priority,
+    /// Whether it may only travel over verified TLS (RFC 8689).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub require_tls: bool,
 }
 
 /// What goes first when mail has to wait.

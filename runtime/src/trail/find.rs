@@ -18,7 +18,7 @@ const RECORDS_MAX: usize = 10_000;
 /// Octets of one line that are looked at.
 const LINE_BYTES_MAX: u64 = 256 << 10;
 /// Fields that name another message which belongs to the same story.
-const RELATED: [&str; 2] = ["dsn", "original"];
+const RELATED: [&str; 3] = ["dsn", "next", "original"];
 
 /// One step of a message.
 #[derive(Debug, Clone, PartialEq, Serialize)]

@@ -23,6 +23,7 @@ const WITHIN: &[(&str, &str)] = &[
 const EXCLUSIVE: &[(&str, &[&str])] = &[
     ("argon2", &["sasl"]),
     ("axum", &["access", "runtime"]),
+    ("hickory-resolver", &["delivery"]),
     ("lapin", &["queue"]),
     ("ldap3", &["directory"]),
     ("redis", &["shared-state"]),

@@ -1,7 +1,7 @@
 use super::{Config, Recipient, expand};
 use crate::worker::fakes::{Fake, envelope};
 
-/// What each recipient leads to: `=account`, `=account+tag`, `!code address`, `?address` deferred, `~address` merged.
+/// What each recipient leads to: `=account`, `=account+tag`, `!code address`, `?address` deferred, `~address` merged, `>address` elsewhere.
 async fn check(directory: &Fake, config: &Config, recipients: &[&str], expected: &[&str]) {
     let expansion = expand(directory, config, &envelope(1, "s@example.test", recipients)).await;
     let mut found = Vec::new();
@@ -13,6 +13,7 @@ async fn check(directory: &Fake, config: &Config, recipients: &[&str], expected:
     found.extend(expansion.failed.iter().map(|f| format!("!{} {}", f.failure.code, from(&f.recipient))));
     found.extend(expansion.deferred.iter().map(|d| format!("?{}", from(&d.recipient))));
     found.extend(expansion.merged.iter().map(|r| format!("~{}", from(&r.recipient))));
+    found.extend(expansion.elsewhere.iter().map(|recipient| format!(">{}", from(recipient))));
     assert_eq!(found, expected, "{recipients:?}");
 }
 
@@ -50,7 +51,9 @@ async fn follows_aliases_to_mailboxes() {
         (&["nobody"], &["!5.2.4 nobody"]),
         (&["missing"], &["!5.1.1 missing"]),
         (&["gone"], &["=ann", "!5.1.1 missing"]),
-        (&["away"], &["=ann", "!5.4.4 someone"]),
+        (&["away"], &["=ann", ">someone"]),
+        // Nobody here has it lead away: strangers can't relay.
+        (&["someone@elsewhere.test"], &["!5.4.4 someone"]),
         (&["half"], &["=ann", "?down"]),
     ] {
         check(&directory, &config, recipients, expected).await;
@@ -83,4 +86,12 @@ async fn remembers_where_a_recipient_comes_from() {
     let from: Vec<_> = expansion.targets[0].recipient.expanded_from.iter().map(ToString::to_string).collect();
     assert_eq!(from, ["a@example.test", "b@example.test"]);
     assert_eq!(expansion.aliases, 2);
+}
+
+#[tokio::test]
+async fn who_logged_in_writes_to_anybody() {
+    let mut written = envelope(1, "ann", &["ann", "someone@elsewhere.test"]);
+    written.origin.authenticated = Some(envelope::AccountId::new(&crate::worker::fakes::address("ann")));
+    let expansion = expand(&Fake::new(&[("ann", "=ann")]), &Config::default(), &written).await;
+    assert_eq!((expansion.targets.len(), expansion.elsewhere.len(), expansion.failed.len()), (1, 1, 0));
 }

@@ -160,6 +160,11 @@ impl Session {
         self.encrypted
     }
 
+    /// Whether the server passes on what the sender wants to hear of (RFC 3461).
+    pub const fn knows_dsn(&self) -> bool {
+        self.extensions.dsn
+    }
+
     /// Whether the whole message was sent and its answer is missing: if the connection breaks now nobody knows whether it was accepted.
     pub const fn awaits_verdict(&self) -> bool {
         matches!(self.state, State::Message)

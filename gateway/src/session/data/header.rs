@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use envelope::{MessageId, Priority, Timestamp};
+use envelope::{Address, MessageId, Priority, Timestamp};
 use memchr::memmem;
 
 use super::intake::Fault;
@@ -37,6 +37,15 @@ pub(super) struct Header {
 pub(super) fn is_complete(head: &[u8], seen: usize) -> bool {
     let new = head.get(seen.saturating_sub(3)..).unwrap_or_default();
     head.starts_with(b"\r\n") || memmem::find(new, b"\r\n\r\n").is_some()
+}
+
+/// Whom the From fields name (RFC 5322 §3.6.2), all of them if there are several; what is no address names nobody.
+pub(super) fn authors(fields: &[u8]) -> Vec<Address> {
+    let parsed = mail_parser::MessageParser::new().with_address_headers().parse_headers(fields);
+    let headers = parsed.iter().flat_map(|message| message.headers());
+    let from = headers.filter(|header| header.name == mail_parser::HeaderName::From);
+    let named = from.filter_map(|header| header.value.as_address()).flat_map(mail_parser::Address::iter);
+    named.filter_map(|one| one.address.as_deref()?.trim().parse().ok()).collect()
 }
 
 fn is_bulk(name: &[u8], line: &[u8]) -> bool {
@@ -281,6 +290,23 @@ mod tests {
             assert_eq!(is_complete(&head[..split], 0), split == 8, "{split}");
             assert!(is_complete(head, split.min(7)), "{split}");
         }
+    }
+
+    #[test]
+    fn every_author_counts() {
+        let check = |fields: &str, expected: &[&str]| {
+            let found: Vec<String> = authors(fields.as_bytes()).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{fields}");
+        };
+        check("From: Ann <ann@a.test>\r\nTo: <x@b.test>\r\n", &["ann@a.test"]);
+        check(
+            "From: ann@a.test,\r\n \"Bob, B.\" <bob@b.test>\r\nFROM: <eve@c.test>\r\n",
+            &["ann@a.test", "bob@b.test", "eve@c.test"],
+        );
+        check("From: friends: ann@a.test, bob@b.test;\r\n", &["ann@a.test", "bob@b.test"]);
+        check("From: \"boss@a.test\" <eve@c.test>\r\n", &["eve@c.test"]);
+        check("From:\r\nReply-To: x@b.test\r\n", &[]);
+        check("Sender: ann@a.test\r\n", &[]);
     }
 
     #[test]

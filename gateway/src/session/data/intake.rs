@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use envelope::{MessageId, Priority};
+use envelope::{Address, MessageId, Priority};
 use queue::{Body, BodyWriter};
 use runtime::HeldMemory;
 use smtp_proto::{Poison, Reply};
@@ -26,6 +26,7 @@ pub(super) struct Intake {
     /// The Message-ID field's value, for the trail.
     message_id: String,
     priority: Priority,
+    authors: Vec<Address>,
     /// How long the disk may take over one step.
     wait: Duration,
     memory: HeldMemory,
@@ -39,6 +40,8 @@ pub(super) struct Taken {
     /// The Message-ID field's value, for the trail.
     pub(super) message_id: String,
     pub(super) priority: Priority,
+    /// Whom the From fields name, on submission.
+    pub(super) authors: Vec<Address>,
     /// Held until the message is with the queue.
     pub(super) memory: HeldMemory,
 }
@@ -115,6 +118,7 @@ impl Intake {
             size: 0,
             message_id: String::new(),
             priority: Priority::Interactive,
+            authors: Vec::new(),
             wait: shared.config.timeouts.publish.as_duration(),
             memory: shared.message_memory.hold(),
             spilled: false,
@@ -191,7 +195,8 @@ impl Intake {
         match self.stage {
             Stage::Text(writer) => {
                 let body = within(self.wait, writer.finish()).await.map_err(Fault::Spool)?;
-                Ok(Taken { body, message_id: self.message_id, priority: self.priority, memory: self.memory })
+                let Self { message_id, priority, authors, memory, .. } = self;
+                Ok(Taken { body, message_id, priority, authors, memory })
             }
             Stage::Failed(fault) => Err(fault),
             Stage::Header { .. } => Err(Fault::HeaderSize),
@@ -222,6 +227,7 @@ impl Intake {
         let mut front = self.trace.clone();
         front.extend_from_slice(&header.kept(head, self.submitted.is_some()));
         if let Some(id) = self.submitted {
+            self.authors = header::authors(head.get(..header.end).unwrap_or_default());
             // RFC 6409 §8.2, §8.3: a submission server adds what the client forgot.
             let (missing, message_id) = header.missing(id, &self.hostname);
             front.extend_from_slice(&missing);

@@ -79,6 +79,7 @@ mod tests {
             priority: envelope::Priority::Interactive,
             envelope_id: None,
             returned: None,
+            require_tls: false,
         }
     }
 

@@ -1,0 +1,161 @@
+//! Questions to the DNS, and what an answer is worth.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{RData, RecordType};
+use runtime::Tlsa;
+
+use super::RemoteConfig;
+
+/// Answers that are kept.
+const CACHE_SIZE: u64 = 8192;
+/// The longest time that an answer is kept, whatever it says itself.
+const CACHE_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// What the DNS has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Answer<T> {
+    pub(crate) records: Vec<T>,
+    /// Every record of it is signed, up to the root.
+    pub(crate) secure: bool,
+}
+
+/// Why there is nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DnsError {
+    /// There is no such name.
+    #[error("no such name")]
+    NoName,
+    /// There is the name, but nothing of the kind.
+    #[error("no such record")]
+    NoRecord,
+    /// It is not known.
+    #[error("{0}")]
+    Failed(String),
+}
+
+/// A mail server and how much it is wanted: the less, the more.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mx {
+    pub(crate) preference: u16,
+    /// Without the trailing dot; empty: the null MX (RFC 7505).
+    pub(crate) host: String,
+}
+
+/// Whom routing asks.
+#[async_trait]
+pub(crate) trait Dns: Send + Sync + 'static {
+    async fn mx(&self, domain: &str) -> Result<Answer<Mx>, DnsError>;
+    /// IPv6 before IPv4.
+    async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError>;
+    /// What mail can make use of; an answer without any is one.
+    async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, DnsError>;
+}
+
+/// The DNS of the internet.
+pub(crate) struct Resolver {
+    resolver: TokioResolver,
+}
+
+impl Resolver {
+    /// Nothing is asked yet.
+    pub(crate) fn new(config: &RemoteConfig) -> Result<Self, NetError> {
+        let mut builder = if config.resolvers.is_empty() {
+            TokioResolver::builder_tokio()?
+        } else {
+            let servers = config.resolvers.iter().map(|address| {
+                let mut server = NameServerConfig::udp_and_tcp(address.ip());
+                server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+                server
+            });
+            let servers = ResolverConfig::from_name_servers(servers.collect());
+            TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.validate = config.dnssec;
+        options.cache_size = CACHE_SIZE;
+        options.positive_max_ttl = Some(CACHE_TTL_MAX);
+        options.negative_max_ttl = Some(CACHE_TTL_MAX);
+        options.use_hosts_file = ResolveHosts::Never;
+        options.edns0 = true;
+        Ok(Self { resolver: builder.build()? })
+    }
+
+    async fn ask<T>(
+        &self,
+        name: &str,
+        kind: RecordType,
+        pick: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Answer<T>, DnsError> {
+        // The dot at the end keeps the search list of the system out.
+        let found = self.resolver.lookup(format!("{name}."), kind).await.map_err(failed)?;
+        let mut answer = Answer { records: Vec::new(), secure: true };
+        for record in found.answers() {
+            answer.secure &= record.proof.is_secure();
+            answer.records.extend(pick(&record.data));
+        }
+        if found.answers().is_empty() { Err(DnsError::NoRecord) } else { Ok(answer) }
+    }
+}
+
+fn failed(error: NetError) -> DnsError {
+    if error.is_nx_domain() {
+        DnsError::NoName
+    } else if error.is_no_records_found() {
+        DnsError::NoRecord
+    } else {
+        DnsError::Failed(error.to_string())
+    }
+}
+
+#[async_trait]
+impl Dns for Resolver {
+    async fn mx(&self, domain: &str) -> Result<Answer<Mx>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::MX(mx) => {
+                let host = mx.exchange.to_ascii().trim_end_matches('.').to_ascii_lowercase();
+                Some(Mx { preference: mx.preference, host })
+            }
+            _ => None,
+        };
+        self.ask(domain, RecordType::MX, pick).await
+    }
+
+    async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::A(a) => Some(IpAddr::from(a.0)),
+            RData::AAAA(aaaa) => Some(IpAddr::from(aaaa.0)),
+            _ => None,
+        };
+        let (v6, v4) =
+            tokio::join!(self.ask(host, RecordType::AAAA, pick), self.ask(host, RecordType::A, pick));
+        match (v6, v4) {
+            (Ok(mut v6), Ok(v4)) => {
+                v6.records.extend(v4.records);
+                Ok(Answer { secure: v6.secure && v4.secure, ..v6 })
+            }
+            (Ok(one), Err(DnsError::NoName | DnsError::NoRecord))
+            | (Err(DnsError::NoName | DnsError::NoRecord), Ok(one)) => Ok(one),
+            // One kind is enough to go on with, but proves nothing.
+            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Answer { secure: false, ..one }),
+            (Err(error @ DnsError::Failed(_)), Err(_)) | (Err(_), Err(error)) => Err(error),
+        }
+    }
+
+    async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::TLSA(tlsa) => {
+                let numbers = (tlsa.cert_usage.into(), tlsa.selector.into(), tlsa.matching.into());
+                Tlsa::new(numbers.0, numbers.1, numbers.2, &tlsa.cert_data)
+            }
+            _ => None,
+        };
+        self.ask(&format!("_{port}._tcp.{host}"), RecordType::TLSA, pick).await
+    }
+}

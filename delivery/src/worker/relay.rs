@@ -1,0 +1,112 @@
+//! One try of one message for other mail systems.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use envelope::{Domain, Envelope, Recipient};
+use futures_util::stream::{self, StreamExt as _};
+use queue::Lane;
+use tracing::info;
+
+use super::Worker;
+use super::message::{Attempt, Decision, now};
+use crate::content;
+use crate::metrics::Outcome;
+use crate::outcome::{Deferred, Failed};
+use crate::remote::{Fate, Later, Message};
+
+/// Brings every recipient as far as it goes now.
+pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, attempts: u32) -> Decision {
+    let wait = worker.config.wait_at_age(now().since(envelope.received_at), envelope.id);
+    let mut attempt = Attempt::new(worker, envelope, body, wait, attempts);
+    let groups = attempt.groups().await;
+    let message = prepare(envelope, body);
+    let message = &message;
+    let at_once = usize::from(worker.config.remote.destinations_at_once);
+    let sent: Vec<_> = stream::iter(groups)
+        .map(|(domain, recipients)| async move {
+            let fates = worker.remote.send(&domain, message, &recipients).await;
+            (recipients, fates)
+        })
+        .buffer_unordered(at_once)
+        .collect()
+        .await;
+    attempt.untried = attempt.deferred.is_empty();
+    for (recipients, fates) in sent {
+        for (recipient, fate) in recipients.into_iter().zip(fates) {
+            attempt.fate(recipient, fate);
+        }
+    }
+    attempt.finish().await
+}
+
+/// The octets for the wire, and what a server must be told of them.
+fn prepare<'a>(envelope: &'a Envelope, body: &Bytes) -> Message<'a> {
+    let octets = content::with_crlf(body);
+    let header = octets.get(..content::header_end(&octets)).unwrap_or_default();
+    let (eight_bit, utf8_header) = (!octets.is_ascii(), envelope.smtp_utf8 && !header.is_ascii());
+    Message { envelope, octets, eight_bit, utf8_header }
+}
+
+impl Attempt<'_> {
+    /// Recipients by domain. Those of our own domains go back to the other lane.
+    async fn groups(&mut self) -> Vec<(Domain, Vec<Recipient>)> {
+        let mut groups: BTreeMap<Domain, Vec<Recipient>> = BTreeMap::new();
+        for recipient in &self.envelope.recipients {
+            groups.entry(recipient.address.domain().clone()).or_default().push(recipient.clone());
+        }
+        let (mut elsewhere, mut here) = (Vec::new(), Vec::new());
+        let patience = self.worker.config.directory_max.as_duration();
+        for (domain, recipients) in groups {
+            let reason =
+                match tokio::time::timeout(patience, self.worker.deps.directory.is_local(&domain)).await {
+                    Ok(Ok(false)) => {
+                        elsewhere.push((domain, recipients));
+                        continue;
+                    }
+                    Ok(Ok(true)) => {
+                        here.extend(recipients);
+                        continue;
+                    }
+                    Ok(Err(unavailable)) => unavailable.to_string(),
+                    Err(_) => "the directory did not answer in time".to_owned(),
+                };
+            let waiting =
+                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
+            self.deferred.extend(recipients.into_iter().map(waiting));
+        }
+        self.hand_over(Lane::Local, here).await;
+        elsewhere
+    }
+
+    fn fate(&mut self, recipient: Recipient, fate: Fate) {
+        match fate {
+            Fate::Relayed { said, address, tls, tells } => {
+                let latency = now().since(self.envelope.received_at);
+                self.worker.metrics.count(Outcome::Relayed);
+                info!(
+                    target: "sluice::message",
+                    id = %self.envelope.id,
+                    event = "relayed",
+                    recipient = %recipient.address,
+                    sender = %self.envelope.reverse_path,
+                    mx = said.mta,
+                    %address,
+                    tls,
+                    said = said.text,
+                    milliseconds = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX),
+                    "another mail system has it"
+                );
+                if recipient.wants_success() && !tells {
+                    self.relayed.push((recipient, said));
+                }
+            }
+            Fate::Failed(failure) => self.failed.push(Failed { recipient, failure }),
+            Fate::Later(Later { after, reason, said, untried }) => {
+                self.untried &= untried;
+                self.deferred.push(Deferred { recipient, after, reason, said });
+            }
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Mail from one mail system to another.
+
+use crate::dns::Dns;
+use crate::node::{Node, PASSWORD, wait_for};
+
+/// Another mail system, for other.test, with carol.
+fn other() -> Node {
+    let mut node = Node::fresh();
+    node.up();
+    node.sluice(&["domain", "add", "other.test"], "");
+    node.add_account("carol@other.test");
+    node
+}
+
+/// Ours, which finds the other one.
+fn ours(dns: &Dns, port: &str) -> Node {
+    let mut node = Node::fresh();
+    node.up_sending(dns.address, port);
+    node.add_account("alice@example.test");
+    node
+}
+
+/// Alice writes over submission; gives the id of the 250.
+fn write(node: &Node, to: &str, more: &[&str]) -> String {
+    let port = node.port("submission");
+    let mut arguments = vec!["--port", port.as_str(), "--auth", "PLAIN"];
+    arguments.extend(["--auth-user", "alice@example.test", "--auth-password", PASSWORD]);
+    arguments.extend(more);
+    node.swaks("alice@example.test", to, &arguments)
+}
+
+/// The messages in a mailbox's inbox, as text.
+fn inbox(node: &Node, address: &str) -> Vec<String> {
+    let folder = node.maildir(address);
+    let files = ["new", "cur"].map(|name| folder.join(name));
+    let files = files.iter().filter_map(|folder| std::fs::read_dir(folder).ok()).flatten();
+    files
+        .map(|file| String::from_utf8_lossy(&std::fs::read(file.unwrap().path()).unwrap()).into_owned())
+        .collect()
+}
+
+/// What the trail knows; it is written a moment after the fact.
+fn told(node: &Node, query: &str) -> String {
+    String::from_utf8(node.try_sluice(&["trace", query], "").stdout).unwrap()
+}
+
+fn until_traced(node: &Node, id: &str, what: &str) -> String {
+    wait_for(&format!("{what} in the trace of {id}"), || {
+        let text = told(node, id);
+        text.contains(what).then_some(text)
+    })
+}
+
+#[test]
+fn people_write_to_other_systems_and_hear_when_nobody_is_there() {
+    let dns = Dns::start(&["other.test"]);
+    let other = other();
+    let node = ours(&dns, &other.port("mx"));
+    let id = write(&node, "carol@other.test", &["--header", "Subject: across", "--body", "first\n.dots\n"]);
+    let trace = until_traced(&node, &id, "relayed");
+    assert!(trace.contains("mx.other.test") && trace.contains("127.0.0.1"), "{trace}");
+    let there = wait_for("the message at the other system", || {
+        told(&other, "carol@other.test").contains("delivered").then(|| inbox(&other, "carol@other.test"))
+    });
+    assert_eq!(there.len(), 1, "{there:?}");
+    assert!(there[0].contains("Subject: across") && there[0].contains("\r\n.dots\r\n"), "{}", there[0]);
+    assert!(there[0].contains("Return-Path: <alice@example.test>"), "{}", there[0]);
+    // Encrypted, since the other one offers it.
+    assert!(trace.contains("unverified"), "{trace}");
+
+    // One who is there and one who is not, in one message: the answer of the other system comes back.
+    let id = write(&node, "carol@other.test,nobody@other.test", &["--header", "Subject: both"]);
+    let trace = until_traced(&node, &id, "bounced");
+    assert!(trace.contains("relayed"), "{trace}");
+    let reports = wait_for("a report", || {
+        let found = inbox(&node, "alice@example.test");
+        (!found.is_empty()).then_some(found)
+    });
+    let report = reports.concat();
+    for line in [
+        "Final-Recipient: rfc822; nobody@other.test",
+        "Remote-MTA: dns; mx.other.test",
+        "Diagnostic-Code: smtp; 550 5.1.1",
+    ] {
+        assert!(report.contains(line), "{line}\n{report}");
+    }
+
+    // A domain that is nowhere.
+    let id = write(&node, "x@nowhere.test", &[]);
+    let trace = until_traced(&node, &id, "bounced");
+    assert!(trace.contains("5.1.2"), "{trace}");
+}
+
+#[test]
+fn mail_for_people_here_and_elsewhere_is_parted() {
+    let dns = Dns::start(&["other.test"]);
+    let other = other();
+    let node = ours(&dns, &other.port("mx"));
+    node.add_account("bob@example.test");
+    let id = write(&node, "bob@example.test,carol@other.test", &["--header", "Subject: all"]);
+    let trace = until_traced(&node, &id, "relayed");
+    assert!(trace.contains("delivered") && trace.contains("handed-over"), "{trace}");
+    wait_for("both have it", || told(&other, "carol@other.test").contains("delivered").then_some(()));
+    assert_eq!((inbox(&node, "bob@example.test").len(), inbox(&other, "carol@other.test").len()), (1, 1));
+}
+
+#[test]
+fn mail_waits_for_a_system_that_is_down() {
+    let dns = Dns::start(&["other.test"]);
+    let mut other = other();
+    let port = other.port("mx");
+    let node = ours(&dns, &port);
+    assert!(other.terminate());
+    let id = write(&node, "carol@other.test", &[]);
+    let trace = until_traced(&node, &id, "deferred");
+    assert!(trace.contains("refused") || trace.contains("connecting"), "{trace}");
+    let listed = node.sluice(&["queue", "list", "--json"], "");
+    assert!(listed.contains("\"remote\"") && listed.contains("carol@other.test"), "{listed}");
+}
