@@ -123,13 +123,17 @@ impl Settings {
             *path = data.join(&*path);
         }
         settings.queue.rabbitmq.spool_dir = data.join(&settings.queue.rabbitmq.spool_dir);
-        for path in [
+        let keys = settings.delivery.dkim.iter_mut().map(|key| &mut key.key_file);
+        let passwords = settings.delivery.remote.routes.iter_mut().map(|route| &mut route.password_file);
+        let named = keys.chain(passwords).chain([
+            &mut settings.delivery.remote.authorities,
             &mut settings.tls.certificate_file,
             &mut settings.tls.key_file,
             &mut settings.queue.rabbitmq.password_file,
             &mut settings.queue.rabbitmq.tls_ca_file,
             &mut settings.shared_state.redis.password_file,
-        ] {
+        ]);
+        for path in named {
             // An empty path means "none" and stays empty.
             if *path != PathBuf::new() {
                 *path = data.join(&*path);

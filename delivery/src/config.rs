@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use units::{ByteSize, Span};
 
 use crate::remote::RemoteConfig;
+use crate::signing::DkimConfig;
 
 /// How messages are delivered, retried and given up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -46,6 +47,8 @@ pub struct Config {
     pub report_header_max: ByteSize,
     /// The waits between tries; the last one repeats.
     pub retry_after: Vec<Span>,
+    /// The keys that sign what people here write to other systems (DKIM, RFC 6376).
+    pub dkim: Vec<DkimConfig>,
     /// Mail to other systems.
     pub remote: RemoteConfig,
 }
@@ -76,6 +79,7 @@ impl Default for Config {
                 Span::hours(1),
                 Span::hours(4),
             ],
+            dkim: Vec::new(),
             remote: RemoteConfig::default(),
         }
     }
@@ -104,6 +108,7 @@ impl Config {
         check(!self.retry_after.is_empty(), "retry_after", "at least one wait");
         let short = self.retry_after.iter().any(|wait| *wait < Span::millis(100));
         check(!short, "retry_after", "a wait of less than 100ms would only heat the disk");
+        faults.extend(DkimConfig::faults(&self.dkim));
         faults.extend(self.remote.faults());
         faults
     }

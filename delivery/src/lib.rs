@@ -35,6 +35,7 @@ mod outcome;
 mod quota;
 mod remote;
 mod report;
+mod signing;
 mod worker;
 
 use std::sync::Arc;
@@ -48,8 +49,10 @@ pub use config::Config;
 pub use error::BindError;
 pub use fuzz::fuzz_message;
 pub use remote::{Egress, RemoteConfig, Route, RouteTls};
+pub use signing::{DkimConfig, KeyError};
 
 use metrics::Metrics;
+use signing::Signatures;
 use worker::Worker;
 
 /// What the role needs from the process that runs it.
@@ -77,7 +80,8 @@ pub struct Delivery {
 /// Checks what can be checked before the process calls itself ready. There is nothing to listen on.
 pub async fn bind(config: Config, deps: Deps) -> Result<Delivery, BindError> {
     let metrics = Metrics::register(&deps.registry).map_err(BindError::Metrics)?;
-    Ok(Delivery { worker: Arc::new(Worker::new(config, deps, metrics)) })
+    let signatures = Signatures::load(&config.dkim).map_err(BindError::Key)?;
+    Ok(Delivery { worker: Arc::new(Worker::new(config, deps, metrics, signatures)) })
 }
 
 impl Delivery {

@@ -21,6 +21,7 @@ use crate::Deps;
 use crate::config::Config;
 use crate::metrics::Metrics;
 use crate::remote::Remote;
+use crate::signing::Signatures;
 
 /// Messages whose panics are remembered.
 const PANICS_REMEMBERED_MAX: usize = 1024;
@@ -32,15 +33,17 @@ pub(crate) struct Worker {
     pub(crate) metrics: Metrics,
     pub(crate) batches: Batches,
     pub(crate) remote: Remote,
+    pub(crate) signatures: Arc<Signatures>,
     panics: Mutex<HashMap<MessageId, u16>>,
 }
 
 impl Worker {
-    pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics) -> Self {
+    pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics, signatures: Signatures) -> Self {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
         let batches = Batches::new(&config, deps.store.clone(), deps.blocking.clone(), &metrics);
         let remote = Remote::open(&config.remote, &deps.hostname);
-        Self { config, deps, metrics, batches, remote, panics: Mutex::new(HashMap::new()) }
+        let signatures = Arc::new(signatures);
+        Self { config, deps, metrics, batches, remote, signatures, panics: Mutex::new(HashMap::new()) }
     }
 
     /// How often this message has caused a panic, this one included.

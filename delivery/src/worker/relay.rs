@@ -1,6 +1,7 @@
 //! One try of one message for other mail systems.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,8 +21,18 @@ use crate::remote::{Fate, Later, Message};
 pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, attempts: u32) -> Decision {
     let wait = worker.config.wait_at_age(now().since(envelope.received_at), envelope.id);
     let mut attempt = Attempt::new(worker, envelope, body, wait, attempts);
-    let groups = attempt.groups().await;
-    let message = prepare(envelope, body);
+    let mut groups = attempt.groups().await;
+    let message = match prepare(worker, envelope, body).await {
+        Ok(message) => message,
+        Err(reason) => {
+            // Unsigned it might be refused for good where the domain's policy asks for signatures.
+            let all = std::mem::take(&mut groups).into_iter().flat_map(|(_, recipients)| recipients);
+            let waiting =
+                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
+            attempt.deferred.extend(all.map(waiting));
+            return attempt.finish().await;
+        }
+    };
     let message = &message;
     let at_once = usize::from(worker.config.remote.destinations_at_once);
     let sent: Vec<_> = stream::iter(groups)
@@ -42,11 +53,17 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
 }
 
 /// The octets for the wire, and what a server must be told of them.
-fn prepare<'a>(envelope: &'a Envelope, body: &Bytes) -> Message<'a> {
-    let octets = content::with_crlf(body);
+async fn prepare<'a>(worker: &Worker, envelope: &'a Envelope, body: &Bytes) -> Result<Message<'a>, String> {
+    let mut octets = content::with_crlf(body);
+    if let Some(domain) = worker.signatures.signer(envelope, &octets) {
+        let (signatures, unsigned) = (Arc::clone(&worker.signatures), octets);
+        let signed = worker.deps.blocking.run(move || signatures.sign(&domain, &unsigned)).await;
+        let signed = signed.map_err(|error| error.to_string()).and_then(|signed| signed);
+        octets = signed.map_err(|why| format!("the message could not be signed: {why}"))?;
+    }
     let header = octets.get(..content::header_end(&octets)).unwrap_or_default();
     let (eight_bit, utf8_header) = (!octets.is_ascii(), envelope.smtp_utf8 && !header.is_ascii());
-    Message { envelope, octets, eight_bit, utf8_header }
+    Ok(Message { envelope, octets, eight_bit, utf8_header })
 }
 
 impl Attempt<'_> {

@@ -9,7 +9,7 @@ use runtime::BlockingPool;
 use units::Span;
 
 use super::fakes::{Fake, envelope, id, store};
-use super::{Arc, Config, Deps, Drain, Lane, Metrics, Worker, message, run};
+use super::{Arc, Config, Deps, Drain, Lane, Metrics, Signatures, Worker, message, run};
 
 pub(super) const BODY: &[u8] = b"Message-ID: <m@client.test>\r\nSubject: x\r\n\r\nText\r\n";
 
@@ -45,7 +45,7 @@ impl Setup {
             registry,
             hostname: "mx.example.test".to_owned(),
         };
-        let worker = Arc::new(Worker::new(config, deps, metrics));
+        let worker = Arc::new(Worker::new(config, deps, metrics, Signatures::default()));
         Self { directory, queue, worker, drain: Drain::new(), root }
     }
 
@@ -54,7 +54,12 @@ impl Setup {
         let deps = Deps { store, ..self.worker.deps.clone() };
         let registry = prometheus::Registry::new();
         let metrics = Metrics::register(&registry).unwrap();
-        self.worker = Arc::new(Worker::new(self.worker.config.clone(), Deps { registry, ..deps }, metrics));
+        self.worker = Arc::new(Worker::new(
+            self.worker.config.clone(),
+            Deps { registry, ..deps },
+            metrics,
+            Signatures::default(),
+        ));
     }
 
     pub(super) async fn publish(&self, number: u8, sender: &str, recipients: &[&str]) {
