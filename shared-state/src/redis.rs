@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  signal ──→ waiting (each mailbox once) ──→ one pipeline of PUBLISH <prefix>.changes ──→ every node's subscription
-//!                 ↑ put back when Redis does not answer
+//!                 ↑ put back when Redis does not answer; beyond `signals_max` one word says that not all is told
 //!  count  ──→ one script: INCRBY <prefix>.count.<key>, and PEXPIRE when it is new
 //! ```
 //! The subscription is a connection of its own. It is asked for a sign of life every `ping_interval`: a connection that is half open is a gap, not a silence.
@@ -11,6 +11,7 @@
 //! `store.attached_poll_interval`.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use redis::{Client, ConnectionAddr, IntoConnectionInfo as _, RedisConnectionInfo
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::time::timeout;
 
-use crate::change::{decode, encode};
+use crate::change::{Word, decode, encode};
 use crate::metrics::Metrics;
 use crate::subscriber::Subscriber;
 use crate::{Change, Config, CounterKey, Event, OpenError, SharedState, Unavailable};
@@ -50,6 +51,8 @@ struct Shared {
     /// Names this process, so that it does not hear itself.
     node: String,
     waiting: Mutex<HashSet<Change>>,
+    /// Something is not among them that should be.
+    lost: AtomicBool,
     wake: Notify,
     subscribers: Mutex<Subscribers>,
     metrics: Metrics,
@@ -94,6 +97,7 @@ impl RedisState {
             client,
             node: format!("{:016x}", u64::from_le_bytes(random)),
             waiting: Mutex::default(),
+            lost: AtomicBool::new(false),
             wake: Notify::new(),
             subscribers: Mutex::default(),
             metrics: Metrics::new(registry).map_err(OpenError::Metrics)?,
@@ -148,6 +152,7 @@ impl Shared {
                 waiting.insert(change);
             } else if !waiting.contains(&change) {
                 self.metrics.dropped.inc();
+                self.lost.store(true, Ordering::Release);
             }
         }
     }
@@ -188,9 +193,20 @@ impl SharedState for RedisState {
         let script = Script::new(COUNT);
         let mut call = script.key(name);
         call.arg(amount).arg(milliseconds);
-        let mut manager = self.manager.0.clone();
-        let answer =
-            timeout(self.shared.config.redis.call_max.as_duration(), call.invoke_async(&mut manager)).await;
+        let settings = &self.shared.config.redis;
+        let answer = timeout(settings.call_max.as_duration(), async {
+            let mut manager = self.manager.0.clone();
+            let first = call.invoke_async(&mut manager).await;
+            match first {
+                // A server that was started anew shows at the first call. Counted twice at worst, which a limit bears.
+                Err(error) if error.is_connection_dropped() || error.is_io_error() => {
+                    tokio::time::sleep(settings.reconnect_wait_min.as_duration()).await;
+                    call.invoke_async(&mut manager).await
+                }
+                answer => answer,
+            }
+        })
+        .await;
         let failed = |why: String| {
             self.shared.metrics.failed.inc();
             Unavailable(why)
@@ -221,7 +237,8 @@ async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Rec
     let call_max = shared.config.redis.call_max.as_duration();
     loop {
         let changes = shared.take();
-        if changes.is_empty() {
+        let lost = shared.lost.swap(false, Ordering::AcqRel);
+        if changes.is_empty() && !lost {
             if *stopped.borrow() {
                 return;
             }
@@ -229,8 +246,11 @@ async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Rec
             continue;
         }
         let mut pipeline = redis::pipe();
-        for text in changes.iter().filter_map(|change| encode(&shared.node, change)) {
-            pipeline.publish(&channel, text).ignore();
+        let words = changes.iter().cloned().map(Word::Changed).chain(lost.then_some(Word::Lost));
+        for word in words {
+            // A name that is too long to be told is a change that is not told.
+            let text = encode(&shared.node, &word).or_else(|| encode(&shared.node, &Word::Lost));
+            pipeline.publish(&channel, text.unwrap_or_default()).ignore();
         }
         let mut connection = manager.0.clone();
         let sent = timeout(call_max, pipeline.query_async::<()>(&mut connection)).await;
@@ -243,6 +263,9 @@ async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Rec
             return;
         }
         shared.put(changes);
+        if lost {
+            shared.lost.store(true, Ordering::Release);
+        }
         let wait = shared.config.redis.reconnect_wait_min.as_duration();
         let _ = timeout(wait, stopped.wait_for(|stopped| *stopped)).await;
     }
@@ -296,9 +319,18 @@ async fn subscribed(shared: &Shared, mut connected: impl FnMut()) -> String {
         tokio::select! {
             message = messages.next() => match message {
                 Some(message) => {
-                    if let Some(change) = decode(&shared.node, message.get_payload_bytes()) {
-                        shared.metrics.received.inc();
-                        shared.tell(&Event::Changed(change));
+                    match decode(&shared.node, message.get_payload_bytes()) {
+                        Some(Word::Changed(change)) => {
+                            shared.metrics.received.inc();
+                            shared.tell(&Event::Changed(change));
+                        }
+                        // What was looked at before counts for nothing; from here on we hear again.
+                        Some(Word::Lost) => {
+                            shared.metrics.gaps.inc();
+                            shared.tell(&Event::Gap);
+                            shared.tell(&Event::Attached);
+                        }
+                        None => {}
                     }
                 }
                 None => return "the connection is lost".to_owned(),

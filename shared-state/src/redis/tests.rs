@@ -171,3 +171,31 @@ async fn a_flood_about_one_mailbox_is_one_signal_at_a_time() {
     here.close().await;
     there.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_too_much_to_tell_is_told_as_a_gap() {
+    let server = Server::start("a secret");
+    let none = Config { signals_max: 0, ..server.config() };
+    let password = Secret::new("a secret".to_owned());
+    let here = RedisState::open(&none, Some(&password), &prometheus::Registry::new()).unwrap();
+    let there = server.open();
+    let mut events = there.subscribe();
+    assert_eq!(next(&mut events).await, Event::Attached);
+    here.signal(change(1));
+    assert_eq!((next(&mut events).await, next(&mut events).await), (Event::Gap, Event::Attached));
+    here.close().await;
+    there.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_count_after_a_restart_counts() {
+    let mut server = Server::start("a secret");
+    let state = server.open();
+    let key = CounterKey::new("test", "again", "a").unwrap();
+    let count = async || state.count(&key, Duration::from_secs(60), 1).await;
+    assert_eq!(count().await.unwrap(), 1);
+    server.kill();
+    server.begin();
+    assert!(count().await.unwrap() >= 1);
+    state.close().await;
+}
