@@ -21,6 +21,7 @@ mod config;
 mod connection;
 mod destination;
 mod dns;
+mod mta_sts;
 mod route;
 mod send;
 #[cfg(test)]
@@ -39,6 +40,7 @@ use crate::metrics::Metrics;
 use crate::outcome::{Failure, RemoteReply};
 use destination::{Destinations, Key, Limits};
 use dns::{Dns, Resolver};
+use mta_sts::Policies;
 pub(crate) use send::Message;
 
 /// How often connections are looked at that wait.
@@ -51,6 +53,7 @@ pub(crate) struct Remote {
     /// None when the system's resolver can't be used: why.
     dns: Result<Arc<dyn Dns>, String>,
     destinations: Arc<Destinations>,
+    policies: Policies,
     unverified: ClientTls,
     /// None when there are no authorities to trust: why.
     verified: Result<ClientTls, String>,
@@ -96,6 +99,7 @@ impl Remote {
             hostname: hostname.to_owned(),
             dns,
             destinations: Arc::new(Destinations::new(Arc::clone(&config))),
+            policies: Policies::default(),
             unverified: ClientTls::unverified(),
             verified: verified.map_err(|error| error.to_string()),
             config,

@@ -53,6 +53,12 @@ pub struct RemoteConfig {
     pub resolvers: Vec<SocketAddr>,
     /// Whether answers of the DNS are validated here (RFC 4035). Needed for DANE (RFC 7672); the DNS servers must pass signatures on.
     pub dnssec: bool,
+    /// Whether what domains say of their servers over HTTPS is looked up and obeyed (MTA-STS, RFC 8461).
+    pub mta_sts: bool,
+    /// How long fetching such a policy may take.
+    pub policy_max: Span,
+    /// The port of the web servers that have them.
+    pub policy_port: u16,
     /// Whether mail goes to private and loopback addresses too. Otherwise whoever publishes an MX record could have us talk to machines of our own network.
     pub allow_private: bool,
     /// The port of other mail systems.
@@ -140,6 +146,9 @@ impl Default for RemoteConfig {
             dns_max: Span::secs(60),
             resolvers: Vec::new(),
             dnssec: false,
+            mta_sts: true,
+            policy_max: Span::secs(30),
+            policy_port: 443,
             allow_private: false,
             port: 25,
             own_names: Vec::new(),
@@ -181,6 +190,7 @@ impl RemoteConfig {
             (self.data_block_max, "data_block_max"),
             (self.verdict_max, "verdict_max"),
             (self.dns_max, "dns_max"),
+            (self.policy_max, "policy_max"),
         ];
         for (span, key) in spans {
             check(span >= Span::millis(10), key, "at least 10ms");

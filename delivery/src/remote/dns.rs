@@ -56,6 +56,8 @@ pub(crate) trait Dns: Send + Sync + 'static {
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError>;
     /// What mail can make use of; an answer without any is one.
     async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, DnsError>;
+    /// Texts, the strings of each put together.
+    async fn txt(&self, name: &str) -> Result<Answer<String>, DnsError>;
 }
 
 /// The DNS of the internet.
@@ -157,5 +159,12 @@ impl Dns for Resolver {
             _ => None,
         };
         self.ask(&format!("_{port}._tcp.{host}"), RecordType::TLSA, pick).await
+    }
+    async fn txt(&self, name: &str) -> Result<Answer<String>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
+            _ => None,
+        };
+        self.ask(name, RecordType::TXT, pick).await
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::connection::{Broken, Connection, Peer};
 use super::destination::{Admission, Place};
 use super::dns::{Dns, DnsError};
+use super::mta_sts::{Mode, Policy};
 use super::route::{Host, Routed, is_public, route};
 use super::{Egress, Fate, Later, Remote, Route, RouteTls};
 use crate::outcome::{Failure, RemoteReply};
@@ -266,6 +267,7 @@ impl Sending<'_> {
         let hosts = timeout(patience, self.hosts(dns)).await;
         let hosts =
             hosts.unwrap_or_else(|_| Err(NoWay::Unknown("the DNS did not answer in time".to_owned())))?;
+        let policy = self.policy(dns).await;
         let mut last = NoWay::Failed(Failure::NOT_PUBLIC);
         for host in hosts.into_iter().take(usize::from(self.remote.config.hosts_max)) {
             let found = timeout(patience, self.addresses(dns, &host)).await;
@@ -281,7 +283,7 @@ impl Sending<'_> {
                 }
             };
             self.place.order(&mut addresses);
-            let protection = match self.protection(dns, &host).await {
+            let protection = match self.protection(dns, &host, policy.as_ref()).await {
                 Ok(protection) => protection,
                 Err(why) => {
                     last = NoWay::Unreachable(format!("{}: {why}", host.name), None);
@@ -332,7 +334,24 @@ impl Sending<'_> {
         Ok(addresses)
     }
 
-    async fn protection(&self, dns: &dyn Dns, host: &Host) -> Result<Protection, String> {
+    /// What the domain says of its servers, where MTA-STS has a say.
+    async fn policy(&self, dns: &dyn Dns) -> Option<Policy> {
+        let by_operator =
+            self.route.is_some_and(|route| !route.host.is_empty() || route.tls != RouteTls::Default);
+        if !self.remote.config.mta_sts || by_operator || self.domain.is_literal() {
+            return None;
+        }
+        let tls = self.remote.verified.as_ref().ok();
+        self.remote.policies.of(&self.remote.config, dns, tls, self.domain.as_str()).await
+    }
+
+    /// The operator's word, then DANE, then MTA-STS (RFC 8461 §2), then what the server offers.
+    async fn protection(
+        &self,
+        dns: &dyn Dns,
+        host: &Host,
+        policy: Option<&Policy>,
+    ) -> Result<Protection, String> {
         let asked = self.route.map_or(RouteTls::Default, |route| route.tls);
         match asked {
             RouteTls::Off if !self.message.envelope.require_tls => return Ok(Protection::Off),
@@ -352,7 +371,16 @@ impl Sending<'_> {
                 }
             }
         }
-        Ok(if self.message.envelope.require_tls { Protection::Verified } else { Protection::Offered })
+        match policy {
+            Some(policy) if policy.mode == Mode::Enforce => {
+                if !policy.names(&host.name) {
+                    return Err("the domain's policy (MTA-STS) does not name this server".to_owned());
+                }
+                Ok(Protection::Verified)
+            }
+            _ if self.message.envelope.require_tls => Ok(Protection::Verified),
+            _ => Ok(Protection::Offered),
+        }
     }
 
     async fn open(&self, host: &Host, address: IpAddr, protection: &Protection) -> Result<Connection, NoWay> {

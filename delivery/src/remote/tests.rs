@@ -40,6 +40,10 @@ impl Dns for Zone {
         let records = self.tlsa.clone().unwrap_or(Err(DnsError::NoRecord))?;
         Ok(Answer { records, secure: true })
     }
+
+    async fn txt(&self, _: &str) -> Result<Answer<String>, DnsError> {
+        Err(DnsError::NoRecord)
+    }
 }
 
 fn config() -> RemoteConfig {
@@ -282,6 +286,38 @@ async fn dane_decides_where_the_dns_is_signed() {
     let fates = send(&to(&stripped, config(), Some(Ok(vec![right]))), &["x@a.test"]).await;
     assert_eq!(fates, ["later: mx.a.test [*]: the server offers no encryption"]);
     assert!(stripped.seen().messages.is_empty());
+}
+
+#[tokio::test]
+async fn a_policy_of_mta_sts_is_obeyed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (behaviour, pem) = encrypted("mx.a.test");
+    let authorities = folder.path().join("authorities.pem");
+    std::fs::write(&authorities, pem).unwrap();
+    let config = RemoteConfig { authorities, ..config() };
+    let peer = Peer::start(behaviour).await;
+    let stripped = Peer::start(Behaviour::default()).await;
+    for (mode, mx, peer, expected) in [
+        ("enforce", "*.a.test", &peer, "relayed verified"),
+        ("testing", "mx.b.test", &peer, "relayed unverified"),
+        ("none", "mx.b.test", &peer, "relayed unverified"),
+        (
+            "enforce",
+            "mx.b.test",
+            &peer,
+            "later: mx.a.test: the domain's policy (MTA-STS) does not name this server",
+        ),
+        ("enforce", "mx.a.test", &stripped, "later: mx.a.test [*]: the server offers no encryption"),
+        ("testing", "mx.a.test", &stripped, "relayed none"),
+    ] {
+        let remote = to(peer, config.clone(), None);
+        remote.policies.put("a.test", &format!("version: STSv1\nmode: {mode}\nmx: {mx}\nmax_age: 60"));
+        assert_eq!(send(&remote, &["x@a.test"]).await, [expected], "{mode} {mx}");
+    }
+    // A signed zone decides before a policy does.
+    let remote = to(&peer, config, Some(Ok(vec![Tlsa::new(3, 1, 1, &[7; 32]).unwrap()])));
+    remote.policies.put("a.test", "version: STSv1\nmode: enforce\nmx: *.a.test\nmax_age: 60");
+    assert!(send(&remote, &["x@a.test"]).await[0].starts_with("later: "));
 }
 
 #[tokio::test]

@@ -46,6 +46,10 @@ impl Dns for Zone {
     async fn tlsa(&self, _: &str, _: u16) -> Result<Answer<Tlsa>, DnsError> {
         Err(DnsError::NoRecord)
     }
+
+    async fn txt(&self, _: &str) -> Result<Answer<String>, DnsError> {
+        Err(DnsError::NoRecord)
+    }
 }
 
 /// Where a domain's mail goes, short.
