@@ -22,6 +22,7 @@ mod connection;
 mod destination;
 mod dns;
 mod mta_sts;
+mod reach;
 mod route;
 mod send;
 #[cfg(test)]

@@ -1,23 +1,17 @@
 //! One message to one destination.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use envelope::{Domain, EnhancedCode, Envelope, Recipient, Secret};
-use runtime::ClientTls;
+use envelope::{Domain, EnhancedCode, Envelope, Recipient};
 use smtp_proto::Reply;
-use smtp_proto::client::{Answer, Encryption, Failure as SmtpFailure, Hello, Step, To, Transaction, Verdict};
-use tokio::time::timeout;
+use smtp_proto::client::{Answer, Failure as SmtpFailure, Step, To, Transaction, Verdict};
 
-use super::connection::{Broken, Connection, Peer};
+use super::connection::Connection;
 use super::destination::{Admission, Place};
-use super::dns::{Dns, DnsError};
-use super::mta_sts::{Mode, Policy};
-use super::route::{Host, Routed, is_public, route};
-use super::{Egress, Fate, Later, Remote, Route, RouteTls};
+use super::reach::NoWay;
+use super::{Egress, Fate, Later, Remote, Route};
 use crate::outcome::{Failure, RemoteReply};
 
 /// Transactions of one message at one destination, at a time; what is left then waits for the next try.
@@ -35,20 +29,6 @@ pub(crate) struct Message<'a> {
     pub(crate) utf8_header: bool,
 }
 
-/// How a server is judged.
-enum Protection {
-    /// Not encrypted.
-    Off,
-    /// Encrypted when it offers that, whoever it is.
-    Offered,
-    /// Encrypted, whoever it is.
-    Encrypted,
-    /// It proves its name.
-    Verified,
-    /// One of these records vouches for it.
-    Dane(ClientTls),
-}
-
 /// Who took part in a transaction.
 struct Server {
     host: String,
@@ -61,17 +41,6 @@ impl std::fmt::Display for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} [{}]", self.host, self.address)
     }
-}
-
-/// What stands in the way of a connection.
-enum NoWay {
-    Failed(Failure),
-    /// The destination's fault: all its mail waits.
-    Unreachable(String, Option<RemoteReply>),
-    /// It is there and takes no further connection now.
-    Congested(String, Option<RemoteReply>),
-    /// Not known whose.
-    Unknown(String),
 }
 
 impl Remote {
@@ -97,13 +66,14 @@ impl Remote {
     }
 }
 
-struct Sending<'a> {
-    remote: &'a Remote,
-    domain: &'a Domain,
-    route: Option<&'a Route>,
-    egress: Option<&'a Egress>,
-    place: Place,
-    message: &'a Message<'a>,
+/// A message on its way to a destination that has a place for it.
+pub(super) struct Sending<'a> {
+    pub(super) remote: &'a Remote,
+    pub(super) domain: &'a Domain,
+    pub(super) route: Option<&'a Route>,
+    pub(super) egress: Option<&'a Egress>,
+    pub(super) place: Place,
+    pub(super) message: &'a Message<'a>,
 }
 
 impl Sending<'_> {
@@ -256,216 +226,6 @@ impl Sending<'_> {
             returned: envelope.returned,
         }
     }
-
-    /// The first server that talks.
-    async fn connect(&self) -> Result<Connection, NoWay> {
-        let dns = match &self.remote.dns {
-            Ok(dns) => &**dns,
-            Err(why) => return Err(NoWay::Unknown(format!("the DNS can't be asked: {why}"))),
-        };
-        let patience = self.remote.config.dns_max.as_duration();
-        let hosts = timeout(patience, self.hosts(dns)).await;
-        let hosts =
-            hosts.unwrap_or_else(|_| Err(NoWay::Unknown("the DNS did not answer in time".to_owned())))?;
-        let policy = self.policy(dns).await;
-        let mut last = NoWay::Failed(Failure::NOT_PUBLIC);
-        for host in hosts.into_iter().take(usize::from(self.remote.config.hosts_max)) {
-            let found = timeout(patience, self.addresses(dns, &host)).await;
-            let mut addresses = match found {
-                Ok(Ok(addresses)) => addresses,
-                Ok(Err(why)) => {
-                    last = NoWay::Unreachable(format!("{}: {why}", host.name), None);
-                    continue;
-                }
-                Err(_) => {
-                    last = NoWay::Unreachable(format!("{}: the DNS did not answer in time", host.name), None);
-                    continue;
-                }
-            };
-            self.place.order(&mut addresses);
-            let protection = match self.protection(dns, &host, policy.as_ref()).await {
-                Ok(protection) => protection,
-                Err(why) => {
-                    last = NoWay::Unreachable(format!("{}: {why}", host.name), None);
-                    continue;
-                }
-            };
-            for address in addresses {
-                match self.open(&host, address, &protection).await {
-                    Ok(connection) => return Ok(connection),
-                    Err(way) => last = way,
-                }
-            }
-        }
-        Err(last)
-    }
-
-    async fn hosts(&self, dns: &dyn Dns) -> Result<Vec<Host>, NoWay> {
-        if let Some(route) = self.route.filter(|route| !route.host.is_empty()) {
-            let address = route.host.parse().ok();
-            return Ok(vec![Host { name: route.host.clone(), address, secure: false }]);
-        }
-        let number = || {
-            let mut octets = [0; 8];
-            let _ = getrandom::fill(&mut octets);
-            u64::from_ne_bytes(octets)
-        };
-        match route(dns, self.domain, |name| self.remote.is_own(name), number).await {
-            Routed::Hosts(hosts) => Ok(hosts),
-            Routed::Failed(failure) => Err(NoWay::Failed(failure)),
-            Routed::Unknown(why) => Err(NoWay::Unknown(why)),
-        }
-    }
-
-    /// Empty when none of them is public.
-    async fn addresses(&self, dns: &dyn Dns, host: &Host) -> Result<Vec<IpAddr>, DnsError> {
-        let mut addresses = match host.address {
-            Some(address) => vec![address],
-            None => dns.addresses(&host.name).await?.records,
-        };
-        let by_operator = self.route.is_some_and(|route| !route.host.is_empty());
-        if !self.remote.config.allow_private && !by_operator {
-            addresses.retain(|address| is_public(*address));
-        }
-        if let Some(egress) = self.egress.filter(|egress| !egress.addresses.is_empty()) {
-            // From an IPv4 address nothing IPv6 can be reached.
-            addresses.retain(|address| egress.addresses.iter().any(|own| own.is_ipv6() == address.is_ipv6()));
-        }
-        Ok(addresses)
-    }
-
-    /// What the domain says of its servers, where MTA-STS has a say.
-    async fn policy(&self, dns: &dyn Dns) -> Option<Policy> {
-        let by_operator =
-            self.route.is_some_and(|route| !route.host.is_empty() || route.tls != RouteTls::Default);
-        if !self.remote.config.mta_sts || by_operator || self.domain.is_literal() {
-            return None;
-        }
-        let tls = self.remote.verified.as_ref().ok();
-        self.remote.policies.of(&self.remote.config, dns, tls, self.domain.as_str()).await
-    }
-
-    /// The operator's word, then DANE, then MTA-STS (RFC 8461 §2), then what the server offers.
-    async fn protection(
-        &self,
-        dns: &dyn Dns,
-        host: &Host,
-        policy: Option<&Policy>,
-    ) -> Result<Protection, String> {
-        let asked = self.route.map_or(RouteTls::Default, |route| route.tls);
-        match asked {
-            RouteTls::Off if !self.message.envelope.require_tls => return Ok(Protection::Off),
-            RouteTls::Encrypt if !self.message.envelope.require_tls => return Ok(Protection::Encrypted),
-            RouteTls::Verify => return Ok(Protection::Verified),
-            _ => {}
-        }
-        if host.secure && self.remote.config.dnssec {
-            match dns.tlsa(&host.name, self.remote.port(self.route)).await {
-                // RFC 7672 §2.2: with records, none of which is usable, it is encrypted without more.
-                Ok(found) if found.secure && found.records.is_empty() => return Ok(Protection::Encrypted),
-                Ok(found) if found.secure => return Ok(Protection::Dane(ClientTls::dane(found.records))),
-                Ok(_) | Err(DnsError::NoName | DnsError::NoRecord) => {}
-                // Who can suppress an answer could otherwise suppress the encryption (RFC 7672 §2.1.2).
-                Err(DnsError::Failed(why)) => {
-                    return Err(format!("its TLSA records can't be found out: {why}"));
-                }
-            }
-        }
-        match policy {
-            Some(policy) if policy.mode == Mode::Enforce => {
-                if !policy.names(&host.name) {
-                    return Err("the domain's policy (MTA-STS) does not name this server".to_owned());
-                }
-                Ok(Protection::Verified)
-            }
-            _ if self.message.envelope.require_tls => Ok(Protection::Verified),
-            _ => Ok(Protection::Offered),
-        }
-    }
-
-    async fn open(&self, host: &Host, address: IpAddr, protection: &Protection) -> Result<Connection, NoWay> {
-        let port = self.remote.port(self.route);
-        let mut encryption = match protection {
-            Protection::Off => Encryption::AsItIs,
-            Protection::Offered => Encryption::IfOffered,
-            Protection::Encrypted | Protection::Verified | Protection::Dane(_) => Encryption::Required,
-        };
-        let tls = match protection {
-            Protection::Off => None,
-            Protection::Offered | Protection::Encrypted => Some((&self.remote.unverified, "unverified")),
-            Protection::Verified => match &self.remote.verified {
-                Ok(tls) => Some((tls, "verified")),
-                Err(why) => return Err(NoWay::Unknown(format!("no authority is trusted: {why}"))),
-            },
-            Protection::Dane(tls) => Some((tls, "dane")),
-        };
-        loop {
-            let source = self.egress.and_then(|egress| {
-                egress.addresses.iter().find(|own| own.is_ipv6() == address.is_ipv6()).copied()
-            });
-            let peer = Peer {
-                host: &host.name,
-                address: SocketAddr::new(address, port),
-                source,
-                hello: Hello {
-                    name: self.name(),
-                    encryption,
-                    plain_response: self.login().await.map_err(NoWay::Unknown)?,
-                },
-                tls,
-            };
-            let broken = match Connection::open(&self.remote.config, peer).await {
-                Ok(connection) => return Ok(connection),
-                Err(broken) => broken,
-            };
-            // RFC 7435: where plain text would have been good enough, a handshake that fails is no reason not to send.
-            if matches!((&broken, encryption), (Broken::Handshake(_), Encryption::IfOffered)) {
-                encryption = Encryption::AsItIs;
-                continue;
-            }
-            return Err(self.unopened(host, address, &broken));
-        }
-    }
-
-    fn unopened(&self, host: &Host, address: IpAddr, broken: &Broken) -> NoWay {
-        let why = format!("{} [{address}]: {broken}", host.name);
-        match broken {
-            Broken::Smtp(SmtpFailure::Refused { step: Step::Greeting, reply }) if reply.is_transient() => {
-                NoWay::Congested(why, Some(said(&host.name, reply)))
-            }
-            Broken::Smtp(SmtpFailure::Refused { reply, .. }) => {
-                NoWay::Unreachable(why, Some(said(&host.name, reply)))
-            }
-            _ => {
-                self.place.is_bad(address);
-                NoWay::Unreachable(why, None)
-            }
-        }
-    }
-
-    fn name(&self) -> String {
-        let own = self.egress.map(|egress| &egress.name).filter(|name| !name.is_empty());
-        own.unwrap_or(&self.remote.hostname).clone()
-    }
-
-    /// The file is read each time: a changed password is the one that counts.
-    async fn login(&self) -> Result<Option<Secret<String>>, String> {
-        let Some(route) = self.route.filter(|route| !route.login.is_empty()) else { return Ok(None) };
-        let file = route.password_file.clone();
-        let text = tokio::task::spawn_blocking(move || std::fs::read_to_string(file)).await;
-        let text =
-            text.map_err(|error| error.to_string()).and_then(|read| read.map_err(|error| error.to_string()));
-        let text = text.map_err(|why| format!("`{}` can't be read: {why}", route.password_file.display()))?;
-        let password = text.lines().next().unwrap_or_default();
-        Ok(Some(Secret::new(STANDARD.encode(format!("\0{}\0{password}", route.login)))))
-    }
-}
-
-impl Failure {
-    const NOT_PUBLIC: Self = Self::here(
-        EnhancedCode::new(5, 4, 4),
-        "The domain's mail servers have no addresses that can be reached from here.",
-    );
 }
 
 fn later(reason: String, said: Option<RemoteReply>) -> Fate {
@@ -503,7 +263,7 @@ fn fates(Verdict(answers): Verdict, server: &Server) -> Vec<Option<Fate>> {
 }
 
 /// A server's words are a stranger's: bounded, one line.
-fn said(host: &str, reply: &Reply) -> RemoteReply {
+pub(super) fn said(host: &str, reply: &Reply) -> RemoteReply {
     let text: String =
         reply.to_string().chars().map(|c| if c.is_control() { ' ' } else { c }).take(SAID_MAX).collect();
     RemoteReply { mta: host.to_owned(), text }
