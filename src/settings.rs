@@ -127,6 +127,7 @@ impl Settings {
         let passwords = settings.delivery.remote.routes.iter_mut().map(|route| &mut route.password_file);
         let named = keys.chain(passwords).chain([
             &mut settings.delivery.remote.authorities,
+            &mut settings.directory.srs.secret_file,
             &mut settings.tls.certificate_file,
             &mut settings.tls.key_file,
             &mut settings.queue.rabbitmq.password_file,

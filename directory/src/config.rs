@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
+use crate::srs::SrsConfig;
+
 /// Where accounts, aliases and domains are kept, and how logins are checked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -30,6 +32,8 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// What a new password hash costs.
     pub password_cost: PasswordCost,
+    /// How the sender of forwarded mail is rewritten.
+    pub srs: SrsConfig,
 }
 
 /// What is remembered of the answers.
@@ -94,6 +98,7 @@ impl Default for Config {
             cache: CacheConfig::default(),
             throttle: ThrottleConfig::default(),
             password_cost: PasswordCost::default(),
+            srs: SrsConfig::default(),
         }
     }
 }
@@ -175,6 +180,7 @@ impl Config {
         );
         let memory_wrong = cost.memory_kib < cost.lanes.saturating_mul(8) || cost.memory_kib > 1 << 20;
         fault(memory_wrong, "password_cost.memory_kib", "must be between 8 for each lane and 1048576");
+        faults.extend(self.srs.faults());
         faults
     }
 

@@ -29,6 +29,7 @@ mod lookup;
 mod metrics;
 mod schema;
 mod sqlite;
+mod srs;
 mod throttle;
 
 use std::fmt;
@@ -42,6 +43,7 @@ pub use admin::{AccountChange, AccountInfo, Admin, AliasInfo, DomainChange, Doma
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
 pub use error::{AdminError, OpenError, Use};
 pub use sqlite::SqliteDirectory;
+pub use srs::{Srs, SrsConfig, SrsError, WithSrs};
 
 /// The directory can't answer now. Never means that an address is unknown.
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +109,12 @@ pub trait Directory: Send + Sync + 'static {
 
     /// Whether `domain` is ours.
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable>;
+
+    /// The sender under which mail from `sender` goes on to another system; none: it stays as it is.
+    async fn forwarded(&self, sender: &Address) -> Result<Option<Address>, Unavailable> {
+        let _ = sender;
+        Ok(None)
+    }
 
     /// Checks a login. `login` is what the person typed: a full address. `peer` counts for throttling.
     async fn authenticate(

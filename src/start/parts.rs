@@ -61,7 +61,7 @@ impl Parts {
                 settings.directory.path.display()
             );
         }
-        let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
+        let directory = directory(settings, registry)?;
         let store = if roles.iter().any(|role| role.needs_store()) {
             // A volume elsewhere may be a mount that is away: only a person can tell (`sluice mailbox init`).
             let volumes = settings.store.volumes.values().map(|volume| &volume.path);
@@ -91,7 +91,7 @@ impl Parts {
             store,
             shared_state,
             queue,
-            directory: Arc::new(directory),
+            directory,
             client_tls: client_tls(settings, data)?,
             tls,
             registry: registry.clone(),
@@ -223,4 +223,17 @@ impl Bound {
         }
         tasks
     }
+}
+
+/// Who has mail here, and whose reports come back.
+fn directory(settings: &Settings, registry: &prometheus::Registry) -> anyhow::Result<SharedDirectory> {
+    let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
+    let srs = &settings.directory.srs;
+    if srs.domain.is_empty() {
+        return Ok(Arc::new(directory));
+    }
+    let text = std::fs::read_to_string(&srs.secret_file)
+        .with_context(|| format!("failed to read the secret of SRS from `{}`", srs.secret_file.display()))?;
+    let secret = envelope::Secret::new(text.lines().next().unwrap_or_default().to_owned());
+    Ok(Arc::new(directory::WithSrs::new(directory, directory::Srs::new(srs, secret)?)))
 }

@@ -141,18 +141,23 @@ impl Node {
         self.process = Some(Process::start(&arguments, &data, "up"));
     }
 
-    /// `sluice up` that sends mail to other systems, which all listen on `port`, and asks the DNS server at `resolver`.
+    /// `sluice up` that sends mail to other systems, which all listen on `port`, and asks the DNS server at `resolver`. Senders of what it forwards are
+    /// rewritten to addresses at example.test.
     pub(crate) fn up_sending(&mut self, resolver: SocketAddr, port: &str) {
         assert!(self.process.is_none());
         let data = self.data();
         std::fs::create_dir_all(&data).unwrap();
         let arguments = ["up", "--data", data.to_str().unwrap(), "--port-base", "0"];
         let resolvers = format!("[\"{resolver}\"]");
+        let secret = self.folder.path().join("srs-secret");
+        std::fs::write(&secret, "a secret of some length\n").unwrap();
         let environment = [
             ("SLUICE_DELIVERY__REMOTE__RESOLVERS", resolvers.as_str()),
             ("SLUICE_DELIVERY__REMOTE__PORT", port),
             ("SLUICE_DELIVERY__REMOTE__ALLOW_PRIVATE", "true"),
             ("SLUICE_DELIVERY__RETRY_AFTER", "[\"1s\"]"),
+            ("SLUICE_DIRECTORY__SRS__DOMAIN", "example.test"),
+            ("SLUICE_DIRECTORY__SRS__SECRET_FILE", secret.to_str().unwrap()),
             // For swaks, which speaks TLS only with a further package.
             ("SLUICE_GATEWAY__ALLOW_PLAINTEXT_AUTH", "true"),
         ];

@@ -117,3 +117,34 @@ fn mail_waits_for_a_system_that_is_down() {
     let listed = node.sluice(&["queue", "list", "--json"], "");
     assert!(listed.contains("\"remote\"") && listed.contains("carol@other.test"), "{listed}");
 }
+
+#[test]
+fn forwarded_mail_has_a_sender_of_ours_and_its_reports_find_their_way_back() {
+    let dns = Dns::start(&["other.test"]);
+    let other = other();
+    other.add_account("dave@other.test");
+    let node = ours(&dns, &other.port("mx"));
+    node.sluice(&["alias", "add", "away@example.test", "carol@other.test"], "");
+    node.sluice(&["alias", "add", "gone@example.test", "nobody@other.test"], "");
+    node.swaks("dave@other.test", "away@example.test", &["--header", "Subject: on its way"]);
+    let mail = wait_for("the forwarded message", || {
+        told(&other, "carol@other.test").contains("delivered").then(|| inbox(&other, "carol@other.test"))
+    });
+    assert!(mail[0].starts_with("Return-Path: <SRS0="), "{}", mail[0]);
+    assert!(mail[0].contains("=other.test=dave@example.test>\r\n"), "{}", mail[0]);
+    // The next system refuses it: dave hears of it, by way of the address that we made, and of the address that he wrote to only.
+    node.swaks("dave@other.test", "gone@example.test", &["--header", "Subject: in vain"]);
+    let report = wait_for("the report", || {
+        told(&other, "dave@other.test").contains("delivered").then(|| inbox(&other, "dave@other.test"))
+    });
+    assert!(report[0].contains("Final-Recipient: rfc822; gone@example.test"), "{}", report[0]);
+    assert!(!report[0].contains("Final-Recipient: rfc822; nobody@other.test"), "{}", report[0]);
+    // Nobody can make up such an address.
+    let mut wire = crate::wire::smtp(node.address("mx"));
+    for (line, code) in
+        [("MAIL FROM:<>", "250"), ("RCPT TO:<SRS0=aaaaaaaa=aa=other.test=carol@example.test>", "550")]
+    {
+        let answer = wire.smtp(line);
+        assert!(answer.starts_with(code), "{line}: {answer}");
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use envelope::{Disposition, Envelope, MessageId, Recipient};
+use envelope::{Disposition, Envelope, MessageId, Recipient, ReversePath};
 use queue::Lane;
 use tracing::info;
 
@@ -17,28 +17,24 @@ impl Attempt<'_> {
         if recipients.is_empty() {
             return;
         }
-        let envelope = Envelope {
-            id: id(self.envelope, lane, &recipients),
-            recipients: recipients.clone(),
-            ..self.envelope.clone()
+        let queued = match self.next_reverse_path(lane).await {
+            Ok(reverse_path) => self.queue_again(lane, &recipients, reverse_path).await,
+            Err(why) => Err((Duration::ZERO, why)),
         };
-        let next = envelope.id;
-        let body = queue::Body::Memory(self.body.clone());
-        if let Err(error) = self.worker.deps.queue.publish(lane, envelope, body).await {
-            let after = match error.disposition() {
-                Disposition::Defer { after } => after,
-                Disposition::Reject => Duration::ZERO,
-            };
-            let reason = format!("it could not be queued on its way to {lane}: {error}");
-            let waiting = |recipient| Deferred { recipient, after, reason: reason.clone(), said: None };
-            return self.deferred.extend(recipients.into_iter().map(waiting));
-        }
+        let (next, from) = match queued {
+            Ok(queued) => queued,
+            Err((after, why)) => {
+                let reason = format!("it could not be queued on its way to {lane}: {why}");
+                let waiting = |recipient| Deferred { recipient, after, reason: reason.clone(), said: None };
+                return self.deferred.extend(recipients.into_iter().map(waiting));
+            }
+        };
         info!(
             target: "sluice::message",
             id = %next,
             event = "accepted",
             entrance = "internal",
-            from = %self.envelope.reverse_path,
+            %from,
             to = recipients.len(),
             original = %self.envelope.id,
             %lane,
@@ -56,6 +52,49 @@ impl Attempt<'_> {
                 %lane,
                 "goes on as another message"
             );
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// A stranger's mail leaves under a sender of ours, whose reports come back here (SRS).
+    async fn next_reverse_path(&self, lane: Lane) -> Result<ReversePath, String> {
+        let sender = match &self.envelope.reverse_path {
+            ReversePath::Address(sender) if lane == Lane::Remote => sender,
+            unchanged => return Ok(unchanged.clone()),
+        };
+        let patience = self.worker.config.directory_max.as_duration();
+        match tokio::time::timeout(patience, self.worker.deps.directory.forwarded(sender)).await {
+            Ok(Ok(Some(rewritten))) => Ok(ReversePath::Address(rewritten)),
+            Ok(Ok(None)) => Ok(self.envelope.reverse_path.clone()),
+            Ok(Err(unavailable)) => Err(unavailable.to_string()),
+            Err(_) => Err("the directory did not answer in time".to_owned()),
+        }
+    }
+
+    async fn queue_again(
+        &self,
+        lane: Lane,
+        recipients: &[Recipient],
+        reverse_path: ReversePath,
+    ) -> Result<(MessageId, ReversePath), (Duration, String)> {
+        let id = id(self.envelope, lane, recipients);
+        let envelope = Envelope {
+            id,
+            recipients: recipients.to_vec(),
+            reverse_path: reverse_path.clone(),
+            ..self.envelope.clone()
+        };
+        let body = queue::Body::Memory(self.body.clone());
+        match self.worker.deps.queue.publish(lane, envelope, body).await {
+            Ok(()) => Ok((id, reverse_path)),
+            Err(error) => {
+                let after = match error.disposition() {
+                    Disposition::Defer { after } => after,
+                    Disposition::Reject => Duration::ZERO,
+                };
+                Err((after, error.to_string()))
+            }
         }
     }
 }
