@@ -9,12 +9,12 @@ use runtime::{BlockingPool, Drain};
 use shared_state::redis::RedisState;
 use shared_state::{Backend, Change, Event, SharedState};
 use store::{MailboxName, Store};
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tracing::debug;
 
 use crate::settings::Settings;
 
-/// Mailboxes that are looked at together after they were told of.
+/// Mailboxes that are looked at at once after they were told of.
 const TOGETHER: usize = 64;
 
 /// Opens the shared state, and lets it hear of the store's changes. None where nobody else is told: other nodes look for themselves then, and
@@ -54,6 +54,7 @@ pub(crate) async fn follow(
     blocking: BlockingPool,
     drain: Drain,
 ) {
+    let places = Arc::new(Semaphore::new(TOGETHER));
     loop {
         let first = tokio::select! {
             () = drain.requested() => return,
@@ -72,15 +73,21 @@ pub(crate) async fn follow(
             }
             event = if changed.len() < TOGETHER { events.try_recv().ok() } else { None };
         }
-        let looks = changed.into_iter().filter_map(|change| {
-            let mailbox = MailboxName::parse(&change.mailbox).ok()?;
-            let store = store.clone();
-            Some(blocking.run(move || store.notice(&change.account, &mailbox)))
-        });
-        for look in futures_util::future::join_all(looks).await {
-            if let Ok(Err(error)) = look {
-                debug!(%error, "a mailbox that another node changed can't be looked at now");
-            }
+        for change in changed {
+            let Ok(mailbox) = MailboxName::parse(&change.mailbox) else { continue };
+            // One that hangs, on a mount that is away, holds up none of the others.
+            let place = tokio::select! {
+                () = drain.requested() => return,
+                place = Arc::clone(&places).acquire_owned() => place,
+            };
+            let (store, blocking) = (store.clone(), blocking.clone());
+            tokio::spawn(async move {
+                let look = blocking.run(move || store.notice(&change.account, &mailbox)).await;
+                if let Ok(Err(error)) = look {
+                    debug!(%error, "a mailbox that another node changed can't be looked at now");
+                }
+                drop(place);
+            });
         }
     }
 }

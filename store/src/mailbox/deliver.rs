@@ -161,6 +161,7 @@ impl Mailbox {
             warn!(mailbox = %self.path.display(), %error, "no note of a delivery without the lock");
         }
         locked(&self.core).look_now = true;
+        self.shared.nodes.changed(&self.account, &self.name);
         warn!(mailbox = %self.path.display(), id = %delivery.message_id, "delivered without the lock");
         let delivered = Delivered { uid: None, duplicate: false };
         Ok(Placed { delivered, arrived: None, mark: None })

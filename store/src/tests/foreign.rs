@@ -1,4 +1,6 @@
 use std::fs;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
 
@@ -109,13 +111,20 @@ fn odd_files_are_repaired_or_set_aside() {
 #[test]
 fn without_the_lock_delivery_is_plain_maildir() {
     let rig = Rig::with(|config| config.lock_wait_max = Span::millis(30));
+    let told = Arc::new(AtomicUsize::new(0));
+    let hears = Arc::clone(&told);
+    rig.store.on_change(move |_, _| {
+        hears.fetch_add(1, Ordering::Relaxed);
+    });
     let inbox = rig.inbox();
     deliver(&inbox, 1).unwrap();
+    assert_eq!(told.load(Ordering::Relaxed), 1);
     let lock = fs::File::open(rig.path().join("sluice.lock")).unwrap();
     lock.lock().unwrap();
     for number in [2, 2, 1] {
         assert_eq!(deliver(&inbox, number).unwrap(), Delivered { uid: None, duplicate: false });
     }
+    assert_eq!(told.load(Ordering::Relaxed), 4, "other nodes hear of these too");
     assert_eq!(files(&rig.path()).len(), 3);
     assert!(matches!(inbox.expunge(&[Uid(1)]), Err(StoreError::LockTimeout)));
     assert_eq!(uids(&inbox.refresh().unwrap()), [1], "the latest picture, without waiting for ever");
@@ -188,7 +197,7 @@ fn while_renamed(cur: &std::path::Path, work: impl FnOnce()) {
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let mut round = 0;
-            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+            while !done.load(Ordering::Relaxed) {
                 for name in &names {
                     let (from, to) = if round % 2 == 0 { ("", "S") } else { ("S", "") };
                     // Our side may have renamed it too, or removed it.
@@ -198,7 +207,7 @@ fn while_renamed(cur: &std::path::Path, work: impl FnOnce()) {
             }
         });
         work();
-        done.store(true, std::sync::atomic::Ordering::Relaxed);
+        done.store(true, Ordering::Relaxed);
     });
 }
 
