@@ -115,7 +115,7 @@ impl Remote {
             None => domain.as_str().to_owned(),
         };
         let egress = self.config.egress(sender.map(Domain::as_str)).map(|(index, _)| index);
-        Key { name, egress }
+        Key { name, egress, route: self.config.route(domain.as_str()).map(|(index, _)| index) }
     }
 
     fn limits(&self, domain: &Domain) -> Limits {

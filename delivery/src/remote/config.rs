@@ -31,6 +31,14 @@ pub struct RemoteConfig {
     pub connection_idle_max: Span,
     /// Servers of a destination that are tried for one message.
     pub hosts_max: u16,
+    /// Addresses of one server that are tried.
+    pub addresses_max: u16,
+    /// How long finding a server that talks may take in all.
+    pub reach_max: Span,
+    /// How long one transaction may take in all. With `reach_max` it stays below the 30 minutes after which RabbitMQ gives a message to somebody else.
+    pub transaction_max: Span,
+    /// How long a connection is used at most: what its server must prove may change.
+    pub connection_age_max: Span,
     /// How long a destination is left alone after its servers could not be reached; doubles with every further failure.
     pub backoff_min: Span,
     /// The longest time that a destination is left alone.
@@ -135,6 +143,10 @@ impl Default for RemoteConfig {
             connection_messages_max: 100,
             connection_idle_max: Span::secs(5),
             hosts_max: 5,
+            addresses_max: 4,
+            reach_max: Span::mins(6),
+            transaction_max: Span::mins(20),
+            connection_age_max: Span::mins(5),
             backoff_min: Span::secs(30),
             backoff_max: Span::mins(30),
             busy_max: Span::mins(5),
@@ -176,6 +188,7 @@ impl RemoteConfig {
             (u32::from(self.recipients_max), "recipients_max"),
             (u32::from(self.connection_messages_max), "connection_messages_max"),
             (u32::from(self.hosts_max), "hosts_max"),
+            (u32::from(self.addresses_max), "addresses_max"),
             (u32::from(self.port), "port"),
         ];
         for (count, key) in counts {
@@ -191,6 +204,8 @@ impl RemoteConfig {
             (self.verdict_max, "verdict_max"),
             (self.dns_max, "dns_max"),
             (self.policy_max, "policy_max"),
+            (self.reach_max, "reach_max"),
+            (self.transaction_max, "transaction_max"),
         ];
         for (span, key) in spans {
             check(span >= Span::millis(10), key, "at least 10ms");

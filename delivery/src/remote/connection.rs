@@ -10,7 +10,7 @@ use smtp_proto::client::{Failure as SmtpFailure, Hello, Next, Session, Transacti
 use smtp_proto::{DotStuffer, Reply, ReplyDecoder};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::RemoteConfig;
 
@@ -53,6 +53,7 @@ pub(crate) struct Connection {
     /// How the server was judged: `none`, `unverified`, `verified`, `dane`.
     pub(super) tls: &'static str,
     pub(super) messages: u16,
+    began: Instant,
     session: Session,
     wire: Wire,
 }
@@ -67,6 +68,7 @@ impl Connection {
             address: peer.address.ip(),
             tls: "none",
             messages: 0,
+            began: Instant::now(),
             session: Session::new(peer.hello),
             wire: Wire {
                 stream: Some(Stream::Plain(tcp)),
@@ -101,6 +103,7 @@ impl Connection {
     ) -> Result<(Self, Verdict), (Broken, Option<Verdict>, bool)> {
         self.messages = self.messages.saturating_add(1);
         let mut next = self.session.begin(transaction);
+        let deadline = Instant::now() + config.transaction_max.as_duration();
         loop {
             next = match next {
                 Next::Ready(Some(verdict)) => return Ok((self, verdict)),
@@ -108,13 +111,18 @@ impl Connection {
                     return Err((Broken::Smtp(SmtpFailure::OutOfStep), None, false));
                 }
                 Next::Closed(failure, verdict) => return Err((Broken::Smtp(failure), verdict, false)),
-                next => match self.step(config, next, octets).await {
-                    Ok(next) => next,
-                    Err(broken) => {
-                        let unconfirmed = self.session.awaits_verdict();
-                        return Err((broken, self.session.into_verdict(), unconfirmed));
+                next => {
+                    match timeout_at(deadline, self.step(config, next, octets)).await.unwrap_or_else(|_| {
+                        let source = io::ErrorKind::TimedOut.into();
+                        Err(Broken::Io { step: "the whole transaction", source })
+                    }) {
+                        Ok(next) => next,
+                        Err(broken) => {
+                            let unconfirmed = self.session.awaits_verdict();
+                            return Err((broken, self.session.into_verdict(), unconfirmed));
+                        }
                     }
-                },
+                }
             };
         }
     }
@@ -146,6 +154,17 @@ impl Connection {
             (_, Ok(reply)) => Ok(self.session.reply(reply)),
             (Err(broken), Err(_)) | (Ok(()), Err(broken)) => Err(broken),
         }
+    }
+
+    /// Whether it may be used once more.
+    pub(super) fn is_good(&self, config: &RemoteConfig) -> bool {
+        self.messages < config.connection_messages_max
+            && self.began.elapsed() < config.connection_age_max.as_duration()
+    }
+
+    /// Whether the server has proved who it is.
+    pub(super) fn is_proved(&self) -> bool {
+        matches!(self.tls, "verified" | "dane")
     }
 
     /// Whether the server tells the sender what it wants to hear of.

@@ -34,6 +34,8 @@ pub(crate) struct Key {
     pub(crate) name: String,
     /// Which egress.
     pub(crate) egress: Option<usize>,
+    /// Which route: another one may ask for other encryption, or log in under another name.
+    pub(crate) route: Option<usize>,
 }
 
 /// What a destination takes.
@@ -182,6 +184,10 @@ impl Destination {
     /// When a place is free for one who came now, if everybody before takes `each`.
     fn paced(&mut self, now: Instant, each: Duration, most: Duration) -> Duration {
         self.next_free = self.next_free.max(now) + each;
+        // What would come later than that comes among the others, spread as they are: told the same moment it would all come at once.
+        if self.next_free - now > most {
+            self.next_free = now + each;
+        }
         (self.next_free - now).clamp(BUSY_MIN, most.max(BUSY_MIN))
     }
 
@@ -244,6 +250,11 @@ impl Place {
         });
     }
 
+    /// A server broke off in the middle: fewer at once from here on.
+    pub(crate) fn strained(&self) {
+        self.with(|one, _| one.allowed = (one.allowed / 2).max(1));
+    }
+
     /// A server is there and takes no further connection: fewer at once from here on. False when this was the only one.
     pub(crate) fn congested(&self) -> bool {
         self.with(|one, _| {
@@ -293,7 +304,7 @@ mod tests {
     }
 
     fn key(name: &str) -> Key {
-        Key { name: name.to_owned(), egress: None }
+        Key { name: name.to_owned(), egress: None, route: None }
     }
 
     const MANY: Limits = Limits { concurrency: 4, rate: 0 };
@@ -355,6 +366,21 @@ mod tests {
         tokio::time::advance(Duration::from_secs(30)).await;
         go(&all, "a.test", MANY).succeeded();
         go(&all, "a.test", MANY);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_long_backlog_is_spread_over_the_longest_wait() {
+        let config = RemoteConfig {
+            destination_concurrency_start: 1,
+            busy_max: Span::secs(10),
+            ..RemoteConfig::default()
+        };
+        let all = destinations(config);
+        let _held = go(&all, "a.test", MANY);
+        let waits: Vec<u64> = (0..100).map(|_| later(&all, "a.test", MANY)).collect();
+        for second in 1..=10 {
+            assert_eq!(waits.iter().filter(|wait| **wait == second * 1000).count(), 10, "{waits:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,8 @@ pub(crate) struct Answer<T> {
     pub(crate) records: Vec<T>,
     /// Every record of it is signed, up to the root.
     pub(crate) secure: bool,
+    /// Nothing of it could not be found out.
+    pub(crate) complete: bool,
 }
 
 /// Why there is nothing.
@@ -97,8 +99,9 @@ impl Resolver {
     ) -> Result<Answer<T>, DnsError> {
         // The dot at the end keeps the search list of the system out.
         let found = self.resolver.lookup(format!("{name}."), kind).await.map_err(failed)?;
-        let mut answer = Answer { records: Vec::new(), secure: true };
-        for record in found.answers() {
+        let mut answer = Answer { records: Vec::new(), secure: true, complete: true };
+        // Of several signatures one proves it, and the others are not looked at.
+        for record in found.answers().iter().filter(|record| record.record_type() != RecordType::RRSIG) {
             answer.secure &= record.proof.is_secure();
             answer.records.extend(pick(&record.data));
         }
@@ -145,7 +148,7 @@ impl Dns for Resolver {
             (Ok(one), Err(DnsError::NoName | DnsError::NoRecord))
             | (Err(DnsError::NoName | DnsError::NoRecord), Ok(one)) => Ok(one),
             // One kind is enough to go on with, but proves nothing.
-            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Answer { secure: false, ..one }),
+            (Ok(one), Err(_)) | (Err(_), Ok(one)) => Ok(Answer { secure: false, complete: false, ..one }),
             (Err(error @ DnsError::Failed(_)), Err(_)) | (Err(_), Err(error)) => Err(error),
         }
     }

@@ -159,7 +159,14 @@ impl Policies {
             );
             return before;
         };
-        if let Some(kept) = kept.filter(|kept| kept.id == id && kept.policy.is_some()) {
+        // Fetched anew when half of its time is over (RFC 8461 §3.3): who can block it then has to do so for the other half.
+        let fresh = |kept: &Kept| {
+            kept.policy
+                .as_ref()
+                .is_some_and(|policy| kept.until.saturating_duration_since(now) > policy.age / 2)
+        };
+        let until = kept.as_ref().map(|kept| kept.until);
+        if let Some(kept) = kept.filter(|kept| kept.id == id && fresh(kept)) {
             self.keep(domain, Kept { look_again: now + RECORD_AGE, ..kept });
             return before;
         }
@@ -183,8 +190,8 @@ impl Policies {
                     Kept {
                         id: String::new(),
                         policy: before.clone(),
-                        until: now
-                            + RETRY_AFTER.max(before.as_ref().map_or(RETRY_AFTER, |policy| policy.age)),
+                        // What holds is not prolonged by it.
+                        until: until.filter(|_| before.is_some()).unwrap_or(now + RETRY_AFTER),
                         look_again: now + RETRY_AFTER,
                     },
                 );

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::RouteTls;
 use super::connection::{Broken, Connection, Peer};
-use super::dns::{Dns, DnsError};
+use super::dns::{Answer, Dns, DnsError};
 use super::mta_sts::{Mode, Policy};
 use super::route::{Host, Routed, is_public, route};
 use super::send::{Sending, said};
@@ -45,6 +45,14 @@ pub(super) enum NoWay {
 impl Sending<'_> {
     /// The first server that talks.
     pub(super) async fn connect(&self) -> Result<Connection, NoWay> {
+        let patience = self.remote.config.reach_max;
+        match timeout(patience.as_duration(), self.first_that_talks()).await {
+            Ok(reached) => reached,
+            Err(_) => Err(NoWay::Unreachable(format!("no server talked within {patience}"), None)),
+        }
+    }
+
+    async fn first_that_talks(&self) -> Result<Connection, NoWay> {
         let dns = match &self.remote.dns {
             Ok(dns) => &**dns,
             Err(why) => return Err(NoWay::Unknown(format!("the DNS can't be asked: {why}"))),
@@ -57,8 +65,8 @@ impl Sending<'_> {
         let mut last = NoWay::Failed(Failure::NOT_PUBLIC);
         for host in hosts.into_iter().take(usize::from(self.remote.config.hosts_max)) {
             let found = timeout(patience, self.addresses(dns, &host)).await;
-            let mut addresses = match found {
-                Ok(Ok(addresses)) => addresses,
+            let (mut addresses, secure) = match found {
+                Ok(Ok(found)) => found,
                 Ok(Err(why)) => {
                     last = NoWay::Unreachable(format!("{}: {why}", host.name), None);
                     continue;
@@ -69,6 +77,8 @@ impl Sending<'_> {
                 }
             };
             self.place.order(&mut addresses);
+            addresses.truncate(usize::from(self.remote.config.addresses_max));
+            let host = Host { secure: host.secure && secure, ..host };
             let protection = match self.protection(dns, &host, policy.as_ref()).await {
                 Ok(protection) => protection,
                 Err(why) => {
@@ -103,12 +113,13 @@ impl Sending<'_> {
         }
     }
 
-    /// Empty when none of them is public.
-    async fn addresses(&self, dns: &dyn Dns, host: &Host) -> Result<Vec<IpAddr>, DnsError> {
-        let mut addresses = match host.address {
-            Some(address) => vec![address],
-            None => dns.addresses(&host.name).await?.records,
+    /// With whether they are proved. Empty when none of them can be reached from here.
+    async fn addresses(&self, dns: &dyn Dns, host: &Host) -> Result<(Vec<IpAddr>, bool), DnsError> {
+        let found = match host.address {
+            Some(address) => Answer { records: vec![address], secure: false, complete: true },
+            None => dns.addresses(&host.name).await?,
         };
+        let (mut addresses, complete) = (found.records, found.complete);
         let by_operator = self.route.is_some_and(|route| !route.host.is_empty());
         if !self.remote.config.allow_private && !by_operator {
             addresses.retain(|address| is_public(*address));
@@ -117,11 +128,14 @@ impl Sending<'_> {
             // From an IPv4 address nothing IPv6 can be reached.
             addresses.retain(|address| egress.addresses.iter().any(|own| own.is_ipv6() == address.is_ipv6()));
         }
-        Ok(addresses)
+        if addresses.is_empty() && !complete {
+            return Err(DnsError::Failed("not all of its addresses are known".to_owned()));
+        }
+        Ok((addresses, found.secure))
     }
 
     /// What the domain says of its servers, where MTA-STS has a say.
-    async fn policy(&self, dns: &dyn Dns) -> Option<Policy> {
+    pub(super) async fn policy(&self, dns: &dyn Dns) -> Option<Policy> {
         let by_operator =
             self.route.is_some_and(|route| !route.host.is_empty() || route.tls != RouteTls::Default);
         if !self.remote.config.mta_sts || by_operator || self.domain.is_literal() {
@@ -145,10 +159,12 @@ impl Sending<'_> {
             RouteTls::Verify => return Ok(Protection::Verified),
             _ => {}
         }
+        let mut least = Protection::Offered;
+        // RFC 7672 §2.2.2: asked only where the way to the server is proved; servers of unsigned zones may not answer such questions.
         if host.secure && self.remote.config.dnssec {
             match dns.tlsa(&host.name, self.remote.port(self.route)).await {
-                // RFC 7672 §2.2: with records, none of which is usable, it is encrypted without more.
-                Ok(found) if found.secure && found.records.is_empty() => return Ok(Protection::Encrypted),
+                // RFC 7672 §2.2: with records, none of which is usable, it is encrypted at the least.
+                Ok(found) if found.secure && found.records.is_empty() => least = Protection::Encrypted,
                 Ok(found) if found.secure => return Ok(Protection::Dane(ClientTls::dane(found.records))),
                 Ok(_) | Err(DnsError::NoName | DnsError::NoRecord) => {}
                 // Who can suppress an answer could otherwise suppress the encryption (RFC 7672 §2.1.2).
@@ -165,7 +181,7 @@ impl Sending<'_> {
                 Ok(Protection::Verified)
             }
             _ if self.message.envelope.require_tls => Ok(Protection::Verified),
-            _ => Ok(Protection::Offered),
+            _ => Ok(least),
         }
     }
 

@@ -72,7 +72,7 @@ pub(crate) async fn route(
 }
 
 fn by_preference(found: Answer<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl Fn() -> u64) -> Routed {
-    let Answer { mut records, secure } = found;
+    let Answer { mut records, secure, .. } = found;
     if matches!(records.as_slice(), [only] if only.host.is_empty()) {
         return Routed::Failed(Failure::NULL_MX);
     }

@@ -7,15 +7,19 @@ use bytes::Bytes;
 use envelope::{Domain, EnhancedCode, Envelope, Recipient};
 use smtp_proto::Reply;
 use smtp_proto::client::{Answer, Failure as SmtpFailure, Step, To, Transaction, Verdict};
+use tokio::time::Instant;
 
 use super::connection::Connection;
 use super::destination::{Admission, Place};
+use super::mta_sts::Mode;
 use super::reach::NoWay;
 use super::{Egress, Fate, Later, Remote, Route};
 use crate::outcome::{Failure, RemoteReply};
 
 /// Transactions of one message at one destination, at a time; what is left then waits for the next try.
 const TRANSACTIONS_MAX: usize = 50;
+/// How long after the first transaction of a message began another one may begin.
+const FURTHER_WITHIN: Duration = Duration::from_secs(120);
 /// Octets that are kept of what a server says.
 const SAID_MAX: usize = 500;
 
@@ -81,6 +85,7 @@ impl Sending<'_> {
         let mut fates: Vec<Option<Fate>> = vec![None; recipients.len()];
         let mut open: Vec<usize> = (0..recipients.len()).collect();
         let mut connection = None;
+        let began = Instant::now();
         for _ in 0..TRANSACTIONS_MAX {
             let most = usize::from(self.remote.config.recipients_max).min(open.len());
             if most == 0 {
@@ -102,12 +107,13 @@ impl Sending<'_> {
                     }
                 }
             }
-            if connection.is_none() && !some_accepted {
+            // Whoever is slow gets the others at the next try.
+            if (connection.is_none() && !some_accepted) || began.elapsed() > FURTHER_WITHIN {
                 break;
             }
         }
         if let Some(connection) = connection {
-            if connection.messages < self.remote.config.connection_messages_max {
+            if connection.is_good(&self.remote.config) {
                 self.place.keep(connection);
             } else {
                 connection.leave();
@@ -127,7 +133,10 @@ impl Sending<'_> {
         let mut waited = open;
         loop {
             // A connection that waited may be gone, which shows at once and says nothing; the next one is made anew.
-            let (connection, fresh) = match waited.take().or_else(|| self.idle()) {
+            let (connection, fresh) = match match waited.take() {
+                Some(waited) => Some(waited),
+                None => self.idle().await,
+            } {
                 Some(connection) => (connection, false),
                 None => match self.connect().await {
                     Ok(connection) => (connection, true),
@@ -146,8 +155,7 @@ impl Sending<'_> {
                 Ok((connection, verdict)) => {
                     self.place.succeeded();
                     let fates = fates(verdict, &server);
-                    let used_up = connection.messages >= self.remote.config.connection_messages_max;
-                    if used_up {
+                    if !connection.is_good(&self.remote.config) {
                         connection.leave();
                         return (fates, None);
                     }
@@ -161,6 +169,12 @@ impl Sending<'_> {
                         continue;
                     }
                     let mut why = format!("{server}: {broken}");
+                    if nothing && !unconfirmed {
+                        // It greets, and does no more: as good as not there.
+                        self.place.failed(&why);
+                    } else {
+                        self.place.strained();
+                    }
                     if unconfirmed {
                         why.push_str("; the whole message was sent, and it may have been taken");
                     }
@@ -177,13 +191,18 @@ impl Sending<'_> {
         }
     }
 
-    fn idle(&self) -> Option<Connection> {
+    /// A connection that waits, if it is as well protected as this message must be.
+    async fn idle(&self) -> Option<Connection> {
         let connection = self.place.idle()?;
-        let good = !self.message.envelope.require_tls || matches!(connection.tls, "verified" | "dane");
-        if good {
+        let enforced = match &self.remote.dns {
+            Ok(dns) => self.policy(&**dns).await.is_some_and(|policy| policy.mode == Mode::Enforce),
+            Err(_) => false,
+        };
+        let proof = self.message.envelope.require_tls || enforced;
+        if connection.is_good(&self.remote.config) && (connection.is_proved() || !proof) {
             return Some(connection);
         }
-        self.place.keep(connection);
+        connection.leave();
         None
     }
 

@@ -21,6 +21,7 @@ use peer::{Behaviour, Peer};
 struct Zone {
     addresses: HashMap<String, Vec<IpAddr>>,
     tlsa: Option<Result<Vec<Tlsa>, DnsError>>,
+    unsigned_hosts: bool,
 }
 
 #[async_trait]
@@ -28,17 +29,17 @@ impl Dns for Zone {
     async fn mx(&self, domain: &str) -> Result<Answer<Mx>, DnsError> {
         let host = format!("mx.{domain}");
         let secure = self.tlsa.is_some();
-        Ok(Answer { records: vec![Mx { preference: 10, host }], secure })
+        Ok(Answer { records: vec![Mx { preference: 10, host }], secure, complete: true })
     }
 
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError> {
         let records = self.addresses.get(host).cloned().ok_or(DnsError::NoName)?;
-        Ok(Answer { records, secure: false })
+        Ok(Answer { records, secure: self.tlsa.is_some() && !self.unsigned_hosts, complete: true })
     }
 
     async fn tlsa(&self, _: &str, _: u16) -> Result<Answer<Tlsa>, DnsError> {
         let records = self.tlsa.clone().unwrap_or(Err(DnsError::NoRecord))?;
-        Ok(Answer { records, secure: true })
+        Ok(Answer { records, secure: true, complete: true })
     }
 
     async fn txt(&self, _: &str) -> Result<Answer<String>, DnsError> {
@@ -62,7 +63,14 @@ fn config() -> RemoteConfig {
 fn to(peer: &Peer, config: RemoteConfig, tlsa: Option<Result<Vec<Tlsa>, DnsError>>) -> Remote {
     let addresses = HashMap::from([("mx.a.test".to_owned(), vec![peer.address.ip()])]);
     let config = RemoteConfig { port: peer.address.port(), ..config };
-    Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, tlsa })))
+    Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, tlsa, unsigned_hosts: false })))
+}
+
+fn to_unsigned_host(peer: &Peer) -> Remote {
+    let addresses = HashMap::from([("mx.a.test".to_owned(), vec![peer.address.ip()])]);
+    let config = RemoteConfig { port: peer.address.port(), ..config() };
+    let tlsa = Some(Err(DnsError::Failed("no answer".to_owned())));
+    Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, tlsa, unsigned_hosts: true })))
 }
 
 const TEXT: &[u8] = b"Subject: hi\r\n\r\n.dot\r\nlast\r\n";
@@ -181,7 +189,7 @@ async fn a_dead_destination_costs_one_try_and_holds_up_no_other() {
         ("mx.dead.test".to_owned(), vec![IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77))]),
     ]);
     let config = RemoteConfig { port: live.address.port(), ..config() };
-    let remote = Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, tlsa: None })));
+    let remote = Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, ..Zone::default() })));
     let envelope = envelope(1, "s@us.test", &["x@a.test", "x@dead.test"]);
     let first = send_from(&remote, &envelope, "dead.test", TEXT).await;
     assert!(first[0].starts_with("later: mx.dead.test [127.0.0.77]: connecting"), "{first:?}");
@@ -198,7 +206,7 @@ async fn the_next_address_is_taken_when_one_does_not_answer() {
     let dead = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 77));
     let addresses = HashMap::from([("mx.a.test".to_owned(), vec![dead, peer.address.ip()])]);
     let config = RemoteConfig { port: peer.address.port(), ..config() };
-    let remote = Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, tlsa: None })));
+    let remote = Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone { addresses, ..Zone::default() })));
     assert_eq!(send(&remote, &["x@a.test"]).await, ["relayed none"]);
 }
 
@@ -360,4 +368,55 @@ async fn a_smart_host_gets_the_mail_of_the_domains_that_are_named() {
     let sender: Domain = "us.test".parse().unwrap();
     let keys = ["a.test", "b.test"].map(|domain| remote.key(Some(&sender), &domain.parse().unwrap()));
     assert_eq!(keys[0], keys[1], "one destination, whatever the domain");
+}
+
+#[tokio::test]
+async fn connections_are_not_shared_between_routes() {
+    let smart = Peer::start(Behaviour::default()).await;
+    let route = |domain: &str, tls| Route {
+        domains: vec![domain.to_owned()],
+        host: "127.0.0.1".to_owned(),
+        port: smart.address.port(),
+        tls,
+        ..Route::default()
+    };
+    let config = RemoteConfig {
+        routes: vec![route("partner.test", RouteTls::Encrypt), route("*", RouteTls::Off)],
+        ..config()
+    };
+    let remote = Remote::with_dns(&config, "us.test", Ok(Arc::new(Zone::default())));
+    assert_eq!(send(&remote, &["x@a.test"]).await, ["relayed none"]);
+    let envelope = envelope(1, "s@us.test", &["x@partner.test"]);
+    let fates = send_from(&remote, &envelope, "partner.test", TEXT).await;
+    assert_eq!(fates, ["later: 127.0.0.1 [*]: the server offers no encryption".replace("127.0.0.1", "*")]);
+    assert_eq!(smart.seen().messages.len(), 1);
+}
+
+#[tokio::test]
+async fn a_policy_that_comes_later_counts_for_open_connections_too() {
+    let (behaviour, _) = encrypted("mx.a.test");
+    let peer = Peer::start(behaviour).await;
+    let remote = to(&peer, config(), None);
+    assert_eq!(send(&remote, &["x@a.test"]).await, ["relayed unverified"]);
+    remote.policies.put("a.test", "version: STSv1\nmode: enforce\nmx: mx.a.test\nmax_age: 60");
+    // No authority of the system vouches for it.
+    assert!(send(&remote, &["x@a.test"]).await[0].starts_with("later: "));
+    assert_eq!(peer.seen().messages.len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_greets_and_does_no_more_is_left_alone() {
+    let refuse = |line: &str| line.starts_with("MAIL").then_some("421 4.3.2 closing");
+    let peer = Peer::start(Behaviour { refuse, ..Behaviour::default() }).await;
+    let remote = to(&peer, config(), None);
+    assert!(send(&remote, &["x@a.test"]).await[0].starts_with("later: "));
+    assert_eq!(send(&remote, &["x@a.test"]).await, ["untried"]);
+}
+
+#[tokio::test]
+async fn tlsa_records_are_asked_for_only_where_the_server_s_address_is_proved() {
+    // The zone of the domain is signed; that of its servers is not, and does not answer such questions.
+    let peer = Peer::start(Behaviour::default()).await;
+    let remote = to_unsigned_host(&peer);
+    assert_eq!(send(&remote, &["x@a.test"]).await, ["relayed none"]);
 }

@@ -39,7 +39,7 @@ pub(super) struct Attempt<'a> {
     pub(super) untried: bool,
     /// Whose mailboxes have it.
     served: HashSet<AccountId>,
-    panicked: bool,
+    pub(super) panicked: bool,
 }
 
 /// Brings every recipient as far as it goes now.

@@ -1,11 +1,13 @@
 //! One try of one message for other mail systems.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use envelope::{Domain, Envelope, Recipient};
+use futures_util::future::FutureExt as _;
 use futures_util::stream::{self, StreamExt as _};
 use queue::Lane;
 use tracing::info;
@@ -37,7 +39,9 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
     let at_once = usize::from(worker.config.remote.destinations_at_once);
     let sent: Vec<_> = stream::iter(groups)
         .map(|(domain, recipients)| async move {
-            let fates = worker.remote.send(&domain, message, &recipients).await;
+            // A panic must not have the message sent again where it was accepted meanwhile.
+            let sending = AssertUnwindSafe(worker.remote.send(&domain, message, &recipients));
+            let fates = sending.catch_unwind().await.ok();
             (recipients, fates)
         })
         .buffer_unordered(at_once)
@@ -45,6 +49,15 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
         .await;
     attempt.untried = attempt.deferred.is_empty();
     for (recipients, fates) in sent {
+        let Some(fates) = fates else {
+            attempt.panicked = true;
+            attempt.untried = false;
+            let reason = "the try ended in a panic".to_owned();
+            let waiting =
+                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
+            attempt.deferred.extend(recipients.into_iter().map(waiting));
+            continue;
+        };
         for (recipient, fate) in recipients.into_iter().zip(fates) {
             attempt.fate(recipient, fate);
         }

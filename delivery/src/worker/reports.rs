@@ -100,6 +100,8 @@ impl Attempt<'_> {
 
     fn put_back(&mut self, recipients: impl Iterator<Item = Recipient>, (after, reason): &Unqueued) {
         let (after, reason) = (*after, reason);
+        // They were tried, and wait as long as the ladder says.
+        self.untried = false;
         self.deferred.extend(recipients.map(|recipient| Deferred {
             recipient,
             after,

@@ -87,7 +87,7 @@ impl Dns for Zone {
     }
 
     async fn addresses(&self, _: &str) -> Result<Answer<IpAddr>, DnsError> {
-        Ok(Answer { records: vec!["127.0.0.1".parse().unwrap()], secure: false })
+        Ok(Answer { records: vec!["127.0.0.1".parse().unwrap()], secure: false, complete: true })
     }
 
     async fn tlsa(&self, _: &str, _: u16) -> Result<Answer<Tlsa>, DnsError> {
@@ -96,7 +96,7 @@ impl Dns for Zone {
 
     async fn txt(&self, _: &str) -> Result<Answer<String>, DnsError> {
         let record = self.record.lock().unwrap().clone()?;
-        Ok(Answer { records: vec![record.to_owned()], secure: false })
+        Ok(Answer { records: vec![record.to_owned()], secure: false, complete: true })
     }
 }
 
@@ -148,6 +148,12 @@ async fn a_policy_that_was_seen_holds_when_the_record_is_suppressed() {
     *zone.record.lock().unwrap() = Ok("v=STSv1; id=2");
     look_again();
     assert_eq!((mode().await, asked.load(Ordering::Relaxed)), (Some(Mode::Enforce), 2));
+    // Half of its time is over: it is fetched anew, and lengthened.
+    let half = Duration::from_secs(86_400) / 2;
+    policies.kept().values_mut().for_each(|kept| kept.until = Instant::now() + half);
+    look_again();
+    assert_eq!((mode().await, asked.load(Ordering::Relaxed)), (Some(Mode::Enforce), 3));
+    assert!(policies.kept()["a.test"].until > Instant::now() + half + half / 2);
     policies.kept().values_mut().for_each(|kept| kept.until = Instant::now());
     *zone.record.lock().unwrap() = Err(DnsError::NoName);
     assert_eq!(mode().await, None, "over, and not announced any more");
@@ -170,6 +176,13 @@ async fn what_can_not_be_fetched_is_no_policy() {
     // Not tried again at once.
     assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
     assert_eq!(asked.load(Ordering::Relaxed), 1);
+    // A fetch that fails lengthens nothing.
+    policies.put("a.test", POLICY);
+    let until = Instant::now() + Duration::from_secs(60);
+    policies.kept().values_mut().for_each(|kept| (kept.until, kept.look_again) = (until, Instant::now()));
+    let found = policies.of(&config, &zone, Some(&tls), "a.test").await;
+    assert_eq!(found.map(|policy| policy.mode), Some(Mode::Enforce));
+    assert_eq!(policies.kept()["a.test"].until, until);
     // A certificate that nobody vouches for, and an address of our own network.
     let (port, _, other) = web(ok(POLICY)).await;
     let config = RemoteConfig { policy_port: port, ..config };

@@ -35,12 +35,16 @@ impl Dns for Zone {
             preference: record[1].parse().unwrap(),
             host: record[2].trim_end_matches('.').to_owned(),
         };
-        Ok(Answer { records: self.find(domain, "MX")?.into_iter().map(mx).collect(), secure: true })
+        Ok(Answer {
+            records: self.find(domain, "MX")?.into_iter().map(mx).collect(),
+            secure: true,
+            complete: true,
+        })
     }
 
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError> {
         let found = self.find(host, "A")?.into_iter().map(|record| record[1].parse().unwrap());
-        Ok(Answer { records: found.collect(), secure: false })
+        Ok(Answer { records: found.collect(), secure: false, complete: true })
     }
 
     async fn tlsa(&self, _: &str, _: u16) -> Result<Answer<Tlsa>, DnsError> {

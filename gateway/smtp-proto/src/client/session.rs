@@ -179,7 +179,7 @@ impl Session {
     pub fn reply(&mut self, reply: Reply) -> Next {
         match self.state {
             State::Greeting if reply.code == 220 => self.ehlo(),
-            State::Ehlo if reply.is_positive() => {
+            State::Ehlo if is_done(&reply) => {
                 self.extensions = Extensions::from_reply(&reply);
                 self.after_ehlo()
             }
@@ -188,7 +188,7 @@ impl Session {
                 self.state = State::Helo;
                 line(format!("HELO {}", self.hello.name))
             }
-            State::Helo if reply.is_positive() => {
+            State::Helo if is_done(&reply) => {
                 self.extensions = Extensions::default();
                 self.ready(None)
             }
@@ -205,7 +205,7 @@ impl Session {
             }
             State::Data => self.message_refused(Step::Data, reply),
             State::Message => self.message_reply(reply),
-            State::Reset if reply.is_positive() => self.ready_with_verdict(),
+            State::Reset if is_done(&reply) => self.ready_with_verdict(),
             State::Handshake | State::Ready | State::Closed => self.close(Failure::OutOfStep),
             state => {
                 let step = match state {
@@ -354,14 +354,14 @@ impl Session {
             return self.close(Failure::Refused { step, reply });
         }
         match due {
-            Due::Mail if !reply.is_positive() => current.refused = Some(reply),
+            Due::Mail if !is_done(&reply) => current.refused = Some(reply),
             Due::Mail => {}
             Due::Rcpt(index) => {
                 if let Some(answer) = current.answers.get_mut(index) {
                     *answer = match &current.refused {
                         Some(refusal) => Answer::Refused(Step::Mail, refusal.clone()),
                         // Kept as accepted until there is a verdict on the message.
-                        None if reply.is_positive() => Answer::Accepted(reply),
+                        None if is_done(&reply) => Answer::Accepted(reply),
                         None => Answer::Refused(Step::Rcpt, reply),
                     };
                 }
@@ -400,7 +400,11 @@ impl Session {
 
     /// RFC 5321 §4.2.5: one answer for all who were accepted.
     fn message_reply(&mut self, reply: Reply) -> Next {
-        if !reply.is_positive() {
+        // "Go on" is no answer to a whole message: who says so has not understood it.
+        if reply.code / 100 == 3 {
+            return self.close(Failure::OutOfStep);
+        }
+        if !is_done(&reply) {
             return self.message_refused(Step::Message, reply);
         }
         self.settle(|| Answer::Accepted(reply.clone()));
@@ -447,6 +451,11 @@ impl Current {
         undecided.for_each(|answer| *answer = Answer::Open);
         Verdict(self.answers)
     }
+}
+
+/// RFC 5321 §4.2.1: only 2yz says that it is done.
+const fn is_done(reply: &Reply) -> bool {
+    reply.code / 100 == 2
 }
 
 fn line(text: String) -> Next {

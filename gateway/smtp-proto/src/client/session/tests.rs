@@ -221,6 +221,11 @@ fn what_is_accepted_without_a_verdict_is_open() {
     assert_eq!(told, ["? Rcpt-550 broken"]);
     let told = after_open("S: 250 ok\nS: 250 ok\nS: 550 no\nC: DATA\nS: 354 go\nC: (text)\nS: 421 closing");
     assert_eq!(told, ["Message-421 Rcpt-550 closed: the server refused: 421 closing"]);
+    // "Go on" instead of an answer: nobody has the message.
+    let told = after_open("S: 250 ok\nS: 250 ok\nS: 550 no\nC: DATA\nS: 354 go\nC: (text)\nS: 354 go");
+    assert_eq!(told, ["? Rcpt-550 closed: the session is out of step"]);
+    let told = after_open("S: 250 ok\nS: 354 go\nS: 550 no\nC: RSET\nS: 250 ok");
+    assert_eq!(told, ["Rcpt-354 Rcpt-550"]);
     // One reply too many is nothing that could be understood.
     let told = after_open("S: 550 no\nS: 550 no\nS: 550 no\nS: 250 ok");
     assert_eq!(told, ["Mail-550 Mail-550", " closed: the session is out of step"]);
