@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use schemars::JsonSchema;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::document::join;
 use crate::schema::{description, properties, schema, type_name};
@@ -24,15 +24,37 @@ pub fn reference<T: JsonSchema + Default + Serialize>() -> String {
 fn section(text: &mut String, prefix: &str, schema: &Value, defaults: &Value) {
     let Some(known) = properties(schema) else { return };
     if !prefix.is_empty() {
-        let _ = write!(text, "\n## `[{prefix}]`\n");
-        let words = description(schema);
-        if !words.is_empty() {
-            let _ = write!(text, "\n{words}\n");
-        }
+        heading(text, &format!("[{prefix}]"), schema);
     }
+    rows(text, known, |name, _| defaults.get(name).cloned());
+    for (name, inner) in known {
+        let (prefix, default) = (join(prefix, name), defaults.get(name).unwrap_or(&Value::Null));
+        section(text, &prefix, inner, default);
+        entries(text, &prefix, inner);
+    }
+}
+
+/// The keys of one entry, where a key is a list of tables.
+fn entries(text: &mut String, prefix: &str, list: &Value) {
+    let Some((schema, known)) = list.get("items").and_then(|item| Some((item, properties(item)?))) else {
+        return;
+    };
+    heading(text, &format!("[[{prefix}]]"), schema);
+    rows(text, known, |_, inner| inner.get("default").cloned());
+}
+
+fn heading(text: &mut String, name: &str, schema: &Value) {
+    let _ = write!(text, "\n## `{name}`\n");
+    let words = description(schema);
+    if !words.is_empty() {
+        let _ = write!(text, "\n{words}\n");
+    }
+}
+
+fn rows(text: &mut String, known: &Map<String, Value>, default_of: impl Fn(&str, &Value) -> Option<Value>) {
     let mut head = "\n| key | type | default | meaning |\n|---|---|---|---|\n";
     for (name, inner) in known.iter().filter(|(_, inner)| properties(inner).is_none()) {
-        let default = defaults.get(name).filter(|value| !value.is_null());
+        let default = default_of(name, inner).filter(|value| !value.is_null());
         let default = default.map_or_else(|| "none".to_owned(), |value| format!("`{value}`"));
         let _ = writeln!(
             text,
@@ -42,9 +64,6 @@ fn section(text: &mut String, prefix: &str, schema: &Value, defaults: &Value) {
             cell(&description(inner))
         );
         head = "";
-    }
-    for (name, inner) in known.iter().filter(|(_, inner)| properties(inner).is_some()) {
-        section(text, &join(prefix, name), inner, defaults.get(name).unwrap_or(&Value::Null));
     }
 }
 

@@ -172,6 +172,8 @@ pub(crate) mod fakes;
 #[cfg(test)]
 mod filing;
 #[cfg(test)]
+mod relaying;
+#[cfg(test)]
 mod reporting;
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@
 //! # When the broker is away
 //!
 //! A publish waits `away_max` for a connection and then fails with [`PublishError::Away`]. An alarm of the broker (`connection.blocked`) or a
-//! queue without a majority is [`PublishError::Full`]. Leases wait.
+//! refusal is [`PublishError::Full`]. A queue without a majority confirms nothing: [`PublishError::Unconfirmed`] after `confirm_max`. Leases wait.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -39,6 +39,16 @@ struct Gateway {
     key_file: String,
     /// Deeper.
     limits: Limits,
+    /// Several of a kind.
+    doors: Vec<Door>,
+}
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+struct Door {
+    /// Which it is.
+    number: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -77,6 +87,7 @@ impl Default for Gateway {
             texts: BTreeMap::new(),
             key_file: String::new(),
             limits: Limits::default(),
+            doors: Vec::new(),
         }
     }
 }
@@ -234,6 +245,9 @@ fn the_reference_names_every_key() {
         "| `sessions` | whole number | `1000` | How many at once. |",
         "| `format` | `\"text\"` or `\"json\"` | `\"text\"` | The form. |",
         "| `recipients_max` | whole number | `0` | Recipients of one message. |",
+        "| `doors` | list of table | `[]` | Several of a kind. |",
+        "## `[[gateway.doors]]`\n\nOne of them.",
+        "| `number` | whole number | `0` | Which it is. |",
     ] {
         assert!(text.contains(line), "{line}\n\n{text}");
     }

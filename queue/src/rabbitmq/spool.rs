@@ -4,8 +4,8 @@
 //!  <spool_dir>/<n>.tmp            on its way; removed at a start when it is older than a day and a half
 //!             /<id>-<n>.body      a message in the broker refers to it; removed by whoever acknowledges the last recipient
 //! ```
-//! A gateway that dies between the file's name and the broker's confirmation leaves a file that nothing refers to. It is found by its
-//! age: no message is older than its longest way through the queue.
+//! A gateway that dies between the file's name and the broker's confirmation leaves a file that nothing refers to. It stays: only the broker knows which files its messages
+//! name, and those that are held or dead may be of any age.
 
 use std::io;
 use std::path::{Path, PathBuf};
