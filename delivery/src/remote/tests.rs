@@ -51,10 +51,11 @@ fn config() -> RemoteConfig {
     RemoteConfig {
         allow_private: true,
         dnssec: true,
-        connect_max: Span::secs(2),
-        command_max: Span::secs(2),
-        greeting_max: Span::secs(2),
-        verdict_max: Span::secs(2),
+        connect_max: Span::secs(20),
+        command_max: Span::secs(20),
+        greeting_max: Span::secs(20),
+        verdict_max: Span::secs(20),
+        connection_idle_max: Span::secs(60),
         ..RemoteConfig::default()
     }
 }
@@ -114,16 +115,23 @@ async fn messages_share_a_connection_and_arrive_as_they_are() {
 #[tokio::test]
 async fn a_connection_is_used_as_often_as_allowed_and_as_long() {
     let peer = Peer::start(Behaviour::default()).await;
-    let config =
-        RemoteConfig { connection_messages_max: 2, connection_idle_max: Span::millis(200), ..config() };
-    let remote = to(&peer, config, None);
+    let remote = to(&peer, RemoteConfig { connection_messages_max: 2, ..config() }, None);
     for expected in [1, 1, 2, 2, 3] {
         send(&remote, &["x@a.test"]).await;
         assert_eq!(peer.seen().connections, expected);
     }
-    tokio::time::sleep(Duration::from_millis(300)).await;
-    send(&remote, &["x@a.test"]).await;
-    assert_eq!(peer.seen().connections, 4);
+    for short in [
+        RemoteConfig { connection_idle_max: Span::millis(1), ..config() },
+        RemoteConfig { connection_age_max: Span::millis(1), ..config() },
+    ] {
+        let peer = Peer::start(Behaviour::default()).await;
+        let remote = to(&peer, short, None);
+        for expected in 1..4 {
+            send(&remote, &["x@a.test"]).await;
+            assert_eq!(peer.seen().connections, expected);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
 }
 
 #[tokio::test]

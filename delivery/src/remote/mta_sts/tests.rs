@@ -167,7 +167,7 @@ async fn what_can_not_be_fetched_is_no_policy() {
     let config = RemoteConfig {
         policy_port: port,
         allow_private: true,
-        policy_max: Span::secs(2),
+        policy_max: Span::secs(20),
         ..RemoteConfig::default()
     };
     let tls = ClientTls::trusting(&pem).unwrap();
