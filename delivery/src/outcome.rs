@@ -32,10 +32,10 @@ impl Failure {
     /// Aliases lead too far.
     pub(crate) const EXPANSION: Self =
         Self::here(EnhancedCode::new(5, 2, 4), "This address leads to too many others, or to nobody.");
-    /// Another mail system's address.
+    /// An address of another mail system, to which nobody here has mail go.
     pub(crate) const NO_ROUTE: Self = Self::here(
         EnhancedCode::new(5, 4, 4),
-        "This address leads to another mail system, and mail is not forwarded from here.",
+        "The domain of this address is not served here, and mail to it is not passed on.",
     );
     /// Retried for as long as is allowed.
     pub(crate) const TOO_OLD: Self = Self::here(

@@ -19,6 +19,8 @@ impl Example {
         let mut cluster = Command::new(script);
         cluster.arg(command).arg(self.folder.path().join("site"));
         cluster.env("SLUICE", env!("CARGO_BIN_EXE_sluice")).env("PORT_BASE", self.base.to_string());
+        let (name, none) = crate::node::QUIET;
+        cluster.env(name, none);
         cluster
     }
 

@@ -41,7 +41,7 @@ pub(crate) fn wait_for<T>(what: &str, mut condition: impl FnMut() -> Option<T>) 
 }
 
 /// No mail leaves a test, unless it asks for it.
-const QUIET: (&str, &str) = ("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0");
+pub(crate) const QUIET: (&str, &str) = ("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0");
 
 impl Process {
     /// Starts `sluice ARGUMENTS` and waits for the file in which it says what it listens on.

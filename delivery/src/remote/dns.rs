@@ -8,7 +8,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{RData, RecordType};
+use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use runtime::Tlsa;
 
 use super::RemoteConfig;
@@ -99,14 +99,17 @@ impl Resolver {
     ) -> Result<Answer<T>, DnsError> {
         // The dot at the end keeps the search list of the system out.
         let found = self.resolver.lookup(format!("{name}."), kind).await.map_err(failed)?;
-        let mut answer = Answer { records: Vec::new(), secure: true, complete: true };
-        // Of several signatures one proves it, and the others are not looked at.
-        for record in found.answers().iter().filter(|record| record.record_type() != RecordType::RRSIG) {
-            answer.secure &= record.proof.is_secure();
-            answer.records.extend(pick(&record.data));
-        }
+        let (records, secure) = (found.answers().iter(), are_secure(found.answers()));
+        let records = records.filter_map(|record| pick(&record.data)).collect();
+        let answer = Answer { records, secure, complete: true };
         if found.answers().is_empty() { Err(DnsError::NoRecord) } else { Ok(answer) }
     }
+}
+
+/// Of several signatures over a set one proves it, and the library marks only that one.
+fn are_secure(records: &[Record]) -> bool {
+    let mut signed = records.iter().filter(|record| record.record_type() != RecordType::RRSIG).peekable();
+    signed.peek().is_some() && signed.all(|record| record.proof.is_secure())
 }
 
 fn failed(error: NetError) -> DnsError {
@@ -169,5 +172,32 @@ impl Dns for Resolver {
             _ => None,
         };
         self.ask(name, RecordType::TXT, pick).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hickory_resolver::proto::dnssec::Proof;
+    use hickory_resolver::proto::rr::Name;
+    use hickory_resolver::proto::rr::rdata::{A, NULL};
+
+    use super::*;
+
+    #[test]
+    fn one_signature_of_several_is_enough_and_every_record_counts() {
+        let record = |data: RData, proof| {
+            let mut record = Record::from_rdata(Name::root(), 60, data);
+            record.proof = proof;
+            record
+        };
+        let address = |proof| record(RData::A(A::new(192, 0, 2, 1)), proof);
+        let signature = || {
+            let data = RData::Unknown { code: RecordType::RRSIG, rdata: NULL::new() };
+            record(data, Proof::Indeterminate)
+        };
+        assert!(are_secure(&[address(Proof::Secure), signature(), signature()]));
+        assert!(!are_secure(&[address(Proof::Secure), address(Proof::Insecure)]));
+        assert!(!are_secure(&[address(Proof::Indeterminate)]));
+        assert!(!are_secure(&[signature()]) && !are_secure(&[]));
     }
 }

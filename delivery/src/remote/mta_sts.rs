@@ -142,9 +142,10 @@ impl Policies {
             return kept.policy.clone();
         }
         let before = kept.as_ref().and_then(|kept| kept.policy.clone());
-        let id = match dns.txt(&format!("_mta-sts.{domain}")).await {
-            Ok(found) => announced(&found.records),
-            Err(DnsError::NoName | DnsError::NoRecord | DnsError::Failed(_)) => None,
+        let name = format!("_mta-sts.{domain}");
+        let id = match timeout(config.dns_max.as_duration(), dns.txt(&name)).await {
+            Ok(Ok(found)) => announced(&found.records),
+            Ok(Err(DnsError::NoName | DnsError::NoRecord | DnsError::Failed(_))) | Err(_) => None,
         };
         let Some(id) = id else {
             // Not announced (any more): what is kept holds to its end.

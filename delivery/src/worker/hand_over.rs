@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use envelope::{Disposition, Envelope, MessageId, Recipient, ReversePath};
+use envelope::{Envelope, MessageId, Recipient, ReversePath};
 use queue::Lane;
 use tracing::info;
 
 use super::message::Attempt;
+use super::reports::Unqueued;
 use crate::metrics::Outcome;
-use crate::outcome::Deferred;
 use crate::report::Fnv;
 
 impl Attempt<'_> {
@@ -25,8 +25,7 @@ impl Attempt<'_> {
             Ok(queued) => queued,
             Err((after, why)) => {
                 let reason = format!("it could not be queued on its way to {lane}: {why}");
-                let waiting = |recipient| Deferred { recipient, after, reason: reason.clone(), said: None };
-                return self.deferred.extend(recipients.into_iter().map(waiting));
+                return self.put_back(recipients.into_iter(), &(after, reason));
             }
         };
         info!(
@@ -77,7 +76,7 @@ impl Attempt<'_> {
         lane: Lane,
         recipients: &[Recipient],
         reverse_path: ReversePath,
-    ) -> Result<(MessageId, ReversePath), (Duration, String)> {
+    ) -> Result<(MessageId, ReversePath), Unqueued> {
         let id = id(self.envelope, lane, recipients);
         let envelope = Envelope {
             id,
@@ -85,17 +84,8 @@ impl Attempt<'_> {
             reverse_path: reverse_path.clone(),
             ..self.envelope.clone()
         };
-        let body = queue::Body::Memory(self.body.clone());
-        match self.worker.deps.queue.publish(lane, envelope, body).await {
-            Ok(()) => Ok((id, reverse_path)),
-            Err(error) => {
-                let after = match error.disposition() {
-                    Disposition::Defer { after } => after,
-                    Disposition::Reject => Duration::ZERO,
-                };
-                Err((after, error.to_string()))
-            }
-        }
+        self.queue_message(lane, envelope, self.body.clone()).await?;
+        Ok((id, reverse_path))
     }
 }
 

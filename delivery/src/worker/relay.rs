@@ -29,9 +29,7 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
         Err(reason) => {
             // Unsigned it might be refused for good where the domain's policy asks for signatures.
             let all = std::mem::take(&mut groups).into_iter().flat_map(|(_, recipients)| recipients);
-            let waiting =
-                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
-            attempt.deferred.extend(all.map(waiting));
+            attempt.put_back(all, &(Duration::ZERO, reason));
             return attempt.finish().await;
         }
     };
@@ -51,11 +49,8 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
     for (recipients, fates) in sent {
         let Some(fates) = fates else {
             attempt.panicked = true;
-            attempt.untried = false;
             let reason = "the try ended in a panic".to_owned();
-            let waiting =
-                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
-            attempt.deferred.extend(recipients.into_iter().map(waiting));
+            attempt.put_back(recipients.into_iter(), &(Duration::ZERO, reason));
             continue;
         };
         for (recipient, fate) in recipients.into_iter().zip(fates) {
@@ -102,9 +97,7 @@ impl Attempt<'_> {
                     Ok(Err(unavailable)) => unavailable.to_string(),
                     Err(_) => "the directory did not answer in time".to_owned(),
                 };
-            let waiting =
-                |recipient| Deferred { recipient, after: Duration::ZERO, reason: reason.clone(), said: None };
-            self.deferred.extend(recipients.into_iter().map(waiting));
+            self.put_back(recipients.into_iter(), &(Duration::ZERO, reason));
         }
         self.hand_over(Lane::Local, here).await;
         elsewhere

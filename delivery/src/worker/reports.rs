@@ -4,7 +4,8 @@
 
 use std::time::Duration;
 
-use envelope::{Address, Disposition, Recipient};
+use bytes::Bytes;
+use envelope::{Address, Disposition, Envelope, Recipient};
 use queue::Lane;
 use tracing::{info, warn};
 
@@ -14,7 +15,7 @@ use crate::outcome::{Deferred, Failed};
 use crate::report::{Kind, Report, Told};
 
 /// Why a report could not be queued, and the shortest wait that makes sense.
-type Unqueued = (Duration, String);
+pub(super) type Unqueued = (Duration, String);
 
 impl Attempt<'_> {
     /// Tells of addresses that were followed, before anything else is done.
@@ -98,7 +99,12 @@ impl Attempt<'_> {
         }
     }
 
-    fn put_back(&mut self, recipients: impl Iterator<Item = Recipient>, (after, reason): &Unqueued) {
+    /// Recipients that were tried and wait, all for one reason.
+    pub(super) fn put_back(
+        &mut self,
+        recipients: impl Iterator<Item = Recipient>,
+        (after, reason): &Unqueued,
+    ) {
         let (after, reason) = (*after, reason);
         // They were tried, and wait as long as the ladder says.
         self.untried = false;
@@ -108,6 +114,23 @@ impl Attempt<'_> {
             reason: reason.clone(),
             said: None,
         }));
+    }
+
+    /// Another message, durable when it returns.
+    pub(super) async fn queue_message(
+        &self,
+        lane: Lane,
+        envelope: Envelope,
+        body: Bytes,
+    ) -> Result<(), Unqueued> {
+        let queued = self.worker.deps.queue.publish(lane, envelope, queue::Body::Memory(body)).await;
+        queued.map_err(|error| {
+            let after = match error.disposition() {
+                Disposition::Defer { after } => after,
+                Disposition::Reject => Duration::ZERO,
+            };
+            (after, error.to_string())
+        })
     }
 
     async fn publish(&self, sender: &Address, kind: Kind, told: &[Told<'_>]) -> Result<String, Unqueued> {
@@ -133,12 +156,9 @@ impl Attempt<'_> {
         let (envelope, body) = report.message();
         let (id, size) = (envelope.id, envelope.size);
         let lane = if local { Lane::Local } else { Lane::Remote };
-        worker.deps.queue.publish(lane, envelope, queue::Body::Memory(body)).await.map_err(|error| {
-            let after = match error.disposition() {
-                Disposition::Defer { after } => after,
-                Disposition::Reject => Duration::ZERO,
-            };
-            (after, format!("the report of {} could not be queued: {error}", kind.name()))
+        let queued = self.queue_message(lane, envelope, body).await;
+        queued.map_err(|(after, why)| {
+            (after, format!("the report of {} could not be queued: {why}", kind.name()))
         })?;
         worker.metrics.reports.inc();
         info!(

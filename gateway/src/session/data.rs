@@ -32,6 +32,8 @@ impl Session {
         };
         self.send(go_ahead).await?;
         let mut envelope = self.envelope(id, now, &transaction);
+        // A message for people here and elsewhere is parted by the worker.
+        let lane = if self.elsewhere < transaction.recipients.len() { Lane::Local } else { Lane::Remote };
         let intake =
             Intake::new(self.trace_field(&envelope), self.kind.is_submission().then_some(id), &self.shared);
         let (intake, ending) = self.read_message(intake).await?;
@@ -41,7 +43,7 @@ impl Session {
                 envelope.size = body.size();
                 envelope.priority = priority;
                 let reply = match self.check_from(&authors).await {
-                    None => self.publish(envelope, body, &message_id).await,
+                    None => self.publish(lane, envelope, body, &message_id).await,
                     Some(refusal) => {
                         self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
                         refusal
@@ -158,10 +160,8 @@ impl Session {
     }
 
     /// Makes the message durable in a task of its own, which a vanished client can't stop half-way.
-    async fn publish(&mut self, envelope: Envelope, body: Body, message_id: &str) -> Reply {
+    async fn publish(&mut self, lane: Lane, envelope: Envelope, body: Body, message_id: &str) -> Reply {
         let (queue, told) = (Arc::clone(&self.shared.queue), envelope.clone());
-        // A message for people here and elsewhere is parted by the worker.
-        let lane = if self.elsewhere < envelope.recipients.len() { Lane::Local } else { Lane::Remote };
         let task = self.drain.spawn(async move { queue.publish(lane, envelope, body).await });
         let wait = self.shared.config.timeouts.publish.as_duration();
         let (reason, reply) = match timeout(wait, task).await {

@@ -88,6 +88,9 @@ async fn what_leaves_has_a_lane_of_its_own() {
     for (recipients, lane) in [
         (&["x@elsewhere.test"][..], queue::Lane::Remote),
         (&["x@elsewhere.test", "bob@example.test"], queue::Lane::Local),
+        // One who is named twice is one.
+        (&["x@elsewhere.test", "X@elsewhere.test", "bob@example.test"], queue::Lane::Local),
+        (&["x@elsewhere.test", "x@elsewhere.test"], queue::Lane::Remote),
         (&["bob@example.test"], queue::Lane::Local),
     ] {
         let node = start(|_| {}).await;

@@ -365,6 +365,8 @@ impl Site {
     fn command(&self, arguments: &[&str], data: &Path, config: Option<&Path>) -> Command {
         let mut command = Command::new(&self.sluice);
         command.args(arguments).arg("--data").arg(data);
+        // No mail leaves the machine.
+        command.env("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0");
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
