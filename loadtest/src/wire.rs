@@ -4,8 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use bytes::{Buf as _, BytesMut};
-use smtp_proto::{Reply, ReplyDecoder};
+use smtp_proto::{Reply, ReplyReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -13,8 +12,7 @@ use tokio::time::timeout;
 /// One SMTP session.
 pub(crate) struct Wire {
     tcp: TcpStream,
-    input: BytesMut,
-    decoder: ReplyDecoder,
+    reader: ReplyReader,
     answer_max: Duration,
 }
 
@@ -26,7 +24,7 @@ impl Wire {
             .context("no connection in time")?
             .with_context(|| format!("failed to connect to {server}"))?;
         tcp.set_nodelay(true)?;
-        let mut wire = Self { tcp, input: BytesMut::new(), decoder: ReplyDecoder::default(), answer_max };
+        let mut wire = Self { tcp, reader: ReplyReader::default(), answer_max };
         if wire.reply().await?.code != 220 || wire.command("EHLO load.example\r\n").await?.code != 250 {
             bail!("{server} does not want to talk");
         }
@@ -45,18 +43,12 @@ impl Wire {
 
     pub(crate) async fn reply(&mut self) -> anyhow::Result<Reply> {
         loop {
-            match self.decoder.decode(&self.input).context("the server's reply makes no sense")? {
-                (consumed, Some(reply)) => {
-                    self.input.advance(consumed);
-                    return Ok(reply);
-                }
-                (0, None) => {
-                    let read = timeout(self.answer_max, self.tcp.read_buf(&mut self.input)).await;
-                    if read.context("no answer in time")?.context("the connection broke")? == 0 {
-                        bail!("the server hung up");
-                    }
-                }
-                (consumed, None) => self.input.advance(consumed),
+            if let Some(reply) = self.reader.reply().context("the server's reply makes no sense")? {
+                return Ok(reply);
+            }
+            let read = timeout(self.answer_max, self.tcp.read_buf(self.reader.buffer())).await;
+            if read.context("no answer in time")?.context("the connection broke")? == 0 {
+                bail!("the server hung up");
             }
         }
     }

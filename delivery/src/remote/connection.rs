@@ -7,15 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use runtime::{ClientTls, Stream};
 use smtp_proto::client::{Failure as SmtpFailure, Hello, Next, Session, Transaction, Verdict};
-use smtp_proto::{DotStuffer, Reply, ReplyDecoder};
+use smtp_proto::{DotStuffer, Reply, ReplyReader};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::RemoteConfig;
 
-/// The most that is kept of what a server sends ahead of being asked.
-const AHEAD_MAX: usize = 64 * 1024;
 /// Octets written at a time, each within `data_block_max`.
 const BLOCK: usize = 64 * 1024;
 /// How long a server that broke off may take to say why.
@@ -70,11 +68,7 @@ impl Connection {
             messages: 0,
             began: Instant::now(),
             session: Session::new(peer.hello),
-            wire: Wire {
-                stream: Some(Stream::Plain(tcp)),
-                buffer: Vec::new(),
-                decoder: ReplyDecoder::default(),
-            },
+            wire: Wire { stream: Some(Stream::Plain(tcp)), reader: ReplyReader::default() },
         };
         let reply =
             connection.wire.read(config.greeting_max.as_duration(), "waiting for the greeting").await?;
@@ -200,8 +194,7 @@ async fn within<T>(
 /// The octets of a connection.
 struct Wire {
     stream: Option<Stream>,
-    buffer: Vec<u8>,
-    decoder: ReplyDecoder,
+    reader: ReplyReader,
 }
 
 impl Wire {
@@ -211,24 +204,12 @@ impl Wire {
 
     async fn read_reply(&mut self) -> io::Result<Reply> {
         loop {
-            let decoded = self.decoder.decode(&self.buffer);
-            let (taken, reply) =
-                decoded.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-            self.buffer.drain(..taken.min(self.buffer.len()));
-            if let Some(reply) = reply {
+            let reply = self.reader.reply();
+            if let Some(reply) = reply.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))? {
                 return Ok(reply);
             }
-            if taken > 0 {
-                continue;
-            }
-            if self.buffer.len() >= AHEAD_MAX {
-                return Err(io::Error::new(
-                    io::ErrorKind::InvalidData,
-                    "the server talks without being asked",
-                ));
-            }
             let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            if stream.read_buf(self.reader.buffer()).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
         }
@@ -261,10 +242,8 @@ impl Wire {
         self.write(&out, patience).await
     }
 
-    /// What was read before the handshake is thrown away: somebody else may have put it there.
     async fn encrypt(&mut self, tls: &ClientTls, name: &str) -> Result<(), Broken> {
-        self.buffer.clear();
-        self.decoder = ReplyDecoder::default();
+        self.reader.clear();
         let Some(Stream::Plain(tcp)) = self.stream.take() else {
             return Err(Broken::Handshake(io::ErrorKind::NotConnected.into()));
         };

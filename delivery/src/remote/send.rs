@@ -243,6 +243,7 @@ impl Sending<'_> {
             require_tls: envelope.require_tls,
             envelope_id: envelope.envelope_id.clone(),
             returned: envelope.returned,
+            all_or_none: false,
         }
     }
 }

@@ -33,7 +33,7 @@ pub use limits::{DataLimits, LineLimits, SessionLimits};
 pub use line::{Frame, FrameError, LineDecoder};
 pub use parameter::ParameterError;
 pub use path::{ForwardPath, PathError};
-pub use reply::{Reply, ReplyDecoder, ReplyError};
+pub use reply::{Reply, ReplyDecoder, ReplyError, ReplyReader};
 pub use stuffing::DotStuffer;
 
 /// Feeds arbitrary octets to the command parser.

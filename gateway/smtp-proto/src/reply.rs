@@ -122,6 +122,39 @@ impl ReplyDecoder {
     }
 }
 
+/// The most that is kept of what a server sends ahead of being asked, in octets.
+const AHEAD_MAX: usize = 64 * 1024;
+
+/// What a client has read, and the replies in it.
+#[derive(Debug, Default)]
+pub struct ReplyReader {
+    buffer: Vec<u8>,
+    decoder: ReplyDecoder,
+}
+
+impl ReplyReader {
+    /// Where octets go as they are read.
+    pub const fn buffer(&mut self) -> &mut Vec<u8> {
+        &mut self.buffer
+    }
+
+    /// The next reply; none: more must be read. A server that talks without being asked is [`ReplyError::TooLong`].
+    pub fn reply(&mut self) -> Result<Option<Reply>, ReplyError> {
+        loop {
+            let (taken, reply) = self.decoder.decode(&self.buffer)?;
+            self.buffer.drain(..taken.min(self.buffer.len()));
+            if reply.is_some() || taken == 0 {
+                return if self.buffer.len() > AHEAD_MAX { Err(ReplyError::TooLong) } else { Ok(reply) };
+            }
+        }
+    }
+
+    /// Forgets what was read: before the handshake anybody on the way may have put it there (RFC 3207 §6).
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// Code, whether more lines follow, text.
 fn split(line: &[u8]) -> Option<(u16, bool, String)> {
     let (digits, rest) = line.split_at_checked(3)?;

@@ -20,8 +20,19 @@ use std::collections::VecDeque;
 use envelope::{Address, Notify, OriginalRecipient, Return, ReversePath, Secret};
 
 use super::extensions::Extensions;
-use super::{Encryption, Failure, Step};
+use super::failure::{Failure, Step};
 use crate::Reply;
+
+/// Whether the connection is encrypted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encryption {
+    /// It is encrypted already, or shall not be.
+    AsItIs,
+    /// With STARTTLS when the server offers it.
+    IfOffered,
+    /// With STARTTLS, or nothing is sent.
+    Required,
+}
 
 /// How a session begins.
 #[derive(Debug, Clone)]
@@ -64,6 +75,8 @@ pub struct Transaction {
     pub envelope_id: Option<String>,
     /// How much a report of failure returns (RET, RFC 3461 §4.3).
     pub returned: Option<Return>,
+    /// Whether it goes to nobody when one of its recipients is refused.
+    pub all_or_none: bool,
 }
 
 /// What the caller does next.
@@ -375,6 +388,12 @@ impl Session {
             current.answers.iter_mut().for_each(|answer| *answer = refused.clone());
             return self.ready_with_verdict();
         }
+        let refused = current.answers.iter().any(|answer| matches!(answer, Answer::Refused(..)));
+        if refused && current.transaction.all_or_none {
+            current.take_back();
+            self.state = State::Reset;
+            return line("RSET".to_owned());
+        }
         if let Some(to) = current.transaction.recipients.get(current.next) {
             let to = to.clone();
             current.due.push_back(Due::Rcpt(current.next));
@@ -447,9 +466,13 @@ impl Session {
 impl Current {
     /// Who was accepted, without a verdict on the message, is as open as who was not asked.
     fn broken_off(mut self) -> Verdict {
+        self.take_back();
+        Verdict(self.answers)
+    }
+
+    fn take_back(&mut self) {
         let undecided = self.answers.iter_mut().filter(|answer| matches!(answer, Answer::Accepted(_)));
         undecided.for_each(|answer| *answer = Answer::Open);
-        Verdict(self.answers)
     }
 }
 

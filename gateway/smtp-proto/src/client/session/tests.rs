@@ -20,6 +20,7 @@ fn transaction(recipients: &[&str]) -> Transaction {
         require_tls: false,
         envelope_id: None,
         returned: None,
+        all_or_none: false,
     }
 }
 
@@ -211,6 +212,21 @@ fn refusals_leave_the_session_in_step() {
          S: 250 ok",
     );
     assert_eq!(told, ["Rcpt-550 Rcpt-452", "Data-451"]);
+}
+
+#[test]
+fn a_message_for_all_or_none_ends_with_the_first_refusal() {
+    let all = Transaction { all_or_none: true, ..transaction(&["c@d.test", "e@f.test", "g@h.test"]) };
+    let script = "S: 220 mx\nC: EHLO client.test\nS: 250 mx\n>\nC: MAIL FROM:<a@b.test>\nS: 250 ok\n\
+                  C: RCPT TO:<c@d.test>\nS: 250 ok\nC: RCPT TO:<e@f.test>\nS: 550 no\nC: RSET\nS: 250 ok";
+    assert_eq!(run(hello(), &[all], script), ["? Rcpt-550 ?"]);
+}
+
+#[test]
+fn what_a_caller_passes_does_not_end_the_line() {
+    let mut session = Session::new(Hello { name: "a\r\nMAIL FROM:<>".to_owned(), ..hello() });
+    let Next::Send(octets) = session.reply(Reply::new(220, None, "hi")) else { panic!("a line") };
+    assert_eq!(octets, b"EHLO aMAIL FROM:<>\r\n");
 }
 
 #[test]
