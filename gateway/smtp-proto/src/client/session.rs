@@ -15,6 +15,8 @@
 //!
 //! What it is not: no deadlines, no look-up, no choice of a server.
 
+mod lines;
+
 use std::collections::VecDeque;
 
 use envelope::{Address, Notify, OriginalRecipient, Return, ReversePath, Secret};
@@ -22,6 +24,7 @@ use envelope::{Address, Notify, OriginalRecipient, Return, ReversePath, Secret};
 use super::extensions::Extensions;
 use super::failure::{Failure, Step};
 use crate::Reply;
+use lines::ended;
 
 /// Whether the connection is encrypted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -250,12 +253,12 @@ impl Session {
         if let Some(failure) = self.unfit(&transaction) {
             return Next::Ready(Some(Verdict(vec![Answer::Unfit(failure); count])));
         }
-        let mut octets = self.mail(&transaction);
+        let mut octets = lines::mail(&self.extensions, &transaction);
         let mut due = VecDeque::from([Due::Mail]);
         let mut next = 0;
         if self.extensions.pipelining {
             for (index, to) in transaction.recipients.iter().enumerate() {
-                octets.push_str(&self.rcpt(to));
+                octets.push_str(&lines::rcpt(&self.extensions, to));
                 due.push_back(Due::Rcpt(index));
             }
             next = count;
@@ -313,51 +316,6 @@ impl Session {
         require_tls.then_some(Failure::NoRequireTls)
     }
 
-    fn mail(&self, transaction: &Transaction) -> String {
-        let extensions = &self.extensions;
-        let mut text = format!("MAIL FROM:<{}>", transaction.reverse_path);
-        if extensions.size {
-            text.push_str(&format!(" SIZE={}", transaction.size));
-        }
-        if transaction.smtp_utf8 {
-            text.push_str(" SMTPUTF8");
-        }
-        if (transaction.eight_bit || transaction.smtp_utf8) && extensions.eight_bit {
-            text.push_str(" BODY=8BITMIME");
-        }
-        if transaction.require_tls {
-            text.push_str(" REQUIRETLS");
-        }
-        if extensions.dsn {
-            match transaction.returned {
-                Some(Return::Full) => text.push_str(" RET=FULL"),
-                Some(Return::Headers) => text.push_str(" RET=HDRS"),
-                None => {}
-            }
-            if let Some(id) = &transaction.envelope_id {
-                text.push_str(&format!(" ENVID={}", xtext(id)));
-            }
-        }
-        ended(text)
-    }
-
-    fn rcpt(&self, to: &To) -> String {
-        let mut text = format!("RCPT TO:<{}>", to.address);
-        if self.extensions.dsn {
-            if let Some(notify) = to.notify {
-                let wanted =
-                    [(notify.success, "SUCCESS"), (notify.failure, "FAILURE"), (notify.delay, "DELAY")];
-                let words: Vec<_> = wanted.iter().filter(|(on, _)| *on).map(|(_, word)| *word).collect();
-                let words = if words.is_empty() { "NEVER".to_owned() } else { words.join(",") };
-                text.push_str(&format!(" NOTIFY={words}"));
-            }
-            if let Some(original) = &to.original {
-                text.push_str(&format!(" ORCPT={};{}", original.kind, xtext(&original.address)));
-            }
-        }
-        ended(text)
-    }
-
     fn envelope_reply(&mut self, reply: Reply) -> Next {
         let Some(current) = &mut self.current else { return self.close(Failure::OutOfStep) };
         let Some(due) = current.due.pop_front() else { return self.close(Failure::OutOfStep) };
@@ -398,7 +356,7 @@ impl Session {
             let to = to.clone();
             current.due.push_back(Due::Rcpt(current.next));
             current.next += 1;
-            return Next::Send(self.rcpt(&to).into_bytes());
+            return Next::Send(lines::rcpt(&self.extensions, &to).into_bytes());
         }
         if current.answers.iter().any(|answer| matches!(answer, Answer::Accepted(_))) {
             return self.text();
@@ -483,30 +441,6 @@ const fn is_done(reply: &Reply) -> bool {
 
 fn line(text: String) -> Next {
     Next::Send(ended(text).into_bytes())
-}
-
-/// Values are parsed types; what a configured name could smuggle in ends here.
-fn ended(mut text: String) -> String {
-    text.retain(|c| !c.is_control());
-    text.push_str("\r\n");
-    text
-}
-
-/// ```abnf
-/// xtext   = *( xchar / hexchar )      ; RFC 3461 §4
-/// hexchar = "+" 2(%x30-39 / %x41-46)
-/// ```
-/// Characters beyond ASCII as RFC 6533 §3 has them in `utf-8-addr-xtext`: `\x{…}`.
-fn xtext(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '!'..='~' if c != '+' && c != '=' && c != '\\' => out.push(c),
-            c if c.is_ascii() => out.push_str(&format!("+{:02X}", u32::from(c))),
-            c => out.push_str(&format!("\\x{{{:X}}}", u32::from(c))),
-        }
-    }
-    out
 }
 
 #[cfg(test)]
