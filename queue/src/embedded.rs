@@ -212,6 +212,12 @@ impl EmbeddedQueue {
         self.consumer.lock().active
     }
 
+    /// Whether it has read what was there when it began to: before that its figures say little.
+    pub(crate) fn knows_all(&self) -> bool {
+        let inner = self.consumer.lock();
+        inner.active && inner.complete
+    }
+
     fn sender(&self) -> Option<mpsc::Sender<Publication>> {
         self.sender.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -196,7 +196,7 @@ impl Shared {
 
     /// When the log is empty the broker is asked first again.
     async fn settle(&self) {
-        let empty = self.log.is_consumer()
+        let empty = self.log.knows_all()
             && self.log.stats().await.is_ok_and(|lanes| lanes.iter().all(|lane| lane.oldest.is_none()));
         // A message that is put into the log in this moment is behind those that are sent directly from here on, by a moment.
         if empty && self.broker.is_connected() && self.spilling.swap(false, Ordering::AcqRel) {
