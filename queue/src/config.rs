@@ -77,7 +77,7 @@ impl Default for Config {
             publishers_max: 1024,
             order_wait_max: Span::secs(30),
             spill_age_max: Span::hours(12),
-            tail_cache_max: ByteSize::mib(64),
+            tail_cache_max: ByteSize::mib(32),
         }
     }
 }

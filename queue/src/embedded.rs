@@ -92,7 +92,7 @@ use committer::{Committer, Publication};
 use consumer::Consumer;
 pub use inspect::{Snapshot, inspect};
 use orders::Pending;
-use record::{Batch, Kind, Payload, encode};
+use record::{Kind, Payload, encode};
 use scan::{Extent, Segment, open_all, pass};
 use segment::{LogWriter, START};
 use state::{Place, Turns, spool_path};
@@ -172,7 +172,7 @@ impl EmbeddedQueue {
             .map_err(|source| failed("open", &log, source))?;
         // A successor tells readers that what an earlier process left unfinished will not grow. With a full
         // disk the first publish tries again; a worker must come up all the same to empty the queue.
-        if let Err(error) = log_writer.begin(&mut Batch::default(), 0) {
+        if let Err(error) = log_writer.begin(&mut std::iter::empty(), 0) {
             tracing::warn!(%error, log = %log.display(), "failed to begin a segment of the queue's log");
         }
         let writer: Arc<str> = writer.into();

@@ -51,7 +51,7 @@ pub struct LaneStats {
     pub deferred: u64,
     /// Kept back by an operator.
     pub held: u64,
-    /// When the oldest message of the lane was accepted.
+    /// In which second the oldest message of the lane was accepted.
     pub oldest: Option<Timestamp>,
 }
 

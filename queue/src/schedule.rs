@@ -18,7 +18,7 @@
 //! message counting the same. Mail of [`Priority::Bulk`] has tags of its own and gets one turn in [`BULK_EVERY`] while other mail
 //! waits.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::time::SystemTime;
 
 use envelope::{MessageId, Priority, Timestamp};
@@ -26,8 +26,16 @@ use envelope::{MessageId, Priority, Timestamp};
 use crate::flow::Flow;
 use crate::{Lane, LaneStats, QueuedState};
 
+mod slots;
+#[cfg(test)]
+mod tests;
+
+use slots::{Number, Slots};
+
 /// While other mail is due, bulk mail gets one turn in this many.
 const BULK_EVERY: u32 = 10;
+/// In a second.
+const MILLISECONDS: u64 = 1000;
 /// Senders' tags are looked through for old ones when there are more than this.
 const FLOWS_LOOKED_THROUGH: usize = 1024;
 
@@ -72,11 +80,12 @@ pub(crate) struct Arrival<P> {
 struct LaneState {
     /// By tag; bulk apart from the rest.
     ready: Classes,
-    /// By due time and arrival.
-    deferred: BTreeSet<(Timestamp, u64, MessageId)>,
+    /// By due time and turn.
+    deferred: BTreeMap<(Timestamp, u64), Number>,
     leased: u64,
     held: u64,
-    ages: BTreeSet<(Timestamp, MessageId)>,
+    /// How many came in which second since 1970.
+    ages: BTreeMap<u64, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +99,8 @@ struct Classes {
 /// Messages that are due, and whose turn it is.
 #[derive(Debug, Default)]
 struct Class {
-    queue: BTreeSet<(u64, u64, MessageId)>,
+    /// By tag and turn.
+    queue: BTreeMap<(u64, u64), Number>,
     /// The tag that was taken last.
     taken: u64,
     /// The last tag of every sender that may still matter.
@@ -111,7 +121,7 @@ pub(crate) enum Take {
 /// All queued messages by id, and by lane and due time.
 #[derive(Debug)]
 pub(crate) struct Schedule<P> {
-    slots: HashMap<MessageId, Slot<P>>,
+    slots: Slots<Slot<P>>,
     lanes: [LaneState; Lane::ALL.len()],
     turns: u64,
     /// Nobody takes turns: first come, first served.
@@ -130,7 +140,7 @@ impl<P> Slot<P> {
 
 impl<P> Schedule<P> {
     pub(crate) fn new() -> Self {
-        Self { slots: HashMap::new(), lanes: Default::default(), turns: 0, in_order: false }
+        Self { slots: Slots::new(), lanes: Default::default(), turns: 0, in_order: false }
     }
 
     /// One in which all are one sender.
@@ -140,7 +150,7 @@ impl<P> Schedule<P> {
 
     /// Puts a message in; says no when it is already there.
     pub(crate) fn insert(&mut self, id: MessageId, arrival: Arrival<P>) -> bool {
-        if self.slots.contains_key(&id) {
+        if self.slots.number(id).is_some() {
             return false;
         }
         self.turns += 1;
@@ -162,19 +172,24 @@ impl<P> Schedule<P> {
             turn,
             tag: 0,
         };
-        self.link(id, slot);
-        true
+        let number = self.slots.insert(id, slot);
+        number.is_some_and(|number| {
+            self.link(number);
+            true
+        })
     }
 
     /// Takes the message of the lane whose turn it is.
     pub(crate) fn take(&mut self, lane: Lane, now: Timestamp) -> Take {
         self.ripen(lane, now);
         let state = lane_of(&mut self.lanes, lane);
-        let Some(id) = state.ready.pop() else {
-            return state.deferred.first().map_or(Take::Empty, |(due, _, _)| Take::Due(*due));
+        let Some(number) = state.ready.pop() else {
+            return state.deferred.first_key_value().map_or(Take::Empty, |((due, _), _)| Take::Due(*due));
         };
         state.leased += 1;
-        if let Some(slot) = self.slots.get_mut(&id) {
+        let Some((id, _)) = self.slots.get(number) else { return Take::Empty };
+        let id = *id;
+        if let Some(slot) = self.slots.get_mut(number) {
             slot.leased = true;
         }
         Take::Leased(id)
@@ -182,17 +197,16 @@ impl<P> Schedule<P> {
 
     /// Takes this message, whether it is due or not; says no when somebody has it.
     pub(crate) fn take_this(&mut self, id: MessageId) -> bool {
-        let Some(mut slot) = self.slots.remove(&id) else { return false };
-        let free = !slot.leased;
-        if free {
-            self.unlink(id, &slot);
-            slot.leased = true;
-            let state = lane_of(&mut self.lanes, slot.lane);
-            state.leased += 1;
-            state.ages.insert((slot.received_at, id));
+        let Some(number) = self.slots.number(id) else { return false };
+        if self.slots.get(number).is_none_or(|(_, slot)| slot.leased) {
+            return false;
         }
-        self.slots.insert(id, slot);
-        free
+        self.unlink(number);
+        if let Some(slot) = self.slots.get_mut(number) {
+            slot.leased = true;
+        }
+        self.link(number);
+        true
     }
 
     /// Gives a leased message back, to its old turn.
@@ -202,32 +216,35 @@ impl<P> Schedule<P> {
 
     /// Ends a lease with another lane, due time or payload.
     pub(crate) fn change(&mut self, id: MessageId, change: impl FnOnce(&mut Slot<P>)) {
-        let Some(mut slot) = self.slots.remove(&id) else { return };
-        self.unlink(id, &slot);
-        slot.leased = false;
-        let (lane, due) = (slot.lane, slot.due);
-        change(&mut slot);
-        if (slot.lane, slot.due) != (lane, due) {
-            self.turns += 1;
-            slot.turn = self.turns;
-            slot.tag = 0;
+        let Some(number) = self.slots.number(id) else { return };
+        self.unlink(number);
+        if let Some(slot) = self.slots.get_mut(number) {
+            slot.leased = false;
+            let (lane, due) = (slot.lane, slot.due);
+            change(slot);
+            if (slot.lane, slot.due) != (lane, due) {
+                self.turns += 1;
+                slot.turn = self.turns;
+                slot.tag = 0;
+            }
         }
-        self.link(id, slot);
+        self.link(number);
     }
 
     /// Takes a message out for good.
     pub(crate) fn remove(&mut self, id: MessageId) -> Option<Slot<P>> {
-        let slot = self.slots.remove(&id)?;
-        self.unlink(id, &slot);
-        Some(slot)
+        let number = self.slots.number(id)?;
+        self.unlink(number);
+        self.slots.remove(number)
     }
 
     pub(crate) fn slot(&self, id: MessageId) -> Option<&Slot<P>> {
-        self.slots.get(&id)
+        self.slots.get(self.slots.number(id)?).map(|(_, slot)| slot)
     }
 
     pub(crate) fn slot_mut(&mut self, id: MessageId) -> Option<&mut P> {
-        self.slots.get_mut(&id).map(|slot| &mut slot.payload)
+        let number = self.slots.number(id)?;
+        self.slots.get_mut(number).map(|slot| &mut slot.payload)
     }
 
     pub(crate) fn state(slot: &Slot<P>, now: Timestamp) -> QueuedState {
@@ -251,63 +268,82 @@ impl<P> Schedule<P> {
                     leased: state.leased,
                     deferred: state.deferred.len() as u64,
                     held: state.held,
-                    oldest: state.ages.first().map(|(received_at, _)| *received_at),
+                    oldest: state.ages.first_key_value().map(|(second, _)| {
+                        Timestamp::from_unix_milliseconds(second.saturating_mul(MILLISECONDS))
+                    }),
                 }
             })
             .collect()
     }
 
-    /// Every message, or those of one lane, oldest first.
+    /// Every message, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (MessageId, &Slot<P>)> {
+        self.slots.iter()
+    }
+
+    /// Some of the messages; none behind the last of them. A message stays in its chunk.
+    pub(crate) fn chunk(&self, index: usize) -> Option<impl Iterator<Item = (MessageId, &Slot<P>)>> {
+        self.slots.chunk(index)
+    }
+
+    /// Every message, or those of one lane, oldest first. Sorts them: for people, who ask now and then.
     pub(crate) fn by_age(&self, lane: Option<Lane>) -> impl Iterator<Item = (MessageId, &Slot<P>)> {
-        let mut lanes: Vec<_> = Lane::ALL
-            .iter()
-            .zip(&self.lanes)
-            .filter(|(each, _)| lane.is_none_or(|wanted| wanted == **each))
-            .map(|(_, state)| state.ages.iter().peekable())
-            .collect();
-        std::iter::from_fn(move || {
-            let heads = lanes.iter_mut().filter_map(|ages| Some((*ages.peek().copied()?, ages)));
-            let (_, oldest) = heads.min_by_key(|(age, _)| *age)?;
-            oldest.next().map(|(_, id)| *id)
-        })
-        .filter_map(|id| self.slots.get(&id).map(|slot| (id, slot)))
+        let mut messages: Vec<_> =
+            self.iter().filter(|(_, slot)| lane.is_none_or(|lane| slot.lane == lane)).collect();
+        messages.sort_unstable_by_key(|(id, slot)| (slot.received_at, *id));
+        messages.into_iter()
     }
 
     /// Moves to the due ones what has become due.
     fn ripen(&mut self, lane: Lane, now: Timestamp) {
         let state = lane_of(&mut self.lanes, lane);
-        while let Some((due, turn, id)) = state.deferred.first().copied().filter(|(due, _, _)| *due <= now) {
-            state.deferred.remove(&(due, turn, id));
-            if let Some(slot) = self.slots.get_mut(&id) {
-                state.ready.class(slot.priority).admit(id, slot);
+        while let Some(first) = state.deferred.first_entry().filter(|first| first.key().0 <= now) {
+            let number = first.remove();
+            if let Some(slot) = self.slots.get_mut(number) {
+                state.ready.class(slot.priority).admit(number, slot);
             }
         }
     }
 
-    fn link(&mut self, id: MessageId, slot: Slot<P>) {
+    /// Enters a message where it belongs by its slot.
+    fn link(&mut self, number: Number) {
+        let Some((_, slot)) = self.slots.get(number) else { return };
         let state = lane_of(&mut self.lanes, slot.lane);
-        state.ages.insert((slot.received_at, id));
-        if slot.held {
+        *state.ages.entry(second(slot.received_at)).or_insert(0) += 1;
+        if slot.leased {
+            state.leased += 1;
+        } else if slot.held {
             state.held += 1;
         } else {
-            state.deferred.insert((slot.due, slot.turn, id));
+            state.deferred.insert((slot.due, slot.turn), number);
         }
-        self.slots.insert(id, slot);
     }
 
-    fn unlink(&mut self, id: MessageId, slot: &Slot<P>) {
+    /// Takes a message out of where `link` and `ripen` have put it.
+    fn unlink(&mut self, number: Number) {
+        let Some((_, slot)) = self.slots.get(number) else { return };
         let state = lane_of(&mut self.lanes, slot.lane);
-        state.ages.remove(&(slot.received_at, id));
+        if let btree_map::Entry::Occupied(mut count) = state.ages.entry(second(slot.received_at)) {
+            *count.get_mut() -= 1;
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
         if slot.leased {
             state.leased = state.leased.saturating_sub(1);
         } else if slot.held {
             state.held = state.held.saturating_sub(1);
         } else {
             let ready = &mut state.ready.class(slot.priority).queue;
-            let _ =
-                ready.remove(&(slot.tag, slot.turn, id)) || state.deferred.remove(&(slot.due, slot.turn, id));
+            if ready.remove(&(slot.tag, slot.turn)).is_none() {
+                state.deferred.remove(&(slot.due, slot.turn));
+            }
         }
     }
+}
+
+const fn second(at: Timestamp) -> u64 {
+    at.unix_milliseconds() / MILLISECONDS
 }
 
 fn lane_of(lanes: &mut [LaneState; Lane::ALL.len()], lane: Lane) -> &mut LaneState {
@@ -332,38 +368,35 @@ impl Classes {
         self.interactive.queue.len() + self.bulk.queue.len()
     }
 
-    fn pop(&mut self) -> Option<MessageId> {
+    fn pop(&mut self) -> Option<Number> {
         let bulk_first = self.since_bulk + 1 >= BULK_EVERY || self.interactive.queue.is_empty();
-        if bulk_first && let Some(id) = self.bulk.pop() {
+        if bulk_first && let Some(number) = self.bulk.pop() {
             self.since_bulk = 0;
-            return Some(id);
+            return Some(number);
         }
-        let id = self.interactive.pop()?;
+        let number = self.interactive.pop()?;
         self.since_bulk = self.since_bulk.saturating_add(1);
-        Some(id)
+        Some(number)
     }
 }
 
 impl Class {
-    fn admit<P>(&mut self, id: MessageId, slot: &mut Slot<P>) {
+    fn admit<P>(&mut self, number: Number, slot: &mut Slot<P>) {
         if slot.tag == 0 {
             let last = self.flows.entry(slot.flow).or_insert(0);
             slot.tag = self.taken.max(*last) + 1;
             *last = slot.tag;
         }
-        self.queue.insert((slot.tag, slot.turn, id));
+        self.queue.insert((slot.tag, slot.turn), number);
     }
 
-    fn pop(&mut self) -> Option<MessageId> {
-        let (tag, _, id) = self.queue.pop_first()?;
+    fn pop(&mut self) -> Option<Number> {
+        let ((tag, _), number) = self.queue.pop_first()?;
         self.taken = self.taken.max(tag);
         if self.flows.len() > FLOWS_LOOKED_THROUGH.max(2 * self.queue.len()) {
             // A sender whose last tag has passed is a new sender.
             self.flows.retain(|_, last| *last > tag);
         }
-        Some(id)
+        Some(number)
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -113,12 +113,12 @@ impl Committer {
     fn write(&mut self, batch: &mut Batch) -> io::Result<Position> {
         let room = batch.size() + marker().size();
         if self.log.is_full_for(room) {
-            self.log.begin(&mut Batch::default(), room)?;
+            self.log.begin(&mut std::iter::empty(), room)?;
         }
         self.log.write(batch).or_else(|error| {
             tracing::error!(%error, "failed to write the queue's log, going on in a new segment");
             self.metrics.condemned.inc();
-            self.log.begin(&mut Batch::default(), room)?;
+            self.log.begin(&mut std::iter::empty(), room)?;
             self.log.write(batch)
         })
     }

@@ -29,6 +29,9 @@ use crate::metrics::Metrics;
 use crate::schedule::{Take, now};
 use crate::{Config, Lane, Lease, QueueError};
 
+/// What a message in memory costs beside its octets, about: the envelope and its texts.
+const CACHED_BESIDE: u64 = 768;
+
 /// Shared by the committer, the reading thread, the settling thread and all leases.
 #[derive(Debug)]
 pub(super) struct Consumer {
@@ -117,11 +120,11 @@ impl Consumer {
     pub(super) async fn lease(self: &Arc<Self>, lane: Lane) -> Result<Lease, QueueError> {
         self.start()?;
         loop {
-            let held = self.bells.wait(lane, || self.take(lane)).await?;
+            let mut held = self.bells.wait(lane, || self.take(lane)).await?;
             let Taken { place, cached, segment } = held.taken();
             let (id, attempts) = (held.id, held.attempts);
             let read = match cached {
-                Some(cached) => Ok((cached.envelope.clone(), cached.body.clone())),
+                Some(cached) => Ok(cached),
                 None => {
                     let (files, directory) = (Arc::clone(&self.files), self.config.dir.clone());
                     let read = move || read_message(&*files, &directory, &segment, id, &place);
@@ -131,7 +134,10 @@ impl Consumer {
                 }
             };
             match read {
-                Ok((envelope, body)) => return Ok(Lease::new(envelope, body, attempts, Box::new(held))),
+                Ok((envelope, body)) => {
+                    held.given(&envelope);
+                    return Ok(Lease::new(envelope, body, attempts, Box::new(held)));
+                }
                 Err(error) => self.set_aside(held, &error).await?,
             }
         }
@@ -290,8 +296,10 @@ impl Fresh {
         let size = u32::try_from(size).unwrap_or(u32::MAX);
         let header = Header { kind, lane, id, envelope: 0, body: 0, size };
         let waits_for_a_worker = matches!(lane, Lane::Local | Lane::Remote);
-        let cached =
-            body.filter(|_| waits_for_a_worker).map(|body| Cached { envelope, body, size: u64::from(size) });
+        let cached = body.filter(|_| waits_for_a_worker).map(|body| {
+            let size = CACHED_BESIDE + u64::from(size);
+            Cached { envelope, body, size }
+        });
         state.arrive(key, &Sighting { header, offset, received_at, flow, priority, spool }, cached)
     }
 }

@@ -142,6 +142,6 @@ pub(super) fn listed(
         state: Schedule::state(slot, now),
         attempts: slot.attempts,
         next_attempt: slot.due,
-        last_error: slot.payload.last_error.clone(),
+        last_error: slot.payload.last_error().to_owned(),
     })
 }

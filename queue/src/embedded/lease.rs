@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use envelope::MessageId;
+use bytes::Bytes;
+use envelope::{Envelope, MessageId, Recipient};
 use tokio::sync::oneshot;
 
 use super::consumer::{Consumer, Inner};
@@ -23,6 +24,8 @@ pub(super) struct Held {
     pub(super) lane: Lane,
     pub(super) attempts: u32,
     taken: Taken,
+    /// Those that the worker was given.
+    recipients: Vec<Recipient>,
     settled: bool,
 }
 
@@ -30,26 +33,41 @@ pub(super) struct Held {
 #[derive(Debug, Clone)]
 pub(super) struct Taken {
     pub(super) place: Place,
-    pub(super) cached: Option<Arc<Cached>>,
+    pub(super) cached: Option<(Envelope, Bytes)>,
     pub(super) segment: Segment,
 }
 
 impl Held {
     /// For a message that the schedule has just leased.
     pub(super) fn new(consumer: &Arc<Consumer>, inner: &mut Inner, id: MessageId) -> Option<Self> {
-        let cached = inner.state.uncache(id);
+        let cached = inner.state.uncache(id).map(|Cached { envelope, body, .. }| (envelope, body));
         let slot = inner.state.schedule.slot(id)?;
         let place = slot.payload.clone();
         let segment = inner.state.segments.get(&place.segment)?.segment.clone();
         let (lane, attempts) = (slot.lane, slot.attempts);
         // A message that was already tried has fewer recipients than the copy in memory says.
-        let cached = cached.filter(|_| place.recipients.is_none());
+        let cached = cached.filter(|_| place.recipients().is_none());
         let taken = Taken { place, cached, segment };
-        Some(Self { consumer: Arc::clone(consumer), id, lane, attempts, taken, settled: false })
+        Some(Self {
+            consumer: Arc::clone(consumer),
+            id,
+            lane,
+            attempts,
+            taken,
+            recipients: Vec::new(),
+            settled: false,
+        })
     }
 
-    pub(super) fn taken(&self) -> Taken {
-        self.taken.clone()
+    /// For reading it; once.
+    pub(super) fn taken(&mut self) -> Taken {
+        let cached = self.taken.cached.take();
+        Taken { cached, ..self.taken.clone() }
+    }
+
+    /// What the worker gets.
+    pub(super) fn given(&mut self, envelope: &Envelope) {
+        self.recipients.clone_from(&envelope.recipients);
     }
 
     /// Gives the message back, but not before `wait` has passed. Not remembered across a restart.
@@ -58,12 +76,19 @@ impl Held {
         self.consumer.lock().state.schedule.change(self.id, |slot| slot.due = due);
     }
 
+    /// Who waited when it was taken, when it is not everybody.
+    fn waiting(&self) -> Option<Vec<Recipient>> {
+        self.taken.place.recipients().map(<[Recipient]>::to_vec)
+    }
+
     fn decision(&self, settlement: Settlement) -> (Decision, &'static str) {
         let attempts = self.attempts.saturating_add(1);
         match settlement {
             Settlement::Ack => (Decision::Done, "ack"),
             Settlement::Retry { after, recipients, reason } => {
-                let (due, recipients) = (now().plus(after), Some(recipients));
+                let recipients =
+                    if recipients == self.recipients { self.waiting() } else { Some(recipients) };
+                let due = now().plus(after);
                 (
                     Decision::Waiting(Waiting {
                         lane: self.lane,
@@ -77,7 +102,7 @@ impl Held {
                 )
             }
             Settlement::Dead { reason } => {
-                let (due, recipients) = (now(), self.taken.place.recipients.clone());
+                let (due, recipients) = (now(), self.waiting());
                 (
                     Decision::Waiting(Waiting {
                         lane: Lane::Dead,

@@ -271,8 +271,8 @@ fn decision(change: Change, message: &Listed, slot: Slot<Place>) -> Decision {
     let Change::Stays(Standing { lane, due, held, recipients }) = change else { return Decision::Done };
     // The log of the publisher has them all: they are written down only when they are others.
     let unchanged = recipients.len() == message.envelope.recipients.len();
-    let recipients = if unchanged { slot.payload.recipients } else { Some(recipients) };
-    let error = slot.payload.last_error;
+    let recipients = if unchanged { slot.payload.recipients().map(<[_]>::to_vec) } else { Some(recipients) };
+    let error = slot.payload.last_error().to_owned();
     Decision::Waiting(Waiting { lane, due, attempts: slot.attempts, recipients, error, held })
 }
 

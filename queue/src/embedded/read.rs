@@ -73,7 +73,7 @@ fn lasting(error: &io::Error) -> bool {
 
 fn read_record(segment: &Segment, id: MessageId, place: &Place) -> Result<(Header, Bytes), Unreadable> {
     let mut record = vec![0; place.size as usize];
-    let count = segment.handle.read_at(&mut record, place.offset).map_err(Unreadable::Io)?;
+    let count = segment.handle.read_at(&mut record, place.offset.get()).map_err(Unreadable::Io)?;
     match parse(record.get(..count).unwrap_or_default(), segment.header.salt) {
         Found::Record(header) if header.id == id => Ok((header, record.into())),
         Found::Record(_) => Err(Unreadable::Damaged("another message is in its place")),
@@ -85,8 +85,8 @@ fn envelope(header: &Header, record: &[u8], place: &Place) -> Result<Envelope, U
     let json = record.get(header.envelope_range()).unwrap_or_default();
     let mut envelope: Envelope =
         serde_json::from_slice(json).map_err(|_| Unreadable::Damaged("the envelope cannot be parsed"))?;
-    if let Some(recipients) = &place.recipients {
-        envelope.recipients.clone_from(recipients);
+    if let Some(recipients) = place.recipients() {
+        envelope.recipients = recipients.to_vec();
     }
     Ok(envelope)
 }

@@ -267,7 +267,7 @@ fn load(consumer: &Consumer) -> io::Result<LogWriter> {
     consumer.metrics.damaged.inc_by(damaged);
     let reserve = consumer.config.segment_size.as_u64();
     let mut log = LogWriter::open(Arc::clone(&consumer.files), directory, "log", reserve)?;
-    log.begin(&mut state.snapshot(), 0)?;
+    log.begin(&mut (0..).map_while(|piece| state.snapshot(piece)), 0)?;
     remove_older(consumer, &log);
     consumer.lock().state = state;
     Ok(log)

@@ -145,8 +145,8 @@ impl LogWriter {
         self.active.as_ref().is_none_or(|active| active.position.saturating_add(size) > active.limit)
     }
 
-    /// Begins a new segment with room for `size` octets, and `first` already in it when its name appears.
-    pub(super) fn begin(&mut self, first: &mut Batch, size: u64) -> io::Result<()> {
+    /// Begins a new segment with room for `size` octets, and `first`, in pieces, already in it when its name appears.
+    pub(super) fn begin(&mut self, first: &mut dyn Iterator<Item = Batch>, size: u64) -> io::Result<()> {
         let seq = self.next;
         let salt = random_salt()?;
         let name = self.directory.join(segment_name(seq, self.extension));
@@ -154,10 +154,8 @@ impl LogWriter {
         let cuts = self.cut.into_iter().collect();
         let header = SegmentHeader { salt, seq, cuts, void_from: Some(self.tried_from) };
         self.next += 1;
-        // Twice what it begins with, so that a log with a large beginning is not renewed at once.
-        let limit = self.reserve.max(START + 2 * first.size() + size);
-        let handle = match self.draft(&draft, &header, first, limit) {
-            Ok(handle) => handle,
+        let (handle, position, limit) = match self.draft(&draft, &header, first, size) {
+            Ok(begun) => begun,
             Err(error) => {
                 // What stays is removed at the next open.
                 let _ = self.files.remove(&draft);
@@ -176,7 +174,6 @@ impl LogWriter {
         self.seal();
         self.cut = None;
         self.tried_from = self.next;
-        let position = START + first.size();
         self.active = Some(Active { handle, header: Arc::new(header), position, limit });
         Ok(())
     }
@@ -236,17 +233,24 @@ impl LogWriter {
         &self,
         path: &Path,
         header: &SegmentHeader,
-        first: &mut Batch,
-        limit: u64,
-    ) -> io::Result<Arc<dyn FileHandle>> {
+        first: &mut dyn Iterator<Item = Batch>,
+        size: u64,
+    ) -> io::Result<(Arc<dyn FileHandle>, u64, u64)> {
         let handle = self.files.create(path)?;
-        handle.preallocate(limit)?;
+        handle.preallocate(self.reserve.max(START + size))?;
         handle.write_at(&header.encode()?, 0)?;
-        if first.size() > 0 {
-            handle.write_at(first.stamp(header.salt), START)?;
+        let mut position = START;
+        for mut piece in first.filter(|piece| piece.size() > 0) {
+            handle.write_at(piece.stamp(header.salt), position)?;
+            position += piece.size();
+        }
+        // Twice what it begins with, so that a log with a large beginning is not renewed at once.
+        let limit = self.reserve.max(START + 2 * (position - START) + size);
+        if limit > self.reserve.max(START + size) {
+            handle.preallocate(limit)?;
         }
         handle.sync()?;
-        Ok(handle)
+        Ok((handle, position, limit))
     }
 }
 

@@ -86,7 +86,9 @@ impl Settler {
 
     /// Begins a new log with everything that still matters, and removes those before it.
     fn renew(&mut self, room: u64) -> io::Result<()> {
-        let mut snapshot = self.consumer.lock().state.snapshot();
+        // Piece by piece, so that nobody waits long for the state: this thread alone changes decisions, and one about a message that is
+        // found in between is in the first piece.
+        let mut snapshot = (0..).map_while(|piece| self.consumer.lock().state.snapshot(piece));
         self.log.begin(&mut snapshot, room)?;
         remove_older(&self.consumer, &self.log);
         Ok(())

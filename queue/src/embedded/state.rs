@@ -1,6 +1,6 @@
 //! What the consumer knows: every message that has not left, where its octets are, what was decided.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,6 +16,8 @@ use crate::{Config, Lane};
 
 /// How many ids one record of a snapshot names.
 const DONE_CHUNK: usize = 1000;
+/// How many texts of errors are looked through for one that is the same.
+const TEXTS_MAX: usize = 64;
 
 /// A segment of a writer's log.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,22 +26,71 @@ pub(super) struct SegmentKey {
     pub(super) seq: u64,
 }
 
-/// Where a queued message is.
+/// Where a queued message is. A million of them wait at times: what few of them have is apart.
 #[derive(Debug, Clone)]
 pub(super) struct Place {
-    pub(super) segment: SegmentKey,
-    pub(super) offset: u64,
+    pub(super) segment: Arc<SegmentKey>,
+    pub(super) offset: Offset,
     pub(super) size: u32,
+    /// What was decided about it, if anything was: why it waits. Messages for one destination share the text.
+    waits: Option<Text>,
+    apart: Option<Box<Apart>>,
+}
+
+/// A text in one word, shared.
+type Text = Arc<Box<str>>;
+
+/// Where a record begins in a segment: records begin at multiples of eight.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Offset(u32);
+
+impl Offset {
+    /// None behind the 32 GiB that no segment reaches.
+    fn new(offset: u64) -> Option<Self> {
+        u32::try_from(offset / 8).ok().map(Self).filter(|_| offset.is_multiple_of(8))
+    }
+
+    pub(super) const fn get(self) -> u64 {
+        self.0 as u64 * 8
+    }
+}
+
+/// What most messages have nothing of.
+#[derive(Debug, Clone, Default)]
+struct Apart {
     /// Names the body's file, when the body is not in the log.
-    pub(super) spool: Option<u128>,
+    spool: Option<u128>,
     /// Segments with further copies: the id was published more than once.
-    copies: Vec<SegmentKey>,
+    copies: Vec<Arc<SegmentKey>>,
     /// Who still waits, when it is not everybody.
-    pub(super) recipients: Option<Vec<Recipient>>,
-    pub(super) last_error: String,
-    /// There is a decision to remember.
-    decided: bool,
-    pub(super) cached: Option<Arc<Cached>>,
+    recipients: Option<Vec<Recipient>>,
+}
+
+impl Place {
+    fn spool(&self) -> Option<u128> {
+        self.apart.as_ref()?.spool
+    }
+
+    fn copies(&self) -> &[Arc<SegmentKey>] {
+        self.apart.as_ref().map_or(&[], |apart| &apart.copies)
+    }
+
+    /// Who still waits; none when all that the record names do.
+    pub(super) fn recipients(&self) -> Option<&[Recipient]> {
+        self.apart.as_ref()?.recipients.as_deref()
+    }
+
+    /// Why the last try failed; empty before the first failure.
+    pub(super) fn last_error(&self) -> &str {
+        self.waits.as_ref().map_or("", |text| text)
+    }
+
+    fn change(&mut self, change: impl FnOnce(&mut Apart)) {
+        let mut apart = self.apart.take().unwrap_or_default();
+        change(&mut apart);
+        let needed = apart.spool.is_some() || !apart.copies.is_empty() || apart.recipients.is_some();
+        self.apart = needed.then_some(apart);
+    }
 }
 
 /// A message that was published a moment ago, kept in memory.
@@ -75,7 +126,9 @@ pub(super) enum Decision {
 #[derive(Debug)]
 pub(super) struct SegmentState {
     pub(super) segment: Segment,
-    ids: Vec<MessageId>,
+    key: Arc<SegmentKey>,
+    /// Messages that are here and are not to be read from here: they have left, or have a later copy.
+    spent: Vec<MessageId>,
     /// Messages that are to be read from here.
     live: u64,
     /// How far it has been read.
@@ -94,6 +147,9 @@ pub(super) struct State {
     done: HashMap<MessageId, u32>,
     /// Decisions about messages that have not been found yet.
     ahead: HashMap<MessageId, Decision>,
+    /// Why messages wait, for sharing; what was used last is first.
+    texts: VecDeque<Text>,
+    cached: HashMap<MessageId, Cached>,
     pub(super) cached_bytes: u64,
     pub(super) cached_bytes_max: u64,
 }
@@ -123,6 +179,8 @@ impl State {
             segments: BTreeMap::new(),
             done: HashMap::new(),
             ahead: HashMap::new(),
+            texts: VecDeque::new(),
+            cached: HashMap::new(),
             cached_bytes: 0,
             cached_bytes_max,
         }
@@ -147,28 +205,36 @@ impl State {
     ) -> Option<PathBuf> {
         let id = found.header.id;
         let own = found.spool.map(|name| spool_path(&self.directory, &key.writer, id, name));
+        let Some(offset) = Offset::new(found.offset) else {
+            tracing::error!(%id, offset = found.offset, "a record is at no place where one can be");
+            return None;
+        };
         let segment = self.segments.get_mut(key)?;
-        segment.ids.push(id);
         if let Some(copies) = self.done.get_mut(&id) {
             *copies += 1;
+            segment.spent.push(id);
             return own;
         }
         let waiting = match self.ahead.remove(&id) {
             Some(Decision::Done) => {
                 self.done.insert(id, 1);
+                segment.spent.push(id);
                 return own;
             }
             Some(Decision::Waiting(waiting)) => Some(waiting),
             None => None,
         };
         segment.live += 1;
+        let segment = Arc::clone(&segment.key);
         if self.schedule.slot(id).is_some() {
-            return self.another_copy(key, found);
+            return self.another_copy(segment, offset, found);
         }
-        let cached =
-            cached.filter(|cached| self.cached_bytes + cached.size <= self.cached_bytes_max).map(Arc::new);
-        self.cached_bytes += cached.as_ref().map_or(0, |cached| cached.size);
-        let decided = waiting.is_some();
+        if let Some(cached) = cached.filter(|cached| self.cached_bytes + cached.size <= self.cached_bytes_max)
+        {
+            self.cached_bytes += cached.size;
+            self.cached.insert(id, cached);
+        }
+        let waits = waiting.as_ref().map(|waiting| self.text(&waiting.error));
         let waiting = waiting.unwrap_or_else(|| Waiting {
             lane: found.header.lane,
             due: found.received_at.min(now()),
@@ -177,18 +243,11 @@ impl State {
             error: String::new(),
             held: false,
         });
-        let payload = Place {
-            segment: key.clone(),
-            offset: found.offset,
-            size: found.header.size,
-            spool: found.spool,
-            copies: Vec::new(),
-            recipients: waiting.recipients,
-            last_error: waiting.error,
-            decided,
-            cached,
-        };
-        let Waiting { lane, due, attempts, held, .. } = waiting;
+        let Waiting { lane, due, attempts, held, recipients, .. } = waiting;
+        let mut payload = Place { segment, offset, size: found.header.size, waits, apart: None };
+        if found.spool.is_some() || recipients.is_some() {
+            payload.change(|apart| (apart.spool, apart.recipients) = (found.spool, recipients));
+        }
         let Sighting { received_at, flow, priority, .. } = *found;
         let arrival = Arrival { lane, due, attempts, received_at, held, flow, priority, payload };
         self.schedule.insert(id, arrival);
@@ -196,52 +255,75 @@ impl State {
     }
 
     /// The same id again: the last copy is the one to read, so that the segments before it can go.
-    fn another_copy(&mut self, key: &SegmentKey, found: &Sighting) -> Option<PathBuf> {
+    fn another_copy(
+        &mut self,
+        segment: Arc<SegmentKey>,
+        offset: Offset,
+        found: &Sighting,
+    ) -> Option<PathBuf> {
         let id = found.header.id;
         let place = self.schedule.slot_mut(id)?;
-        let old = place.spool.map(|name| spool_path(&self.directory, &place.segment.writer, id, name));
-        let former = std::mem::replace(&mut place.segment, key.clone());
-        (place.offset, place.size, place.spool) = (found.offset, found.header.size, found.spool);
+        let old = place.spool().map(|name| spool_path(&self.directory, &place.segment.writer, id, name));
+        let former = std::mem::replace(&mut place.segment, segment);
+        (place.offset, place.size) = (offset, found.header.size);
         // What was in memory is the same message.
         if let Some(segment) = self.segments.get_mut(&former) {
             segment.live = segment.live.saturating_sub(1);
+            segment.spent.push(id);
         }
-        place.copies.push(former);
+        place.change(|apart| {
+            apart.spool = found.spool;
+            apart.copies.push(former);
+        });
         old
+    }
+
+    /// The text of an error, shared with the last messages that have the same.
+    fn text(&mut self, error: &str) -> Text {
+        let known = self.texts.iter().position(|text| &***text == error);
+        let text = match known.and_then(|index| self.texts.remove(index)) {
+            Some(text) => text,
+            None => Arc::new(error.into()),
+        };
+        self.texts.push_front(Arc::clone(&text));
+        self.texts.truncate(TEXTS_MAX);
+        text
     }
 
     /// The message has left. Returns its body file, which nobody needs any more.
     pub(super) fn finish(&mut self, id: MessageId) -> Option<PathBuf> {
         let place = self.schedule.remove(id)?.payload;
-        self.cached_bytes -= place.cached.as_ref().map_or(0, |cached| cached.size);
+        self.uncache(id);
         if let Some(segment) = self.segments.get_mut(&place.segment) {
             segment.live = segment.live.saturating_sub(1);
+            segment.spent.push(id);
         }
-        self.done.insert(id, 1 + place.copies.len() as u32);
-        place.spool.map(|name| spool_path(&self.directory, &place.segment.writer, id, name))
+        self.done.insert(id, 1 + place.copies().len() as u32);
+        place.spool().map(|name| spool_path(&self.directory, &place.segment.writer, id, name))
     }
 
     /// The message waits.
     pub(super) fn defer(&mut self, id: MessageId, waiting: Waiting) {
+        let text = self.text(&waiting.error);
         self.schedule.change(id, |slot| {
             (slot.lane, slot.due, slot.attempts) = (waiting.lane, waiting.due, waiting.attempts);
             slot.held = waiting.held;
-            slot.payload.recipients = waiting.recipients;
-            slot.payload.last_error = waiting.error;
-            slot.payload.decided = true;
+            slot.payload.change(|apart| apart.recipients = waiting.recipients);
+            slot.payload.waits = Some(text);
         });
     }
 
     /// Whoever leases it has the octets now.
-    pub(super) fn uncache(&mut self, id: MessageId) -> Option<Arc<Cached>> {
-        let cached = self.schedule.slot_mut(id)?.cached.take()?;
+    pub(super) fn uncache(&mut self, id: MessageId) -> Option<Cached> {
+        let cached = self.cached.remove(&id)?;
         self.cached_bytes -= cached.size;
         Some(cached)
     }
 
     /// A segment that is about to be read.
     pub(super) fn open_segment(&mut self, key: &SegmentKey, segment: Segment) {
-        let state = SegmentState { segment, ids: Vec::new(), live: 0, offset: START, ended: false };
+        let (spent, named) = (Vec::new(), Arc::new(key.clone()));
+        let state = SegmentState { segment, key: named, spent, live: 0, offset: START, ended: false };
         self.segments.entry(key.clone()).or_insert(state);
     }
 
@@ -265,16 +347,18 @@ impl State {
     /// The segment is gone from the disk for good: so may be what is remembered of its messages.
     pub(super) fn close_segment(&mut self, key: &SegmentKey) {
         let Some(segment) = self.segments.remove(key) else { return };
-        for id in segment.ids {
+        for id in segment.spent {
             if let Some(copies) = self.done.get_mut(&id) {
                 *copies = copies.saturating_sub(1);
                 if *copies == 0 {
                     self.done.remove(&id);
                 }
             } else if let Some(place) = self.schedule.slot_mut(id)
-                && let Some(index) = place.copies.iter().position(|copy| copy == key)
+                && let Some(index) = place.copies().iter().position(|copy| **copy == *key)
             {
-                place.copies.swap_remove(index);
+                place.change(|apart| {
+                    apart.copies.swap_remove(index);
+                });
             }
         }
     }
@@ -294,8 +378,26 @@ impl State {
         self.segments.keys().any(|key| &*key.writer == writer)
     }
 
-    /// Every decision that still matters, for the beginning of a new log.
-    pub(super) fn snapshot(&self) -> Batch {
+    /// A piece of what a new log begins with: every decision that still matters.
+    pub(super) fn snapshot(&self, piece: usize) -> Option<Batch> {
+        let Some(chunk) = piece.checked_sub(1) else { return Some(self.unqueued()) };
+        let mut batch = Batch::default();
+        for (id, slot) in self.schedule.chunk(chunk)?.filter(|(_, slot)| slot.payload.waits.is_some()) {
+            let waiting = Waiting {
+                lane: slot.lane,
+                due: slot.due,
+                attempts: slot.attempts,
+                recipients: slot.payload.recipients().map(<[Recipient]>::to_vec),
+                error: slot.payload.last_error().to_owned(),
+                held: slot.held,
+            };
+            batch.extend(encode_waiting(id, &waiting));
+        }
+        Some(batch)
+    }
+
+    /// What is decided about messages that have left, or have not been found yet.
+    fn unqueued(&self) -> Batch {
         let mut batch = Batch::default();
         let ahead = self.ahead.iter().filter(|(_, decision)| matches!(decision, Decision::Done));
         let done: Vec<MessageId> = self.done.keys().chain(ahead.map(|(id, _)| id)).copied().collect();
@@ -306,17 +408,6 @@ impl State {
             if let Decision::Waiting(waiting) = decision {
                 batch.extend(encode_waiting(*id, waiting));
             }
-        }
-        for (id, slot) in self.schedule.by_age(None).filter(|(_, slot)| slot.payload.decided) {
-            let waiting = Waiting {
-                lane: slot.lane,
-                due: slot.due,
-                attempts: slot.attempts,
-                recipients: slot.payload.recipients.clone(),
-                error: slot.payload.last_error.clone(),
-                held: slot.held,
-            };
-            batch.extend(encode_waiting(id, &waiting));
         }
         batch
     }

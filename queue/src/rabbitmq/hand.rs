@@ -169,7 +169,7 @@ impl Hand {
         if let Some(held) = self.lock().as_mut() {
             let schedule = &mut held.schedule;
             let lost: Vec<MessageId> = schedule
-                .by_age(None)
+                .iter()
                 .filter(|(_, slot)| slot.payload.generation == generation && !slot.leased)
                 .map(|(id, _)| id)
                 .collect();
@@ -184,7 +184,7 @@ impl Hand {
     pub(super) fn count(&self, generation: u64) -> usize {
         self.lock().as_ref().map_or(0, |held| {
             let ours = |taken: &Taken| taken.generation == generation;
-            held.schedule.by_age(None).filter(|(_, slot)| ours(&slot.payload)).count()
+            held.schedule.iter().filter(|(_, slot)| ours(&slot.payload)).count()
                 + held.successors.values().filter(|taken| ours(taken)).count()
         })
     }
@@ -206,7 +206,7 @@ impl Hand {
         let held = self.lock().take();
         self.bells.ring_all();
         let Some(Held { schedule, successors }) = held else { return };
-        let waiting = schedule.by_age(None).filter(|(_, slot)| !slot.leased).map(|(_, slot)| &slot.payload);
+        let waiting = schedule.iter().filter(|(_, slot)| !slot.leased).map(|(_, slot)| &slot.payload);
         for taken in waiting.chain(successors.values()) {
             let _ = taken.acker.nack(BasicNackOptions { requeue: true, ..BasicNackOptions::default() }).await;
         }

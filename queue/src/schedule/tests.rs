@@ -45,21 +45,21 @@ fn takes_by_due_time_then_by_arrival_and_only_in_its_lane() {
 #[test]
 fn counts_follow_every_move() {
     let mut schedule = Schedule::new();
-    schedule.insert(id(1), arrival(Lane::Local, 1));
-    schedule.insert(id(2), arrival(Lane::Local, 100));
+    schedule.insert(id(1), arrival(Lane::Local, 1000));
+    schedule.insert(id(2), arrival(Lane::Local, 100_000));
     let count = |schedule: &mut Schedule<()>, lane| {
-        let stats = schedule.stats(at(50));
+        let stats = schedule.stats(at(50_000));
         let stats = stats.iter().find(|stats| stats.lane == lane).unwrap();
         (stats.ready, stats.leased, stats.deferred, stats.oldest.map(Timestamp::unix_milliseconds))
     };
-    assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 1, Some(1)));
-    assert_eq!(schedule.take(Lane::Local, at(50)), Take::Leased(id(1)));
-    assert_eq!(count(&mut schedule, Lane::Local), (0, 1, 1, Some(1)));
+    assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 1, Some(1000)));
+    assert_eq!(schedule.take(Lane::Local, at(50_000)), Take::Leased(id(1)));
+    assert_eq!(count(&mut schedule, Lane::Local), (0, 1, 1, Some(1000)));
     schedule.change(id(1), |slot| slot.lane = Lane::Dead);
-    assert_eq!(count(&mut schedule, Lane::Local), (0, 0, 1, Some(100)));
-    assert_eq!(count(&mut schedule, Lane::Dead), (1, 0, 0, Some(1)));
-    schedule.change(id(2), |slot| slot.due = at(40));
-    assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 0, Some(100)));
+    assert_eq!(count(&mut schedule, Lane::Local), (0, 0, 1, Some(100_000)));
+    assert_eq!(count(&mut schedule, Lane::Dead), (1, 0, 0, Some(1000)));
+    schedule.change(id(2), |slot| slot.due = at(40_000));
+    assert_eq!(count(&mut schedule, Lane::Local), (1, 0, 0, Some(100_000)));
     let ages: Vec<_> = schedule.by_age(None).map(|(id, _)| id).collect();
     assert_eq!(ages, [id(1), id(2)]);
     assert_eq!(schedule.by_age(Some(Lane::Local)).count(), 1);

@@ -2,6 +2,7 @@
 //! disk is well again.
 
 use std::io;
+use std::iter::once;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -76,15 +77,15 @@ fn a_writer_goes_on_however_often_naming_failed() {
     let files: Arc<dyn Files> = Arc::new(files);
     files.create_directory(Path::new(LOG)).unwrap();
     let mut writer = LogWriter::open(Arc::clone(&files), LOG.into(), "seg", 1 << 16).unwrap();
-    writer.begin(&mut batch(1), 0).unwrap();
+    writer.begin(&mut once(batch(1)), 0).unwrap();
     writer.write(&mut batch(2)).unwrap();
     let good = writer.current().unwrap().1;
     ill.store(true, Ordering::Relaxed);
     for refused in 0..200 {
-        assert!(writer.begin(&mut batch(100 + refused), 0).is_err());
+        assert!(writer.begin(&mut once(batch(100 + refused)), 0).is_err());
     }
     ill.store(false, Ordering::Relaxed);
-    writer.begin(&mut batch(3), 0).unwrap();
+    writer.begin(&mut once(batch(3)), 0).unwrap();
     // Whoever reads now takes what was confirmed and nothing else.
     let segments = open_all(&*files, Path::new(LOG)).unwrap();
     assert_eq!(segments.len(), 202);
@@ -97,7 +98,7 @@ fn a_writer_goes_on_however_often_naming_failed() {
         assert_eq!(cut, expected, "{seq}");
     }
     // The next segment has nothing to say of these.
-    writer.begin(&mut batch(4), 0).unwrap();
+    writer.begin(&mut once(batch(4)), 0).unwrap();
     let header = writer.current().unwrap().0.header;
     assert!((1..204).all(|seq| header.cut_of(seq).is_none()), "{header:?}");
 }
