@@ -55,6 +55,10 @@ pub struct Config {
     pub order_wait_max: Span,
     /// With RabbitMQ: once the oldest message that a gateway accepted while the broker was away is older than this, it accepts no more (452).
     pub spill_age_max: Span,
+    /// After so many ends of the worker's process (a crash, a kill) while a worker had it, a message becomes a dead letter. RabbitMQ has `rabbitmq.delivery_limit` for that.
+    pub ends_max: u32,
+    /// Messages that a worker had at two ends or more are tried so long after each other, to find which of them it is.
+    pub ends_apart: Span,
     /// How much of what was just published is kept in memory, so that a worker need not read it again.
     pub tail_cache_max: ByteSize,
 }
@@ -77,6 +81,8 @@ impl Default for Config {
             publishers_max: 1024,
             order_wait_max: Span::secs(30),
             spill_age_max: Span::hours(12),
+            ends_max: 5,
+            ends_apart: Span::secs(1),
             tail_cache_max: ByteSize::mib(32),
         }
     }
@@ -100,6 +106,7 @@ impl Config {
         check("standby_interval", self.standby_interval < Span::millis(10), "must be at least 10ms");
         check("cleanup_interval", self.cleanup_interval < Span::millis(10), "must be at least 10ms");
         check("queued_bytes_max", self.queued_bytes_max < self.segment_size, "must be at least segment_size");
+        check("ends_max", self.ends_max < 2, "must be at least 2");
         check("publishers_max", self.publishers_max == 0, "must be at least 1");
         faults.extend(self.rabbitmq.faults());
         faults
@@ -119,9 +126,13 @@ mod tests {
             segment_size: ByteSize::bytes((64 << 10) - 1),
             poll_interval: Span::millis(0),
             publishers_max: 0,
+            ends_max: 1,
             ..Config::default()
         };
         let keys: Vec<String> = bad.faults().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["dir", "inline_max", "segment_size", "poll_interval", "publishers_max"]);
+        assert_eq!(
+            keys,
+            ["dir", "inline_max", "segment_size", "poll_interval", "ends_max", "publishers_max"]
+        );
     }
 }

@@ -7,6 +7,7 @@
 //!                      /<n>.tmp       bodies on their way
 //!       /consumer/lock                held by the one process that works the queue
 //!                /<seq>.log           what it decided; begins with all that still matters
+//!                /at-hand             which messages workers have now
 //!       /orders/<id>.order            what an operator wants done with messages that wait
 //! ```
 //!
@@ -44,6 +45,7 @@
 //!  damaged record                       skipped: the next one is found by the segment's random number
 //!  damaged segment header               there is a second copy, and the records carry the number too
 //!  damaged decision                     its messages are leased again
+//!  message that a worker had            leased again; after `ends_max` times a dead letter
 //!  record without its body file         a dead letter
 //!  body file without a record           removed when its writer opens again, or with its directory
 //!  segment draft, body on its way       removed when its writer opens again
@@ -71,6 +73,7 @@ use crate::{
     Queue, QueueError,
 };
 
+mod at_hand;
 mod cleanup;
 mod committer;
 mod consumer;

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use envelope::{Envelope, MessageId};
 use tokio::sync::mpsc;
 
+use super::at_hand::AtHand;
 use super::lease::{Held, Taken};
 use super::read::{Unreadable, read_message};
 use super::record::{Header, Kind};
@@ -42,6 +43,7 @@ pub(super) struct Consumer {
     pub(super) metrics: Metrics,
     pub(super) turns: Turns,
     pub(super) bells: Bells,
+    pub(super) at_hand: AtHand,
     pub(super) closing: AtomicBool,
     inner: Mutex<Inner>,
     wake: Condvar,
@@ -101,6 +103,7 @@ impl Consumer {
             metrics,
             turns,
             bells,
+            at_hand: AtHand::default(),
             closing,
             inner: Mutex::new(inner),
             wake: Condvar::new(),
@@ -123,6 +126,7 @@ impl Consumer {
             let mut held = self.bells.wait(lane, || self.take(lane)).await?;
             let Taken { place, cached, segment } = held.taken();
             let (id, attempts) = (held.id, held.attempts);
+            self.at_hand.given(id);
             let read = match cached {
                 Some(cached) => Ok(cached),
                 None => {

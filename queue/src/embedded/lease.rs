@@ -153,6 +153,7 @@ impl Drop for Held {
             inner.state.schedule.put_back(self.id);
         }
         drop(inner);
+        self.consumer.at_hand.returned(self.id, false);
         self.consumer.bells.ring(self.lane);
     }
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use super::at_hand::ends;
 use super::consumer::Consumer;
 use super::record::Kind;
 use super::scan::{Extent, Pass, Segment, each_record, pass};
@@ -267,8 +268,12 @@ fn load(consumer: &Consumer) -> io::Result<LogWriter> {
     consumer.metrics.damaged.inc_by(damaged);
     let reserve = consumer.config.segment_size.as_u64();
     let mut log = LogWriter::open(Arc::clone(&consumer.files), directory, "log", reserve)?;
+    let at_hand = ends(&*consumer.files, &log_directory(consumer));
+    let (most, apart) = (consumer.config.ends_max, consumer.config.ends_apart.as_duration());
+    at_hand.iter().for_each(|(id, ends)| state.suspect(*id, *ends, most, apart));
     log.begin(&mut (0..).map_while(|piece| state.snapshot(piece)), 0)?;
     remove_older(consumer, &log);
+    consumer.at_hand.begin(&*consumer.files, &log_directory(consumer), &at_hand);
     consumer.lock().state = state;
     Ok(log)
 }

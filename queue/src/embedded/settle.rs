@@ -96,6 +96,7 @@ impl Settler {
 
     fn apply(&self, waiting: Vec<Settling>) {
         let (mut answers, mut lanes, mut bodies) = (Vec::new(), Vec::new(), Vec::new());
+        let ids: Vec<MessageId> = waiting.iter().map(|settling| settling.id).collect();
         let mut inner = self.consumer.lock();
         for settling in waiting {
             match settling.decision {
@@ -108,6 +109,7 @@ impl Settler {
             answers.push(settling.answer);
         }
         drop(inner);
+        ids.into_iter().for_each(|id| self.consumer.at_hand.returned(id, true));
         lanes.into_iter().for_each(|lane| self.consumer.bells.ring(lane));
         for answer in answers {
             let _ = answer.send(Ok(()));
@@ -122,6 +124,7 @@ impl Settler {
         }
         drop(inner);
         for settling in waiting {
+            self.consumer.at_hand.returned(settling.id, false);
             self.consumer.bells.ring(settling.lane);
             let _ = settling.answer.send(Err(io::Error::new(error.kind(), error.to_string())));
         }

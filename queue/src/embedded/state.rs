@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use envelope::{Envelope, MessageId, Recipient, Timestamp};
@@ -16,6 +17,8 @@ use crate::{Config, Lane};
 
 /// How many ids one record of a snapshot names.
 const DONE_CHUNK: usize = 1000;
+/// A message that a worker had so often when its process ended is tried apart from others.
+const SUSPECT_FROM: u32 = 2;
 /// How many texts of errors are looked through for one that is the same.
 const TEXTS_MAX: usize = 64;
 
@@ -147,6 +150,8 @@ pub(super) struct State {
     done: HashMap<MessageId, u32>,
     /// Decisions about messages that have not been found yet.
     ahead: HashMap<MessageId, Decision>,
+    /// Messages that a process had more than once when it ended, and until when they wait; until they are found.
+    suspects: HashMap<MessageId, Timestamp>,
     /// Why messages wait, for sharing; what was used last is first.
     texts: VecDeque<Text>,
     cached: HashMap<MessageId, Cached>,
@@ -179,6 +184,7 @@ impl State {
             segments: BTreeMap::new(),
             done: HashMap::new(),
             ahead: HashMap::new(),
+            suspects: HashMap::new(),
             texts: VecDeque::new(),
             cached: HashMap::new(),
             cached_bytes: 0,
@@ -191,9 +197,34 @@ impl State {
         self.ahead.insert(id, decision);
     }
 
+    /// Workers had this message so many times when their process ended. At first it may have been another that ended it: then it is tried
+    /// apart from the rest, and past the bound it is nobody's to try.
+    pub(super) fn suspect(&mut self, id: MessageId, ends: u32, ends_max: u32, apart: Duration) {
+        if ends < SUSPECT_FROM || matches!(self.ahead.get(&id), Some(Decision::Done)) {
+            return;
+        }
+        if ends < ends_max {
+            let turn = u32::try_from(self.suspects.len()).unwrap_or(u32::MAX).saturating_add(1);
+            self.suspects.insert(id, now().plus(apart.saturating_mul(turn)));
+            return;
+        }
+        let error = format!("a worker's process ended {ends} times while it had this message");
+        tracing::error!(%id, ends, "a message ends the worker's process again and again, it waits for an operator");
+        tracing::info!(target: "sluice::message", %id, event = "dead", reason = error, "put aside for an operator");
+        let earlier = match self.ahead.remove(&id) {
+            Some(Decision::Waiting(waiting)) => Some(waiting),
+            Some(Decision::Done) | None => None,
+        };
+        let (attempts, recipients) =
+            earlier.map_or((ends, None), |waiting| (waiting.attempts, waiting.recipients));
+        let waiting = Waiting { lane: Lane::Dead, due: now(), attempts, recipients, error, held: false };
+        self.ahead.insert(id, Decision::Waiting(waiting));
+    }
+
     /// All logs have been read: what was decided about messages that are nowhere is forgotten.
     pub(super) fn forget_unseen(&mut self) {
         self.ahead = HashMap::new();
+        self.suspects = HashMap::new();
     }
 
     /// Takes a message that was found in a segment. Returns a body file that nobody needs any more.
@@ -244,6 +275,7 @@ impl State {
             held: false,
         });
         let Waiting { lane, due, attempts, held, recipients, .. } = waiting;
+        let due = self.suspects.remove(&id).map_or(due, |apart| apart.max(due));
         let mut payload = Place { segment, offset, size: found.header.size, waits, apart: None };
         if found.spool.is_some() || recipients.is_some() {
             payload.change(|apart| (apart.spool, apart.recipients) = (found.spool, recipients));

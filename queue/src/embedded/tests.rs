@@ -16,6 +16,7 @@ fn config(directory: &std::path::Path) -> Config {
         poll_interval: Span::millis(1),
         standby_interval: Span::millis(10),
         cleanup_interval: Span::millis(10),
+        ends_apart: Span::millis(20),
         ..Config::default()
     }
 }
@@ -28,6 +29,7 @@ fn fresh() -> (TempDir, Arc<dyn Queue>) {
 
 mod condemned;
 mod damage;
+mod ends;
 mod faults;
 mod processes;
 
