@@ -57,7 +57,7 @@ pub struct Config {
     pub spill_age_max: Span,
     /// After so many ends of the worker's process (a crash, a kill) while a worker had it, a message becomes a dead letter. RabbitMQ has `rabbitmq.delivery_limit` for that.
     pub ends_max: u32,
-    /// Messages that a worker had at two ends or more are tried so long after each other, to find which of them it is.
+    /// Messages that workers had at several ends are tried at moments so far from each other, to find which of them it is.
     pub ends_apart: Span,
     /// How much of what was just published is kept in memory, so that a worker need not read it again.
     pub tail_cache_max: ByteSize,
@@ -82,7 +82,7 @@ impl Default for Config {
             order_wait_max: Span::secs(30),
             spill_age_max: Span::hours(12),
             ends_max: 5,
-            ends_apart: Span::secs(1),
+            ends_apart: Span::millis(250),
             tail_cache_max: ByteSize::mib(32),
         }
     }

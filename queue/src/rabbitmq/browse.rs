@@ -256,7 +256,7 @@ fn places(filter: &ListFilter) -> Vec<Place> {
 }
 
 /// How often it came back to a queue with a limit.
-fn returns(delivery: &Delivery) -> i64 {
+pub(super) fn returns(delivery: &Delivery) -> i64 {
     let headers = delivery.properties.headers().as_ref();
     match headers.and_then(|headers| headers.inner().get("x-delivery-count")) {
         Some(AMQPValue::LongLongInt(count)) => *count,

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use envelope::Priority;
 use futures_util::StreamExt as _;
@@ -19,12 +20,18 @@ use lapin::{Channel, Consumer as Stream};
 use tokio::time::{Instant, timeout};
 
 use super::Shared;
+use super::browse::returns;
 use super::hand::Taken;
 use super::link::{Standing, Up, set};
 use super::topology::{Place, STEPS, count};
 use super::wire::{Meta, decode};
 use crate::Lane;
 use crate::schedule::now;
+
+/// A message is suspected of ending its worker from this part of the limit on.
+const SUSPECT_FROM: i64 = 4;
+/// How many moments there are at which suspects are tried.
+const MOMENTS: u32 = 32;
 
 /// Numbers the consumers of a process.
 #[derive(Debug, Default)]
@@ -177,7 +184,19 @@ async fn receive(shared: &Arc<Shared>, place: Place, generation: u64, mut delive
             Err(error) => tracing::debug!(%error, "a message waits here, not in the broker"),
         }
     }
+    meta.due = meta.due.max(now().plus(apart(shared, &delivery, &meta)));
     shared.hand.arrive(Taken { meta, octets, acker: delivery.acker, generation }).await;
+}
+
+/// What has come back often may end its worker, or be at hand together with what does: each of them is tried at another moment, and at yet another
+/// the next time, so that those that are no fault of it get through before the limit counts them out.
+fn apart(shared: &Shared, delivery: &Delivery, meta: &Meta) -> Duration {
+    let returns = returns(delivery);
+    if returns < (i64::from(shared.config.rabbitmq.delivery_limit) / SUSPECT_FROM).max(2) {
+        return Duration::ZERO;
+    }
+    let seed = [&meta.envelope.id.to_bytes()[..], &returns.to_le_bytes()].concat();
+    shared.config.ends_apart.as_duration() * (crc32c::crc32c(&seed) % MOMENTS)
 }
 
 /// The queue tells the lane: what the broker itself moved to the dead letters was not changed by it.

@@ -2,8 +2,13 @@
 //! afterwards whether each accepted message is in exactly one place.
 
 mod control;
+mod disk;
 mod faults;
+mod machine;
+mod redis;
+mod shim;
 mod site;
+mod wires;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,6 +18,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 
 use faults::Faults;
+use machine::Means;
 use site::Site;
 
 /// Seconds of load in one round.
@@ -40,6 +46,15 @@ pub(crate) struct Arguments {
     /// The negative control: something in front of the gateways says 250 before they do. The checker must find loss.
     #[arg(long)]
     early: bool,
+    /// The other negative control: the processes' syncs do nothing, and the power is cut. The checker must find loss.
+    #[arg(long, conflicts_with = "early")]
+    unsynced: bool,
+}
+
+impl Arguments {
+    const fn is_control(&self) -> bool {
+        self.early || self.unsynced
+    }
 }
 
 /// Where messages wait.
@@ -73,6 +88,7 @@ struct Outcome {
     doubled: u64,
     wrong: u64,
     faults: u64,
+    kills: u64,
 }
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
@@ -86,23 +102,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
     };
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    let means = means()?;
+    if let Some(missing) = means.missing() {
+        println!("{missing}");
+    }
     let mut all = Outcome::default();
     let mut seed = first;
     while seed == first || Instant::now() < end {
         let turn = usize::try_from(seed)? % Backend::ALL.len();
         let backend = arguments.backend.or(Backend::ALL.get(turn).copied()).context("a backend")?;
-        let round =
-            one(&sluice, seed, backend, arguments).with_context(|| format!("seed {seed}, {backend:?}"))?;
+        let round = one(&sluice, seed, backend, means, arguments)
+            .with_context(|| format!("seed {seed}, {backend:?}"))?;
         all.accepted += round.accepted;
         all.lost += round.lost;
         all.doubled += round.doubled;
         all.wrong += round.wrong;
         all.faults += round.faults;
+        all.kills += round.kills;
         seed += 1;
     }
-    let Outcome { accepted, lost, doubled, wrong, faults } = all;
+    let Outcome { accepted, lost, doubled, wrong, faults, kills } = all;
+    println!("of the faults {kills} ended a process at once");
     println!("accepted {accepted} lost {lost} doubled {doubled} faults {faults}");
-    if arguments.early {
+    if arguments.is_control() {
         ensure!(lost > 0, "the control found no loss: the harness proves nothing");
         return Ok(());
     }
@@ -120,11 +142,29 @@ fn build(root: &Path) -> anyhow::Result<PathBuf> {
     Ok(target.join("debug/sluice"))
 }
 
-fn one(sluice: &Path, seed: u64, backend: Backend, arguments: &Arguments) -> anyhow::Result<Outcome> {
+fn means() -> anyhow::Result<Means> {
+    let folder = std::env::temp_dir().join(format!("sluice-pipeline-{}", std::process::id()));
+    std::fs::create_dir_all(&folder)?;
+    let means = Means::find(&folder);
+    std::fs::remove_dir_all(&folder)?;
+    Ok(means)
+}
+
+fn one(
+    sluice: &Path,
+    seed: u64,
+    backend: Backend,
+    means: Means,
+    arguments: &Arguments,
+) -> anyhow::Result<Outcome> {
     let folder = std::env::temp_dir().join(format!("sluice-pipeline-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     println!("seed {seed}: {backend:?}");
-    let mut site = Site::start(sluice, &folder, backend)?;
+    let mut site = Site::start(sluice, &folder, backend, means)?;
+    if arguments.unsynced {
+        site.never_sync()?;
+    }
+    let poisoned = site.poison()?;
     let early = arguments.early.then(|| control::Early::start(site.gateways())).transpose()?;
     let servers = early.as_ref().map_or_else(|| site.gateways(), |early| vec![early.address()]);
     let load = Duration::from_secs(arguments.round);
@@ -142,16 +182,25 @@ fn one(sluice: &Path, seed: u64, backend: Backend, arguments: &Arguments) -> any
     site.settle()?;
     let verdict = site.check()?;
     println!("  {verdict}, faults: {}", faults.told());
+    // What ends its worker every time waits for an operator, and nothing else does.
+    let dead = site.dead()?;
+    ensure!(
+        arguments.is_control() || dead == (usize::from(poisoned), 0),
+        "{dead:?} messages wait for an operator, poisoned ones and others; poisoned was {}: see {}",
+        usize::from(poisoned),
+        folder.display()
+    );
     let outcome = Outcome {
         accepted: verdict.accepted,
         lost: verdict.lost,
         doubled: verdict.doubled,
         wrong: verdict.wrong,
         faults: faults.count(),
+        kills: faults.kills(),
     };
     let clean = outcome.lost + outcome.doubled + outcome.wrong == 0;
     site.end();
-    if clean || arguments.early {
+    if clean || arguments.is_control() {
         std::fs::remove_dir_all(&folder)?;
     } else {
         println!("  everything is kept in {}", folder.display());

@@ -1,5 +1,6 @@
 //! A real broker, or several as a cluster, started for one test and ended with it.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -12,17 +13,29 @@ use tempfile::TempDir;
 
 /// Longer than a start takes on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
+const LOCAL: &str = "127.0.0.1";
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
 
-/// Nodes that share a port mapper of their own.
+/// Nodes that share a port mapper of their own; on several hosts each host has one.
 pub(crate) struct Cluster {
-    folder: TempDir,
+    _folder: TempDir,
     mapper: u16,
     nodes: Vec<Node>,
 }
 
+/// Where a node runs.
+#[derive(Debug, Clone)]
+pub(crate) struct Host {
+    pub(crate) address: String,
+    /// A network namespace; without it this machine's.
+    pub(crate) space: Option<String>,
+    pub(crate) home: PathBuf,
+    pub(crate) environment: Vec<(String, String)>,
+}
+
 struct Node {
+    host: Host,
     name: String,
     port: u16,
     distribution: u16,
@@ -32,27 +45,44 @@ struct Node {
 impl Cluster {
     /// Starts so many nodes and joins them.
     pub(crate) fn start(count: usize) -> Self {
+        let folder = broker_folder();
+        let host = |index| Host {
+            address: LOCAL.to_owned(),
+            space: None,
+            home: folder.path().join(format!("node{index}")),
+            environment: Vec::new(),
+        };
+        let hosts = (0..count).map(host).collect();
+        Self::start_on(hosts, folder)
+    }
+
+    /// Starts a node on each of these hosts and joins them.
+    pub(crate) fn start_on(hosts: Vec<Host>, folder: TempDir) -> Self {
         assert!(
             Path::new(SERVER).exists(),
             "the tests need Debian's package rabbitmq-server; ./test installs it"
         );
-        let folder = tempfile::Builder::new().prefix("sluice-broker-").tempdir().unwrap();
-        std::os::unix::fs::chown(folder.path(), broker_user(), None).unwrap();
+        let count = hosts.len();
         let ports = free_ports(1 + 2 * count);
         // Erlang's nodes know each other by a secret; each test has its own.
         let mut cookie = [0; 16];
         File::open("/dev/urandom").unwrap().read_exact(&mut cookie).unwrap();
         let cookie: String = cookie.iter().map(|byte| char::from(b'A' + byte % 26)).collect();
-        let nodes = (0..count).map(|index| Node {
+        let nodes = hosts.into_iter().enumerate().map(|(index, host)| Node {
             // Names are the machine's, mappers are ours: two clusters at once must not meet.
-            name: format!("sluice{}-{index}@localhost", ports[0]),
+            name: format!(
+                "sluice{}-{index}@{}",
+                ports[0],
+                if host.is_local() { "localhost" } else { &host.address }
+            ),
+            host,
             port: ports[1 + 2 * index],
             distribution: ports[2 + 2 * index],
             process: None,
         });
-        let mut cluster = Self { nodes: nodes.collect(), mapper: ports[0], folder };
+        let mut cluster = Self { nodes: nodes.collect(), mapper: ports[0], _folder: folder };
         for index in 0..count {
-            let home = cluster.home(index);
+            let home = cluster.nodes[index].host.home.clone();
             std::fs::create_dir_all(&home).unwrap();
             let secret = home.join(".erlang.cookie");
             std::fs::write(&secret, &cookie).unwrap();
@@ -78,7 +108,7 @@ impl Cluster {
     }
 
     pub(crate) fn addresses(&self) -> Vec<String> {
-        self.nodes.iter().map(|node| format!("127.0.0.1:{}", node.port)).collect()
+        self.nodes.iter().map(|node| format!("{}:{}", node.host.address, node.port)).collect()
     }
 
     /// As `kill -9` does it.
@@ -100,10 +130,11 @@ impl Cluster {
     /// Starts a node again without waiting for it.
     pub(crate) fn begin(&mut self, index: usize) {
         let node = &self.nodes[index];
-        let output = File::create(self.home(index).join("output")).unwrap();
+        let output = File::create(node.host.home.join("output")).unwrap();
         let mut command = self.command(index, SERVER);
         command
-            .env("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1")
+            .envs(node.host.environment.iter().cloned())
+            .env("RABBITMQ_NODE_IP_ADDRESS", &node.host.address)
             .env("RABBITMQ_NODE_PORT", node.port.to_string())
             .env("RABBITMQ_DIST_PORT", node.distribution.to_string())
             .stdin(Stdio::null())
@@ -123,7 +154,11 @@ impl Cluster {
     }
 
     fn answers(&self, index: usize) -> bool {
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.nodes[index].port)) else { return false };
+        let Node { host, port, .. } = &self.nodes[index];
+        if let Some(space) = &host.space {
+            return answers_in(space, &host.address, *port);
+        }
+        let Ok(mut stream) = TcpStream::connect((&*host.address, *port)) else { return false };
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
         let mut byte = [0];
         // AMQP 0-9-1 §4.2.2: the header, and the server's first frame.
@@ -133,7 +168,7 @@ impl Cluster {
     }
 
     fn output(&self, index: usize) -> String {
-        std::fs::read_to_string(self.home(index).join("output")).unwrap_or_default()
+        std::fs::read_to_string(self.nodes[index].host.home.join("output")).unwrap_or_default()
     }
 
     /// The same, where the node may be away; gives whether it did it.
@@ -153,21 +188,30 @@ impl Cluster {
         text
     }
 
-    fn home(&self, index: usize) -> PathBuf {
-        self.folder.path().join(format!("node{index}"))
-    }
-
     fn command(&self, index: usize, program: &str) -> Command {
-        let home = self.home(index);
-        let mut command = Command::new(program);
+        let host = &self.nodes[index].host;
+        let home = &host.home;
+        let mut command = match &host.space {
+            None => {
+                let mut command = Command::new(program);
+                command.uid(broker_user().unwrap());
+                command
+            }
+            Some(space) => {
+                let mut command = enter(space);
+                command.args(["--setuid", &broker_user().unwrap().to_string(), program]);
+                command
+            }
+        };
         command
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
-            .env("HOME", &home)
-            .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+            .env("HOME", home)
+            .env("ERL_EPMD_ADDRESS", &host.address)
             .env("ERL_EPMD_PORT", self.mapper.to_string())
             .env("RABBITMQ_NODENAME", &self.nodes[index].name)
+            .env("RABBITMQ_USE_LONGNAME", if host.is_local() { "false" } else { "true" })
             .env("RABBITMQ_MNESIA_BASE", home.join("mnesia"))
             .env("RABBITMQ_LOG_BASE", home.join("log"))
             .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
@@ -175,8 +219,7 @@ impl Cluster {
             .env("RABBITMQ_ENABLED_PLUGINS_FILE", home.join("plugins"))
             // Two processors are shared by all: none of them is to be kept busy by waiting.
             .env("RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS", "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none")
-            .current_dir(&home)
-            .uid(broker_user().unwrap());
+            .current_dir(home);
         command
     }
 }
@@ -186,11 +229,31 @@ impl Drop for Cluster {
         for index in 0..self.nodes.len() {
             self.kill(index);
         }
-        // The port mapper is a process of its own that the first node started. It ends when it has noticed that the nodes are gone.
+        let hosts: BTreeMap<&Option<String>, &Host> =
+            self.nodes.iter().map(|node| (&node.host.space, &node.host)).collect();
+        hosts.into_values().for_each(|host| host.end_mapper(self.mapper));
+    }
+}
+
+impl Host {
+    fn is_local(&self) -> bool {
+        self.address == LOCAL
+    }
+
+    /// The port mapper is a process of its own that the first node started. It ends when it has noticed that the nodes are gone.
+    fn end_mapper(&self, port: u16) {
         for _ in 0..100 {
-            let ended = Command::new("epmd")
-                .env("ERL_EPMD_ADDRESS", "127.0.0.1")
-                .env("ERL_EPMD_PORT", self.mapper.to_string())
+            let mut command = match &self.space {
+                None => Command::new("epmd"),
+                Some(space) => {
+                    let mut command = enter(space);
+                    command.arg("epmd");
+                    command
+                }
+            };
+            let ended = command
+                .env("ERL_EPMD_ADDRESS", &self.address)
+                .env("ERL_EPMD_PORT", port.to_string())
                 .arg("-kill")
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
@@ -201,6 +264,28 @@ impl Drop for Cluster {
             std::thread::sleep(Duration::from_millis(50));
         }
     }
+}
+
+/// Runs what follows in a network namespace.
+fn enter(space: &str) -> Command {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--net=/run/netns/{space}"));
+    command
+}
+
+/// As [`Cluster::answers`], seen from another namespace.
+fn answers_in(space: &str, address: &str, port: u16) -> bool {
+    let ask = r#"exec 3<>"/dev/tcp/$0/$1" && printf 'AMQP\0\0\011\001' >&3 && head -c 1 <&3 | od -An -tu1"#;
+    let output =
+        enter(space).args(["timeout", "5", "bash", "-c", ask, address, &port.to_string()]).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).trim() == "1"
+}
+
+/// A folder that is the broker's.
+pub(crate) fn broker_folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("sluice-broker-").tempdir().unwrap();
+    std::os::unix::fs::chown(folder.path(), broker_user(), None).unwrap();
+    folder
 }
 
 fn end_group(process: &Child) {

@@ -167,6 +167,36 @@ async fn a_message_that_ends_its_worker_every_time_becomes_a_dead_letter() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_at_hand_beside_it_gets_through() {
+    let site = Site::start(1);
+    let mut config = site.config();
+    config.rabbitmq.delivery_limit = 12;
+    config.ends_apart = units::Span::millis(20);
+    let publisher = open(&config).await;
+    for number in 1..=6 {
+        suite::publish(&*publisher, number, 500).await.unwrap();
+    }
+    let mut through = std::collections::BTreeSet::new();
+    for _ in 0..13 {
+        let worker = open(&config).await;
+        let lease = loop {
+            let lease = soon(worker.lease(Lane::Local)).await.unwrap();
+            if lease.envelope.id == id(1) {
+                break lease;
+            }
+            through.insert(lease.envelope.id);
+            lease.ack().await.unwrap();
+        };
+        let worker = Arc::try_unwrap(worker).unwrap();
+        patiently(worker.close()).await;
+        drop(lease);
+    }
+    assert_counts(&*publisher, Lane::Dead, (1, 0, 0)).await;
+    assert_eq!(through, (2..=6).map(id).collect());
+    patiently(publisher.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn looking_often_kills_nothing() {
     let site = Site::start(1);
     let mut config = site.config();

@@ -1,6 +1,6 @@
 //! One installation: processes, their folders, the broker.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
@@ -13,7 +13,12 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 use super::Backend;
-use crate::soak::broker::Cluster;
+use super::disk::Disk;
+use super::machine::{Machine, Means, OWN_DISK, SHARED_DISK, Workshop};
+use super::redis::Redis;
+use super::shim;
+use super::wires::Wires;
+use crate::soak::broker::{Cluster, Host, broker_folder};
 
 const PASSWORD: &str = "correct horse battery";
 const ACCOUNTS: usize = 8;
@@ -22,6 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// How long the queue may take to empty once all is whole again.
 const SETTLE_MAX: Duration = Duration::from_secs(600);
 const SESSIONS: &str = "8";
+/// No mail leaves the machine.
+const QUIET: [(&str, &str); 1] = [("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0")];
+/// A message that ends the process of whoever delivers it.
+const POISON: &str = "import smtplib, sys\n\
+    host, port, to = sys.argv[1:]\n\
+    with smtplib.SMTP(host, int(port), timeout=20) as server:\n\
+    \x20   server.sendmail('poison@load.example', [to], 'Subject: poison\\r\\nX-Poison: yes\\r\\n\\r\\nend\\r\\n')\n";
 
 /// What a check of the ledger found.
 #[derive(Debug)]
@@ -44,48 +56,82 @@ impl fmt::Display for Verdict {
 /// One process of a role.
 pub(super) struct Node {
     pub(super) role: &'static str,
+    /// Which machine it is on.
+    pub(super) machine: usize,
     data: PathBuf,
     config: PathBuf,
     child: Option<Child>,
     starts: u32,
 }
 
-/// Everything of one round.
+/// Everything of one round. Processes end before their disks and wires go.
 pub(super) struct Site {
     sluice: PathBuf,
     folder: PathBuf,
     backend: Backend,
     pub(super) nodes: Vec<Node>,
     pub(super) cluster: Option<Cluster>,
+    pub(super) redis: Option<Redis>,
     gateways: Vec<SocketAddr>,
     imap: SocketAddr,
+    /// Those of the roles, in the order of their nodes; with the embedded queue one for all.
+    pub(super) machines: Vec<Machine>,
+    /// Those of the brokers.
+    pub(super) brokers: Vec<Machine>,
+    /// What all share: mailboxes, directory, large bodies.
+    pub(super) storage: Machine,
+    pub(super) client: Machine,
+    _wires: Option<Wires>,
 }
 
 impl Site {
-    pub(super) fn start(sluice: &Path, folder: &Path, backend: Backend) -> anyhow::Result<Self> {
-        let cluster = (backend != Backend::Embedded).then(|| Cluster::start(backend.nodes()));
-        let each = if backend == Backend::Embedded { 1 } else { 2 };
-        let ports = free_ports(3 * each)?;
+    pub(super) fn start(
+        sluice: &Path,
+        folder: &Path,
+        backend: Backend,
+        means: Means,
+    ) -> anyhow::Result<Self> {
+        let mut workshop = Workshop::open(folder, means)?;
+        let embedded = backend == Backend::Embedded;
+        let storage = workshop.machine("shared", Some(SHARED_DISK))?;
+        let client = workshop.machine("client", None)?;
+        let mut brokers = Vec::new();
+        for index in 0..backend.nodes() {
+            brokers.push(workshop.machine(&format!("broker{index}"), Some(OWN_DISK))?);
+        }
+        let cluster =
+            (!embedded).then(|| Cluster::start_on(brokers.iter().map(host).collect(), broker_folder()));
+        let redis =
+            if embedded { None } else { Some(Redis::start(workshop.machine("redis", None)?, free_port()?)?) };
         let mut site = Self {
             sluice: sluice.to_owned(),
             folder: folder.to_owned(),
             backend,
             nodes: Vec::new(),
             cluster,
+            redis,
             gateways: Vec::new(),
             imap: SocketAddr::from(([127, 0, 0, 1], 0)),
+            machines: Vec::new(),
+            brokers,
+            storage,
+            client,
+            _wires: None,
         };
         site.install()?;
-        for index in 0..each {
-            let place = |role: usize| ports.get(role * each + index).copied().context("a port");
-            let (mx, imap) = (local(place(0)?), local(place(1)?));
-            site.gateways.push(mx);
-            site.imap = imap;
+        for index in 0..if embedded { 1 } else { 2 } {
             for role in ["gateway", "worker", "access"] {
-                let node = site.configure(role, index, mx, imap)?;
+                let machine = if embedded { 0 } else { site.machines.len() };
+                if !embedded || role == "gateway" {
+                    let disk = (!embedded && role == "gateway").then_some(OWN_DISK);
+                    let name = if embedded { "node".to_owned() } else { format!("{role}{index}") };
+                    site.machines.push(workshop.machine(&name, disk)?);
+                }
+                let node = site.configure(role, index, machine)?;
                 site.nodes.push(node);
             }
         }
+        site._wires = workshop.wires;
         for index in 0..site.nodes.len() {
             site.begin(index)?;
         }
@@ -99,14 +145,34 @@ impl Site {
         self.gateways.clone()
     }
 
+    /// Whether every role is on one machine.
+    pub(super) fn is_one_machine(&self) -> bool {
+        self.backend == Backend::Embedded
+    }
+
+    /// The disk on which a role writes what must last.
+    pub(super) fn disk_of(&self, machine: usize) -> Option<&Disk> {
+        if self.is_one_machine() {
+            self.storage.disk.as_ref()
+        } else {
+            self.machines.get(machine)?.disk.as_ref()
+        }
+    }
+
     fn shared(&self) -> PathBuf {
-        self.folder.join("shared")
+        self.storage.folder.join("data")
+    }
+
+    pub(super) fn directory(&self) -> PathBuf {
+        self.shared().join("directory.sqlite")
     }
 
     /// The first start of an installation, and its people.
     fn install(&self) -> anyhow::Result<()> {
         let shared = self.shared();
-        let mut child = self.spawn(&["up", "--port-base", "0"], &shared, None, "install")?;
+        let mut command = self.command(&["up", "--port-base", "0"], &shared, None);
+        let log = File::create(self.folder.join("install.log"))?;
+        let mut child = command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log).spawn()?;
         wait("the installation", || shared.join("run/up.json").exists().then_some(()))?;
         for account in self.accounts() {
             self.run(&["account", "add", &account], &shared, PASSWORD)?;
@@ -120,19 +186,10 @@ impl Site {
         (0..ACCOUNTS).map(|number| format!("user{number}@example.test")).collect()
     }
 
-    fn configure(
-        &self,
-        role: &'static str,
-        index: usize,
-        mx: SocketAddr,
-        imap: SocketAddr,
-    ) -> anyhow::Result<Node> {
+    fn configure(&mut self, role: &'static str, index: usize, machine: usize) -> anyhow::Result<Node> {
         let shared = self.shared();
-        let data = if self.backend == Backend::Embedded {
-            shared.clone()
-        } else {
-            self.folder.join(format!("{role}{index}"))
-        };
+        let on = self.machines.get(machine).context("a machine")?;
+        let data = if self.is_one_machine() { shared.clone() } else { on.folder.join("data") };
         std::fs::create_dir_all(data.join("run"))?;
         let text = self.run(&["config", "show", "--port-base", "0"], &shared, "")?;
         let mut settings: toml::Table = text.parse().context("the shown configuration")?;
@@ -147,11 +204,27 @@ impl Site {
             Ok(())
         };
         let path = |name: &str| toml::Value::String(shared.join(name).display().to_string());
+        let listens = SocketAddr::new(on.address.parse()?, free_port()?);
+        match role {
+            "gateway" => {
+                set(&["gateway", "mx"], vec![listens.to_string()].into())?;
+                self.gateways.push(listens);
+            }
+            "access" => {
+                // Passwords are taken over TLS, or from the machine itself.
+                self.imap = SocketAddr::from(([127, 0, 0, 1], listens.port()));
+                set(&["access", "imap", "listen"], self.imap.to_string().into())?;
+            }
+            _ => {}
+        }
         set(&["store", "root"], path("mail"))?;
         set(&["directory", "path"], path("directory.sqlite"))?;
-        set(&["gateway", "mx"], vec![mx.to_string()].into())?;
-        set(&["access", "imap", "listen"], imap.to_string().into())?;
         set(&["delivery", "retry_after"], vec!["1s", "2s", "5s"].into())?;
+        set(&["queue", "free_space_min"], "1MiB".into())?;
+        if let Some(redis) = &self.redis {
+            set(&["shared_state", "backend"], "redis".into())?;
+            set(&["shared_state", "redis", "address"], redis.address().into())?;
+        }
         if let Some(cluster) = &self.cluster {
             set(&["queue", "backend"], "rabbitmq".into())?;
             let broker = |name: &'static str| ["queue", "rabbitmq", name];
@@ -165,20 +238,50 @@ impl Site {
         }
         let config = self.folder.join(format!("{role}{index}.toml"));
         std::fs::write(&config, toml::to_string(&settings)?)?;
-        Ok(Node { role, data, config, child: None, starts: 0 })
+        Ok(Node { role, machine, data, config, child: None, starts: 0 })
+    }
+
+    /// Syncs do nothing any more.
+    pub(super) fn never_sync(&self) -> anyhow::Result<()> {
+        self.machines.iter().try_for_each(|machine| machine.shim.never_sync())
     }
 
     /// Starts a process without waiting for it.
     pub(super) fn begin(&mut self, index: usize) -> anyhow::Result<()> {
         let node = self.nodes.get(index).context("a node")?;
-        let (role, data, config) = (node.role, node.data.clone(), node.config.clone());
-        let _ = std::fs::remove_file(data.join("run").join(format!("{role}.json")));
-        let log = format!("{role}{index}-{}", node.starts);
-        let child = self.spawn(&[role], &data, Some(&config), &log)?;
+        let machine = self.machines.get(node.machine).context("a machine")?;
+        let run = node.data.join("run");
+        let _ = std::fs::remove_file(run.join(format!("{}.json", node.role)));
+        let log = File::create(self.folder.join(format!("{}{index}-{}.log", node.role, node.starts)))?;
+        let mut command = machine.command(&self.sluice);
+        command.args([node.role, "--data"]).arg(&node.data).arg("--config").arg(&node.config);
+        command.envs(QUIET).envs(machine.shim.environment());
+        if node.role == "worker" {
+            command.env(shim::POISON, "yes");
+        }
+        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        let child = command.spawn().with_context(|| format!("failed to start {}", node.role))?;
         let node = self.nodes.get_mut(index).context("a node")?;
         node.child = Some(child);
         node.starts += 1;
         Ok(())
+    }
+
+    /// Starts what has ended by itself, as a supervisor does; gives how many.
+    pub(super) fn supervise(&mut self) -> anyhow::Result<u64> {
+        let mut started = 0;
+        for index in 0..self.nodes.len() {
+            let ended = self
+                .nodes
+                .get_mut(index)
+                .and_then(|node| node.child.as_mut())
+                .is_some_and(|child| matches!(child.try_wait(), Ok(Some(_))));
+            if ended {
+                self.begin(index)?;
+                started += 1;
+            }
+        }
+        Ok(started)
     }
 
     /// Waits until a process says what it listens on, starting it again when it could not take over yet what a killed one held.
@@ -231,7 +334,7 @@ impl Site {
 
     /// The load, as a process of its own.
     pub(super) fn send(&self, servers: &[SocketAddr], time: Duration) -> anyhow::Result<Child> {
-        let mut command = Command::new(&self.sluice);
+        let mut command = self.client.command(&self.sluice);
         command.args([
             "loadtest",
             "ledger",
@@ -265,16 +368,66 @@ impl Site {
         self.folder.join("ledger")
     }
 
+    /// Sends the message that ends whoever delivers it.
+    pub(super) fn poison(&self) -> anyhow::Result<bool> {
+        let gateway = self.gateways.first().context("a gateway")?;
+        let mut command = self.client.command(Path::new("python3"));
+        command.args([
+            "-c",
+            POISON,
+            &gateway.ip().to_string(),
+            &gateway.port().to_string(),
+            "user0@example.test",
+        ]);
+        Ok(command.output()?.status.success())
+    }
+
+    /// The messages that wait for an operator: how many are poisoned, and how many are not. A copy of one is the same message: the broker's way
+    /// to the dead letters is at least once.
+    pub(super) fn dead(&self) -> anyhow::Result<(usize, usize)> {
+        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
+        let mut command = self.command(
+            &["queue", "list", "--lane", "dead", "--json", "--limit", "1000"],
+            &gateway.data,
+            Some(&gateway.config),
+        );
+        let listed = output(&mut command, "")?.stdout;
+        std::fs::write(self.folder.join("dead.json"), &listed)?;
+        let listed: Value = serde_json::from_slice(&listed)?;
+        let envelopes =
+            listed.as_array().context("a list")?.iter().filter_map(|message| message.get("envelope"));
+        let text = |envelope: &Value, field: &str| Some(envelope.get(field)?.as_str()?.to_owned());
+        let messages: BTreeSet<_> =
+            envelopes.map(|envelope| (text(envelope, "id"), text(envelope, "reverse_path"))).collect();
+        let poisoned =
+            messages.iter().filter(|(_, sender)| sender.as_deref() == Some("poison@load.example")).count();
+        Ok((poisoned, messages.len() - poisoned))
+    }
+
+    /// Everything that waits for its next try is tried at once; says whether somebody took the order.
+    fn retry(&self) -> anyhow::Result<bool> {
+        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
+        let order = ["queue", "retry", "--state", "deferred"];
+        Ok(raw(&mut self.command(&order, &gateway.data, Some(&gateway.config)), "")?.status.success())
+    }
+
     /// Waits until nothing is on its way any more.
     pub(super) fn settle(&mut self) -> anyhow::Result<()> {
         for index in 0..self.nodes.len() {
             self.wait_for(index)?;
+        }
+        // A clock that ran ahead has made some wait for long.
+        let began = Instant::now();
+        while !self.retry()? {
+            self.supervise()?;
+            ensure!(began.elapsed() < PATIENCE, "no worker takes an operator's order");
         }
         let began = Instant::now();
         let mut empty = 0;
         // Twice: between two places a message is seen in neither.
         while empty < 2 {
             empty = if self.waiting().is_ok_and(|waiting| waiting == 0) { empty + 1 } else { 0 };
+            self.supervise()?;
             ensure!(
                 began.elapsed() < SETTLE_MAX,
                 "after {SETTLE_MAX:?} the queue is not empty: {:?}",
@@ -323,7 +476,8 @@ impl Site {
             Some(&gateway.config),
         );
         std::fs::write(&queued, output(&mut { listed }, "")?.stdout)?;
-        let mut command = Command::new(&self.sluice);
+        let access = self.machines.last().context("a machine")?;
+        let mut command = access.command(&self.sluice);
         command.args([
             "loadtest",
             "ledger",
@@ -362,11 +516,12 @@ impl Site {
         }
     }
 
+    /// What an operator does on the first machine.
     fn command(&self, arguments: &[&str], data: &Path, config: Option<&Path>) -> Command {
-        let mut command = Command::new(&self.sluice);
+        let machine = self.machines.first().unwrap_or(&self.storage);
+        let mut command = machine.command(&self.sluice);
         command.args(arguments).arg("--data").arg(data);
-        // No mail leaves the machine.
-        command.env("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0");
+        command.envs(QUIET);
         if let Some(config) = config {
             command.arg("--config").arg(config);
         }
@@ -376,19 +531,6 @@ impl Site {
     fn run(&self, arguments: &[&str], data: &Path, input: &str) -> anyhow::Result<String> {
         let output = output(&mut self.command(arguments, data, None), input)?;
         Ok(String::from_utf8(output.stdout)?)
-    }
-
-    fn spawn(
-        &self,
-        arguments: &[&str],
-        data: &Path,
-        config: Option<&Path>,
-        log: &str,
-    ) -> anyhow::Result<Child> {
-        let log = File::create(self.folder.join(format!("{log}.log")))?;
-        let mut command = self.command(arguments, data, config);
-        command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-        command.spawn().with_context(|| format!("failed to start {arguments:?}"))
     }
 }
 
@@ -401,7 +543,7 @@ impl Drop for Node {
     }
 }
 
-fn signal(child: &Child, name: &str) -> anyhow::Result<()> {
+pub(super) fn signal(child: &Child, name: &str) -> anyhow::Result<()> {
     let status = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status()?;
     ensure!(status.success(), "SIG{name} could not be sent");
     Ok(())
@@ -434,15 +576,16 @@ fn output(command: &mut Command, input: &str) -> anyhow::Result<Output> {
     Ok(output)
 }
 
-fn local(port: u16) -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], port))
+/// Where a broker's node is.
+fn host(machine: &Machine) -> Host {
+    Host {
+        address: machine.address.clone(),
+        space: machine.space.clone(),
+        home: machine.folder.join("home"),
+        environment: machine.shim.environment(),
+    }
 }
 
-fn free_ports(count: usize) -> anyhow::Result<Vec<u16>> {
-    let listeners = (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0))).collect::<Result<Vec<_>, _>>()?;
-    let ports: BTreeMap<u16, ()> = listeners
-        .iter()
-        .map(|listener| Ok((listener.local_addr()?.port(), ())))
-        .collect::<std::io::Result<_>>()?;
-    Ok(ports.into_keys().collect())
+fn free_port() -> anyhow::Result<u16> {
+    Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
 }
