@@ -179,11 +179,10 @@ fn one(
     let sent = driver.wait()?;
     ensure!(sent.success(), "the load ended with {sent}: see {}", folder.display());
     drop(early);
-    site.settle()?;
+    let dead = site.settle(usize::from(poisoned && !arguments.is_control()))?;
     let verdict = site.check()?;
     println!("  {verdict}, faults: {}", faults.told());
     // What ends its worker every time waits for an operator, and nothing else does.
-    let dead = site.dead()?;
     ensure!(
         arguments.is_control() || dead == (usize::from(poisoned), 0),
         "{dead:?} messages wait for an operator, poisoned ones and others; poisoned was {}: see {}",

@@ -384,7 +384,7 @@ impl Site {
 
     /// The messages that wait for an operator: how many are poisoned, and how many are not. A copy of one is the same message: the broker's way
     /// to the dead letters is at least once.
-    pub(super) fn dead(&self) -> anyhow::Result<(usize, usize)> {
+    fn dead(&self) -> anyhow::Result<(usize, usize)> {
         let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
         let mut command = self.command(
             &["queue", "list", "--lane", "dead", "--json", "--limit", "1000"],
@@ -411,8 +411,8 @@ impl Site {
         Ok(raw(&mut self.command(&order, &gateway.data, Some(&gateway.config)), "")?.status.success())
     }
 
-    /// Waits until nothing is on its way any more.
-    pub(super) fn settle(&mut self) -> anyhow::Result<()> {
+    /// Waits until nothing is on its way any more, and so many poisoned messages have ended with the dead letters, which are counted.
+    pub(super) fn settle(&mut self, poisoned: usize) -> anyhow::Result<(usize, usize)> {
         for index in 0..self.nodes.len() {
             self.wait_for(index)?;
         }
@@ -426,7 +426,10 @@ impl Site {
         let mut empty = 0;
         // Twice: between two places a message is seen in neither.
         while empty < 2 {
-            empty = if self.waiting().is_ok_and(|waiting| waiting == 0) { empty + 1 } else { 0 };
+            // What ends its worker is seen nowhere while one has it.
+            let all = self.waiting().is_ok_and(|waiting| waiting == 0)
+                && self.dead().is_ok_and(|(dead, _)| dead >= poisoned);
+            empty = if all { empty + 1 } else { 0 };
             self.supervise()?;
             ensure!(
                 began.elapsed() < SETTLE_MAX,
@@ -437,7 +440,7 @@ impl Site {
         }
         // What workers have at hand is not seen from outside.
         std::thread::sleep(Duration::from_secs(3));
-        Ok(())
+        self.dead()
     }
 
     fn waiting(&self) -> anyhow::Result<u64> {
