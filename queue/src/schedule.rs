@@ -19,7 +19,7 @@
 //! waits.
 
 use std::collections::{BTreeMap, HashMap, btree_map};
-use std::time::SystemTime;
+use std::time::{Duration, Instant, SystemTime};
 
 use envelope::{MessageId, Priority, Timestamp};
 
@@ -34,6 +34,8 @@ use slots::{Number, Slots};
 
 /// While other mail is due, bulk mail gets one turn in this many.
 const BULK_EVERY: u32 = 10;
+/// The wall clock was set when it goes further from the monotonic one than this.
+const CLOCK_SET_FROM: Duration = Duration::from_secs(2);
 /// In a second.
 const MILLISECONDS: u64 = 1000;
 /// Senders' tags are looked through for old ones when there are more than this.
@@ -124,6 +126,8 @@ pub(crate) struct Schedule<P> {
     slots: Slots<Slot<P>>,
     lanes: [LaneState; Lane::ALL.len()],
     turns: u64,
+    /// When the wall clock was looked at last, by both clocks.
+    looked: (Timestamp, Instant),
     /// Nobody takes turns: first come, first served.
     in_order: bool,
 }
@@ -140,12 +144,49 @@ impl<P> Slot<P> {
 
 impl<P> Schedule<P> {
     pub(crate) fn new() -> Self {
-        Self { slots: Slots::new(), lanes: Default::default(), turns: 0, in_order: false }
+        Self {
+            slots: Slots::new(),
+            lanes: Default::default(),
+            turns: 0,
+            looked: (now(), Instant::now()),
+            in_order: false,
+        }
     }
 
     /// One in which all are one sender.
     pub(crate) fn in_order() -> Self {
         Self { in_order: true, ..Self::new() }
+    }
+
+    /// The wall clock. Where it was set since the last look, what waits goes on waiting as long as it would have.
+    pub(crate) fn now(&mut self) -> Timestamp {
+        let (wall, elapsed) = (now(), self.looked.1.elapsed());
+        self.look(wall, elapsed);
+        wall
+    }
+
+    fn look(&mut self, wall: Timestamp, elapsed: Duration) {
+        let expected = self.looked.0.plus(elapsed);
+        self.looked = (wall, Instant::now());
+        let (ahead, behind) = (wall.since(expected), expected.since(wall));
+        if ahead.max(behind) < CLOCK_SET_FROM {
+            return;
+        }
+        tracing::warn!(
+            ?ahead,
+            ?behind,
+            "the clock was set: messages that wait wait as long as they would have"
+        );
+        for state in &mut self.lanes {
+            let deferred = std::mem::take(&mut state.deferred);
+            for ((due, turn), number) in deferred {
+                let due = due.plus(ahead).minus(behind);
+                if let Some(slot) = self.slots.get_mut(number) {
+                    slot.due = due;
+                }
+                state.deferred.insert((due, turn), number);
+            }
+        }
     }
 
     /// Puts a message in; says no when it is already there.

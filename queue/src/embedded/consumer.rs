@@ -27,7 +27,7 @@ use crate::bells::Bells;
 use crate::files::Files;
 use crate::flow::Flow;
 use crate::metrics::Metrics;
-use crate::schedule::{Take, now};
+use crate::schedule::Take;
 use crate::{Config, Lane, Lease, QueueError};
 
 /// What a message in memory costs beside its octets, about: the envelope and its texts.
@@ -257,7 +257,8 @@ impl Consumer {
         if !inner.active {
             return Err(Take::Empty);
         }
-        let id = match inner.state.schedule.take(lane, now()) {
+        let now = inner.state.schedule.now();
+        let id = match inner.state.schedule.take(lane, now) {
             Take::Leased(id) => id,
             nothing => return Err(nothing),
         };

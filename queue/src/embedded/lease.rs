@@ -72,8 +72,9 @@ impl Held {
 
     /// Gives the message back, but not before `wait` has passed. Not remembered across a restart.
     pub(super) fn postpone(self, wait: Duration) {
-        let due = now().plus(wait);
-        self.consumer.lock().state.schedule.change(self.id, |slot| slot.due = due);
+        let schedule = &mut self.consumer.lock().state.schedule;
+        let due = schedule.now().plus(wait);
+        schedule.change(self.id, |slot| slot.due = due);
     }
 
     /// Who waited when it was taken, when it is not everybody.
@@ -88,7 +89,7 @@ impl Held {
             Settlement::Retry { after, recipients, reason } => {
                 let recipients =
                     if recipients == self.recipients { self.waiting() } else { Some(recipients) };
-                let due = now().plus(after);
+                let due = self.consumer.lock().state.schedule.now().plus(after);
                 (
                     Decision::Waiting(Waiting {
                         lane: self.lane,

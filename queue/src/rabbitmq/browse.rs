@@ -227,7 +227,7 @@ impl Shared {
                     done.insert(id);
                 }
                 Err(error) => {
-                    self.hand.put_back(id);
+                    self.hand.put_back(id, Duration::ZERO);
                     return Err(error);
                 }
             }

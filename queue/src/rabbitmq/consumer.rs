@@ -195,7 +195,9 @@ fn apart(shared: &Shared, delivery: &Delivery, meta: &Meta) -> Duration {
     if returns < (i64::from(shared.config.rabbitmq.delivery_limit) / SUSPECT_FROM).max(2) {
         return Duration::ZERO;
     }
-    let seed = [&meta.envelope.id.to_bytes()[..], &returns.to_le_bytes()].concat();
+    let id = meta.envelope.id;
+    tracing::info!(%id, returns, "a message came back from workers often, it is tried apart from others");
+    let seed = [&id.to_bytes()[..], &returns.to_le_bytes()].concat();
     shared.config.ends_apart.as_duration() * (crc32c::crc32c(&seed) % MOMENTS)
 }
 

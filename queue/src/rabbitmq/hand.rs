@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use envelope::MessageId;
@@ -101,7 +102,8 @@ impl Hand {
     pub(super) fn take(&self, lane: Lane) -> Result<Option<(MessageId, Taken)>, Take> {
         let mut guard = self.lock();
         let Some(Held { schedule, .. }) = guard.as_mut() else { return Ok(None) };
-        match schedule.take(lane, now()) {
+        let now = schedule.now();
+        match schedule.take(lane, now) {
             Take::Leased(id) => match schedule.slot(id) {
                 Some(slot) => Ok(Some((id, slot.payload.clone()))),
                 None => Err(Take::Empty),
@@ -139,12 +141,17 @@ impl Hand {
         None
     }
 
-    /// A worker gives it back. One whose consumer is lost comes again from the broker, or has already.
-    pub(super) fn put_back(&self, id: MessageId) {
+    /// A worker gives it back, and gets it again after `wait`. One whose consumer is lost comes again from the broker, or has already.
+    pub(super) fn put_back(&self, id: MessageId, wait: Duration) {
         let mut guard = self.lock();
         let Some(held) = guard.as_mut() else { return };
         if held.schedule.slot(id).is_some_and(|slot| slot.payload.acker.usable()) {
-            held.schedule.put_back(id);
+            if wait.is_zero() {
+                held.schedule.put_back(id);
+            } else {
+                let due = held.schedule.now().plus(wait);
+                held.schedule.change(id, |slot| slot.due = due);
+            }
         } else {
             held.schedule.remove(id);
             if let Some(successor) = held.successors.remove(&id) {
@@ -157,10 +164,11 @@ impl Hand {
     }
 
     /// Keeps it back here for a moment.
-    pub(super) fn postpone(&self, id: MessageId, wait: std::time::Duration) {
+    pub(super) fn postpone(&self, id: MessageId, wait: Duration) {
         if let Some(held) = self.lock().as_mut() {
             let schedule = &mut held.schedule;
-            schedule.change(id, |slot| slot.due = now().plus(wait));
+            let due = schedule.now().plus(wait);
+            schedule.change(id, |slot| slot.due = due);
         }
     }
 
@@ -303,7 +311,7 @@ mod tests {
         assert_eq!(attempts(&hand), None, "while a worker has the other");
         // As a lost connection leaves it: nothing can be said about that copy any more.
         acker.ack(BasicAckOptions::default()).await.unwrap();
-        hand.put_back(id(1));
+        hand.put_back(id(1), Duration::ZERO);
         assert_eq!(attempts(&hand), Some(0));
     }
 

@@ -1,6 +1,7 @@
 //! A leased message of the broker.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use envelope::{MessageId, Timestamp};
@@ -42,7 +43,13 @@ impl Settle for Held {
                 ("dead", Some((Place::due(Lane::Dead, next.envelope.priority), next)))
             }
         };
-        self.shared.replace(&self.taken, next.as_ref()).await?;
+        if let Err(error) = self.shared.replace(&self.taken, next.as_ref()).await {
+            // The next try would end as this one did: not at once.
+            self.settled = true;
+            let wait = self.shared.config.rabbitmq.reconnect_wait_max.as_duration();
+            self.shared.hand.put_back(self.id, wait);
+            return Err(error);
+        }
         self.settled = true;
         self.shared.forget(self.id).await;
         self.shared.queue_metrics.settled.with_label_values(&[outcome]).inc();
@@ -53,7 +60,7 @@ impl Settle for Held {
 impl Drop for Held {
     fn drop(&mut self) {
         if !self.settled {
-            self.shared.hand.put_back(self.id);
+            self.shared.hand.put_back(self.id, Duration::ZERO);
         }
     }
 }

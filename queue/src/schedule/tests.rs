@@ -68,3 +68,18 @@ fn counts_follow_every_move() {
     assert_eq!(count(&mut schedule, Lane::Dead), (0, 0, 0, None));
     assert_eq!(schedule.by_age(None).count(), 0);
 }
+
+#[test]
+fn who_waits_goes_on_waiting_as_long_when_the_clock_is_set() {
+    let hour = Duration::from_secs(3600);
+    let mut schedule = Schedule::new();
+    schedule.looked.0 = at(10_000_000);
+    schedule.insert(id(1), arrival(Lane::Local, 10_005_000));
+    schedule.look(at(10_001_000), Duration::from_secs(1));
+    assert_eq!(schedule.take(Lane::Local, at(10_001_000)), Take::Due(at(10_005_000)), "it runs as it should");
+    schedule.look(at(10_002_000).minus(hour), Duration::from_secs(1));
+    assert_eq!(schedule.take(Lane::Local, at(6_402_000)), Take::Due(at(6_405_000)), "set back");
+    schedule.look(at(6_403_000).plus(hour), Duration::from_secs(1));
+    assert_eq!(schedule.take(Lane::Local, at(10_003_000)), Take::Due(at(10_005_000)), "set forward");
+    assert_eq!(schedule.take(Lane::Local, at(10_005_000)), Take::Leased(id(1)));
+}

@@ -90,6 +90,12 @@ async fn a_broker_with_an_alarm_refuses_at_once_and_still_lets_workers_work() {
     })
     .await;
     assert!(refused.to_string().contains("takes no messages for now"), "{refused}");
+    // A decision that can't be put at the broker waits: its message is not tried again at once.
+    let lease = soon(queue.lease(Lane::Local)).await.unwrap();
+    let (tried, recipients) = (lease.envelope.id, lease.envelope.recipients.clone());
+    lease.retry(Duration::ZERO, recipients, "busy".to_owned()).await.unwrap_err();
+    let listed = soon(queue.find(tried)).await.unwrap().unwrap();
+    assert_eq!((listed.state, listed.attempts), (crate::QueuedState::Deferred, 0));
     for _ in 0..3 {
         soon(queue.lease(Lane::Local)).await.unwrap().ack().await.unwrap();
     }
