@@ -7,6 +7,7 @@
 //! The watchdog is for the failure that has left mail systems on brokers with thousands of messages stuck: a consumer that everybody believes in and
 //! that gets nothing.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -197,8 +198,10 @@ fn apart(shared: &Shared, delivery: &Delivery, meta: &Meta) -> Duration {
     }
     let id = meta.envelope.id;
     tracing::info!(%id, returns, "a message came back from workers often, it is tried apart from others");
-    let seed = [&id.to_bytes()[..], &returns.to_le_bytes()].concat();
-    shared.config.ends_apart.as_duration() * (crc32c::crc32c(&seed) % MOMENTS)
+    // Not a CRC: two ids that differ by the same bits would share their moment each time.
+    let mut moment = DefaultHasher::new();
+    (id, returns).hash(&mut moment);
+    shared.config.ends_apart.as_duration() * (moment.finish() % u64::from(MOMENTS)) as u32
 }
 
 /// The queue tells the lane: what the broker itself moved to the dead letters was not changed by it.
