@@ -107,6 +107,10 @@ impl<'a> Scan<'a> {
 
     /// Goes on to the next whole record behind what cannot be read; stays when there is none.
     pub(super) fn resync(&mut self) -> io::Result<bool> {
+        // No segment has this number: what is looked at was never written, and each octet of it would look like a record.
+        if self.salt == 0 {
+            return Ok(false);
+        }
         let salt = self.salt.to_le_bytes();
         let (here, mut from) = (self.offset, self.offset + 1);
         loop {

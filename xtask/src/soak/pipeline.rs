@@ -8,6 +8,8 @@ mod machine;
 mod redis;
 mod shim;
 mod site;
+#[cfg(test)]
+mod tests;
 mod wires;
 
 use std::path::{Path, PathBuf};
@@ -46,7 +48,7 @@ pub(crate) struct Arguments {
     /// The negative control: something in front of the gateways says 250 before they do. The checker must find loss.
     #[arg(long)]
     early: bool,
-    /// The other negative control: the processes' syncs do nothing, and the power is cut. The checker must find loss.
+    /// The other negative control: what gateways write is not synced, and the power is cut. The checker must find loss.
     #[arg(long, conflicts_with = "early")]
     unsynced: bool,
 }
@@ -160,10 +162,7 @@ fn one(
     let folder = std::env::temp_dir().join(format!("sluice-pipeline-{}-{seed}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     println!("seed {seed}: {backend:?}");
-    let mut site = Site::start(sluice, &folder, backend, means)?;
-    if arguments.unsynced {
-        site.never_sync()?;
-    }
+    let mut site = Site::start(sluice, &folder, backend, means, arguments.unsynced)?;
     let poisoned = site.poison()?;
     let early = arguments.early.then(|| control::Early::start(site.gateways())).transpose()?;
     let servers = early.as_ref().map_or_else(|| site.gateways(), |early| vec![early.address()]);

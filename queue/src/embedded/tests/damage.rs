@@ -199,3 +199,13 @@ async fn a_full_disk_refuses_and_recovers() {
     queue.close().await;
     assert_eq!(disk.files(".tmp"), Vec::<PathBuf>::new());
 }
+
+/// As a disk leaves it that lied about its syncs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_of_nothing_but_zeros_holds_up_nobody() {
+    let (disk, path) = written(1..4).await;
+    disk.corrupt(&path, |content| *content = vec![0; 16 << 20]);
+    let queue = open(&disk, "up");
+    suite::publish(&queue, 9, 100).await.unwrap();
+    assert_eq!(soon(queue.lease(Lane::Local)).await.unwrap().envelope.id, id(9));
+}

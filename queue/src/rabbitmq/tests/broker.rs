@@ -104,6 +104,10 @@ impl Cluster {
                 cluster.control(index, arguments);
             }
         }
+        // What is written once at the start must outlive a power cut; the broker itself syncs what it confirms.
+        for node in &cluster.nodes {
+            assert!(Command::new("sync").arg("-f").arg(&node.host.home).status().unwrap().success());
+        }
         cluster
     }
 

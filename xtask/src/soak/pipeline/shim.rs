@@ -8,10 +8,12 @@ use std::process::Command;
 use anyhow::{Context as _, ensure};
 
 const SOURCE: &str = include_str!("shim.c");
+/// Set for a process whose syncs do nothing.
+pub(super) const OFF: &str = "SLUICE_SHIM_OFF";
 /// Set for a process that ends when it writes the poisoned message.
 pub(super) const POISON: &str = "SLUICE_SHIM_POISON";
 /// Octets of the file; the fields are those of `struct control`.
-const SIZE: u64 = 24;
+const SIZE: u64 = 16;
 
 /// The library that is loaded in front of the C library.
 #[derive(Debug, Clone)]
@@ -69,14 +71,9 @@ impl Shim {
         self.set(8, milliseconds)
     }
 
-    /// Nothing is synced any more.
-    pub(super) fn never_sync(&self) -> anyhow::Result<()> {
-        self.set(12, 1)
-    }
-
     /// The next syncs fail.
     pub(super) fn fail(&self, syncs: u32) -> anyhow::Result<()> {
-        self.set(16, syncs)
+        self.set(12, syncs)
     }
 
     fn set(&self, offset: u64, value: u32) -> anyhow::Result<()> {

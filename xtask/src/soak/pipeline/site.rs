@@ -81,6 +81,8 @@ pub(super) struct Site {
     /// What all share: mailboxes, directory, large bodies.
     pub(super) storage: Machine,
     pub(super) client: Machine,
+    /// What gateways write is not synced.
+    unsynced: bool,
     _wires: Option<Wires>,
 }
 
@@ -90,6 +92,7 @@ impl Site {
         folder: &Path,
         backend: Backend,
         means: Means,
+        unsynced: bool,
     ) -> anyhow::Result<Self> {
         let mut workshop = Workshop::open(folder, means)?;
         let embedded = backend == Backend::Embedded;
@@ -116,6 +119,7 @@ impl Site {
             brokers,
             storage,
             client,
+            unsynced,
             _wires: None,
         };
         site.install()?;
@@ -241,11 +245,6 @@ impl Site {
         Ok(Node { role, machine, data, config, child: None, starts: 0 })
     }
 
-    /// Syncs do nothing any more.
-    pub(super) fn never_sync(&self) -> anyhow::Result<()> {
-        self.machines.iter().try_for_each(|machine| machine.shim.never_sync())
-    }
-
     /// Starts a process without waiting for it.
     pub(super) fn begin(&mut self, index: usize) -> anyhow::Result<()> {
         let node = self.nodes.get(index).context("a node")?;
@@ -256,9 +255,11 @@ impl Site {
         let mut command = machine.command(&self.sluice);
         command.args([node.role, "--data"]).arg(&node.data).arg("--config").arg(&node.config);
         command.envs(QUIET).envs(machine.shim.environment());
-        if node.role == "worker" {
-            command.env(shim::POISON, "yes");
-        }
+        match node.role {
+            "worker" => command.env(shim::POISON, "yes"),
+            "gateway" if self.unsynced => command.env(shim::OFF, "yes"),
+            _ => &mut command,
+        };
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("failed to start {}", node.role))?;
         let node = self.nodes.get_mut(index).context("a node")?;

@@ -1,0 +1,35 @@
+//! A short soak, and the proof that it finds what is lost.
+
+use super::{Arguments, Backend, means, run};
+
+fn short(backend: Backend, seed: u64) -> Arguments {
+    // Beside the test program; it was built with the tests of everything.
+    let built = std::env::current_exe().unwrap().parent().unwrap().parent().unwrap().join("sluice");
+    Arguments {
+        seconds: 1,
+        seed: Some(seed),
+        backend: Some(backend),
+        round: 15,
+        program: built.exists().then_some(built),
+        early: false,
+        unsynced: false,
+    }
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_on_one_machine() {
+    run(&short(Backend::Embedded, 1)).unwrap();
+}
+
+#[test]
+fn nothing_is_lost_or_doubled_around_a_broker() {
+    run(&short(Backend::Broker, 2)).unwrap();
+}
+
+#[test]
+fn a_system_that_breaks_its_promise_is_found_out() {
+    // Where no power can be cut, something that says 250 too early breaks it.
+    let unsynced = means().unwrap().disks;
+    let control = Arguments { unsynced, early: !unsynced, ..short(Backend::Embedded, 1) };
+    run(&control).unwrap();
+}
