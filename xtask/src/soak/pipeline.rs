@@ -4,6 +4,7 @@
 mod control;
 mod disk;
 mod faults;
+mod ledger;
 mod machine;
 mod redis;
 mod shim;

@@ -1,7 +1,5 @@
 //! One installation: processes, their folders, the broker.
 
-use std::collections::BTreeSet;
-use std::fmt;
 use std::fs::File;
 use std::io::Write as _;
 use std::net::{SocketAddr, TcpListener};
@@ -10,7 +8,6 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use serde_json::Value;
 
 use super::Backend;
 use super::disk::Disk;
@@ -20,60 +17,34 @@ use super::shim;
 use super::wires::Wires;
 use crate::soak::broker::{Cluster, Host, broker_folder};
 
-const PASSWORD: &str = "correct horse battery";
+pub(super) const PASSWORD: &str = "correct horse battery";
 const ACCOUNTS: usize = 8;
 /// Longer than a start or a drain takes.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How long the queue may take to empty once all is whole again.
-const SETTLE_MAX: Duration = Duration::from_secs(600);
-const SESSIONS: &str = "8";
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 /// No mail leaves the machine.
 const QUIET: [(&str, &str); 1] = [("SLUICE_DELIVERY__REMOTE__CONCURRENCY", "0")];
-/// A message that ends the process of whoever delivers it.
-const POISON: &str = "import smtplib, sys\n\
-    host, port, to = sys.argv[1:]\n\
-    with smtplib.SMTP(host, int(port), timeout=20) as server:\n\
-    \x20   server.sendmail('poison@load.example', [to], 'Subject: poison\\r\\nX-Poison: yes\\r\\n\\r\\nend\\r\\n')\n";
-
-/// What a check of the ledger found.
-#[derive(Debug)]
-pub(super) struct Verdict {
-    pub(super) accepted: u64,
-    pub(super) lost: u64,
-    pub(super) doubled: u64,
-    /// Damaged, or nobody's.
-    pub(super) wrong: u64,
-    recovered: u64,
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { accepted, lost, doubled, wrong, recovered } = self;
-        write!(f, "accepted {accepted} lost {lost} doubled {doubled} wrong {wrong} recovered {recovered}")
-    }
-}
 
 /// One process of a role.
 pub(super) struct Node {
     pub(super) role: &'static str,
     /// Which machine it is on.
     pub(super) machine: usize,
-    data: PathBuf,
-    config: PathBuf,
+    pub(super) data: PathBuf,
+    pub(super) config: PathBuf,
     child: Option<Child>,
     starts: u32,
 }
 
 /// Everything of one round. Processes end before their disks and wires go.
 pub(super) struct Site {
-    sluice: PathBuf,
-    folder: PathBuf,
-    backend: Backend,
+    pub(super) sluice: PathBuf,
+    pub(super) folder: PathBuf,
+    pub(super) backend: Backend,
     pub(super) nodes: Vec<Node>,
     pub(super) cluster: Option<Cluster>,
     pub(super) redis: Option<Redis>,
-    gateways: Vec<SocketAddr>,
-    imap: SocketAddr,
+    pub(super) gateways: Vec<SocketAddr>,
+    pub(super) imap: SocketAddr,
     /// Those of the roles, in the order of their nodes; with the embedded queue one for all.
     pub(super) machines: Vec<Machine>,
     /// Those of the brokers.
@@ -186,7 +157,7 @@ impl Site {
         Ok(())
     }
 
-    fn accounts(&self) -> Vec<String> {
+    pub(super) fn accounts(&self) -> Vec<String> {
         (0..ACCOUNTS).map(|number| format!("user{number}@example.test")).collect()
     }
 
@@ -333,186 +304,6 @@ impl Site {
         }
     }
 
-    /// The load, as a process of its own.
-    pub(super) fn send(&self, servers: &[SocketAddr], time: Duration) -> anyhow::Result<Child> {
-        let mut command = self.client.command(&self.sluice);
-        command.args([
-            "loadtest",
-            "ledger",
-            "send",
-            "--sessions",
-            SESSIONS,
-            "--messages",
-            "100000000",
-            "--size",
-            "2000",
-        ]);
-        command
-            .args(["--answer-max", "60s", "--time", &format!("{}s", time.as_secs()), "--ledger"])
-            .arg(self.ledger());
-        for server in servers {
-            command.args(["--server", &server.to_string()]);
-        }
-        for account in self.accounts() {
-            command.args(["--to", &account]);
-        }
-        let log = File::create(self.folder.join("load.log"))?;
-        command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .context("failed to start the load")
-    }
-
-    fn ledger(&self) -> PathBuf {
-        self.folder.join("ledger")
-    }
-
-    /// Sends the message that ends whoever delivers it.
-    pub(super) fn poison(&self) -> anyhow::Result<bool> {
-        let gateway = self.gateways.first().context("a gateway")?;
-        let mut command = self.client.command(Path::new("python3"));
-        command.args([
-            "-c",
-            POISON,
-            &gateway.ip().to_string(),
-            &gateway.port().to_string(),
-            "user0@example.test",
-        ]);
-        Ok(command.output()?.status.success())
-    }
-
-    /// The messages that wait for an operator: how many are poisoned, and how many are not. A copy of one is the same message: the broker's way
-    /// to the dead letters is at least once.
-    fn dead(&self) -> anyhow::Result<(usize, usize)> {
-        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
-        let mut command = self.command(
-            &["queue", "list", "--lane", "dead", "--json", "--limit", "1000"],
-            &gateway.data,
-            Some(&gateway.config),
-        );
-        let listed = output(&mut command, "")?.stdout;
-        std::fs::write(self.folder.join("dead.json"), &listed)?;
-        let listed: Value = serde_json::from_slice(&listed)?;
-        let envelopes =
-            listed.as_array().context("a list")?.iter().filter_map(|message| message.get("envelope"));
-        let text = |envelope: &Value, field: &str| Some(envelope.get(field)?.as_str()?.to_owned());
-        let messages: BTreeSet<_> =
-            envelopes.map(|envelope| (text(envelope, "id"), text(envelope, "reverse_path"))).collect();
-        let poisoned =
-            messages.iter().filter(|(_, sender)| sender.as_deref() == Some("poison@load.example")).count();
-        Ok((poisoned, messages.len() - poisoned))
-    }
-
-    /// Everything that waits for its next try is tried at once; says whether somebody took the order.
-    fn retry(&self) -> anyhow::Result<bool> {
-        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
-        let order = ["queue", "retry", "--state", "deferred"];
-        Ok(raw(&mut self.command(&order, &gateway.data, Some(&gateway.config)), "")?.status.success())
-    }
-
-    /// Waits until nothing is on its way any more, and so many poisoned messages have ended with the dead letters, which are counted.
-    pub(super) fn settle(&mut self, poisoned: usize) -> anyhow::Result<(usize, usize)> {
-        for index in 0..self.nodes.len() {
-            self.wait_for(index)?;
-        }
-        // A clock that ran ahead has made some wait for long.
-        let began = Instant::now();
-        while !self.retry()? {
-            self.supervise()?;
-            ensure!(began.elapsed() < PATIENCE, "no worker takes an operator's order");
-        }
-        let began = Instant::now();
-        let mut empty = 0;
-        // Twice: between two places a message is seen in neither.
-        while empty < 2 {
-            // What ends its worker is seen nowhere while one has it.
-            let all = self.waiting().is_ok_and(|waiting| waiting == 0)
-                && self.dead().is_ok_and(|(dead, _)| dead >= poisoned);
-            empty = if all { empty + 1 } else { 0 };
-            self.supervise()?;
-            ensure!(
-                began.elapsed() < SETTLE_MAX,
-                "after {SETTLE_MAX:?} the queue is not empty: {:?}",
-                self.waiting()
-            );
-            std::thread::sleep(Duration::from_millis(500));
-        }
-        // What workers have at hand is not seen from outside.
-        std::thread::sleep(Duration::from_secs(3));
-        self.dead()
-    }
-
-    fn waiting(&self) -> anyhow::Result<u64> {
-        let mut waiting = 0;
-        for node in self.nodes.iter().filter(|node| node.role == "gateway") {
-            for spill in [false, true] {
-                if spill && self.backend == Backend::Embedded {
-                    continue;
-                }
-                let mut command = self.command(&["queue", "stats", "--json"], &node.data, Some(&node.config));
-                if spill {
-                    command.arg("--spill");
-                }
-                let lanes: Value = serde_json::from_slice(&output(&mut command, "")?.stdout)?;
-                for lane in lanes
-                    .as_array()
-                    .context("lanes")?
-                    .iter()
-                    .filter(|lane| lane.get("lane") != Some(&"dead".into()))
-                {
-                    for state in ["ready", "leased", "deferred"] {
-                        waiting += lane.get(state).and_then(Value::as_u64).unwrap_or(0);
-                    }
-                }
-            }
-        }
-        Ok(waiting)
-    }
-
-    pub(super) fn check(&self) -> anyhow::Result<Verdict> {
-        let queued = self.folder.join("queued.json");
-        let gateway = self.nodes.iter().find(|node| node.role == "gateway").context("a gateway")?;
-        let listed = self.command(
-            &["queue", "list", "--json", "--limit", "1000000"],
-            &gateway.data,
-            Some(&gateway.config),
-        );
-        std::fs::write(&queued, output(&mut { listed }, "")?.stdout)?;
-        let access = self.machines.last().context("a machine")?;
-        let mut command = access.command(&self.sluice);
-        command.args([
-            "loadtest",
-            "ledger",
-            "check",
-            "--json",
-            "--server",
-            &self.imap.to_string(),
-            "--ledger",
-        ]);
-        command.arg(self.ledger()).arg("--queued").arg(&queued);
-        for account in self.accounts() {
-            command.args(["--login", &account]);
-        }
-        let output = raw(&mut command, PASSWORD)?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        std::fs::write(self.folder.join("verdict.json"), &text)?;
-        let json: Value = serde_json::from_str(&text)
-            .with_context(|| format!("the check failed: {}", String::from_utf8_lossy(&output.stderr)))?;
-        let number =
-            |name: &str| json.get(name).and_then(Value::as_u64).with_context(|| format!("no {name}"));
-        let count =
-            |name: &str| json.get(name).and_then(|numbers| numbers.get("count")?.as_u64()).context("a count");
-        Ok(Verdict {
-            accepted: number("accepted")?,
-            lost: count("lost")?,
-            doubled: count("doubled")?,
-            wrong: count("damaged")? + count("phantom")?,
-            recovered: number("recovered")?,
-        })
-    }
-
     /// Ends every process of this round.
     pub(super) fn end(mut self) {
         for index in 0..self.nodes.len() {
@@ -521,7 +312,7 @@ impl Site {
     }
 
     /// What an operator does on the first machine.
-    fn command(&self, arguments: &[&str], data: &Path, config: Option<&Path>) -> Command {
+    pub(super) fn command(&self, arguments: &[&str], data: &Path, config: Option<&Path>) -> Command {
         let machine = self.machines.first().unwrap_or(&self.storage);
         let mut command = machine.command(&self.sluice);
         command.args(arguments).arg("--data").arg(data);
@@ -566,7 +357,7 @@ fn wait<T>(what: &str, mut condition: impl FnMut() -> Option<T>) -> anyhow::Resu
     }
 }
 
-fn raw(command: &mut Command, input: &str) -> anyhow::Result<Output> {
+pub(super) fn raw(command: &mut Command, input: &str) -> anyhow::Result<Output> {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         let _ = writeln!(stdin, "{input}");
@@ -574,7 +365,7 @@ fn raw(command: &mut Command, input: &str) -> anyhow::Result<Output> {
     Ok(child.wait_with_output()?)
 }
 
-fn output(command: &mut Command, input: &str) -> anyhow::Result<Output> {
+pub(super) fn output(command: &mut Command, input: &str) -> anyhow::Result<Output> {
     let output = raw(command, input)?;
     ensure!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     Ok(output)
