@@ -13,6 +13,7 @@ use crate::{Config, Queue, RabbitConfig, suite};
 mod broker;
 mod failures;
 mod spill;
+mod tls;
 
 use broker::Cluster;
 

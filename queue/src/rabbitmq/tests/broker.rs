@@ -32,6 +32,8 @@ pub(crate) struct Host {
     pub(crate) space: Option<String>,
     pub(crate) home: PathBuf,
     pub(crate) environment: Vec<(String, String)>,
+    /// Further lines of its configuration.
+    pub(crate) settings: String,
 }
 
 struct Node {
@@ -46,13 +48,8 @@ impl Cluster {
     /// Starts so many nodes and joins them.
     pub(crate) fn start(count: usize) -> Self {
         let folder = broker_folder();
-        let host = |index| Host {
-            address: LOCAL.to_owned(),
-            space: None,
-            home: folder.path().join(format!("node{index}")),
-            environment: Vec::new(),
-        };
-        let hosts = (0..count).map(host).collect();
+        let hosts =
+            (0..count).map(|index| Host::local(folder.path().join(format!("node{index}")), "")).collect();
         Self::start_on(hosts, folder)
     }
 
@@ -88,7 +85,10 @@ impl Cluster {
             std::fs::write(&secret, &cookie).unwrap();
             std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o400)).unwrap();
             std::fs::write(home.join("plugins"), "[].\n").unwrap();
-            let settings = "loopback_users = none\nlog.file.level = warning\ncluster_partition_handling = pause_minority\n";
+            let settings = format!(
+                "loopback_users = none\nlog.file.level = warning\ncluster_partition_handling = pause_minority\n{}",
+                cluster.nodes[index].host.settings
+            );
             std::fs::write(home.join("rabbitmq.conf"), settings).unwrap();
             for path in [home.clone(), secret] {
                 std::os::unix::fs::chown(path, broker_user(), None).unwrap();
@@ -240,6 +240,12 @@ impl Drop for Cluster {
 }
 
 impl Host {
+    /// On this machine.
+    pub(crate) fn local(home: PathBuf, settings: &str) -> Self {
+        let (address, settings) = (LOCAL.to_owned(), settings.to_owned());
+        Self { address, space: None, home, environment: Vec::new(), settings }
+    }
+
     fn is_local(&self) -> bool {
         self.address == LOCAL
     }
@@ -311,7 +317,7 @@ fn broker_user() -> Option<u32> {
     users.lines().find_map(|line| line.strip_prefix("rabbitmq:")?.split(':').nth(1)?.parse().ok())
 }
 
-fn free_ports(count: usize) -> Vec<u16> {
+pub(crate) fn free_ports(count: usize) -> Vec<u16> {
     let listeners: Vec<TcpListener> =
         (0..count).map(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap()).collect();
     listeners.iter().map(|listener| listener.local_addr().unwrap().port()).collect()

@@ -378,6 +378,7 @@ fn host(machine: &Machine) -> Host {
         space: machine.space.clone(),
         home: machine.folder.join("home"),
         environment: machine.shim.environment(),
+        settings: String::new(),
     }
 }
 
