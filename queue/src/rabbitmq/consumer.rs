@@ -4,6 +4,8 @@
 //!  connected ──consume──→ receiving ──lost, closed──→ connected, with a new channel
 //!                            └──the watchdog: there is room at hand, nothing came, and the broker has messages──→ with a new channel
 //! ```
+//! Twice in vain, and the connection is given up for one to the next address.
+//!
 //! The watchdog is for the failure that has left mail systems on brokers with thousands of messages stuck: a consumer that everybody believes in and
 //! that gets nothing.
 
@@ -34,6 +36,9 @@ const SUSPECT_FROM: i64 = 4;
 /// How many moments there are at which suspects are tried.
 const MOMENTS: u32 = 32;
 
+/// So many consumers in a row that get nothing from the start are the connection's fault.
+const IN_VAIN_MAX: u32 = 2;
+
 /// Numbers the consumers of a process.
 #[derive(Debug, Default)]
 pub(super) struct Generations(AtomicU64);
@@ -48,13 +53,17 @@ impl Generations {
 enum End {
     Closed,
     Lost,
-    /// It got nothing though there was something.
-    Stuck,
+    /// It got nothing any more though there was something.
+    Stuck {
+        /// It never did.
+        from_the_start: bool,
+    },
 }
 
 /// Consumes one queue until the backend closes.
 pub(super) async fn run(shared: Arc<Shared>, place: Place) {
     let name = place.name(&shared.config.rabbitmq.prefix);
+    let mut in_vain = 0;
     loop {
         let up = match shared.consuming.settled().await {
             Standing::Up(up) => up,
@@ -69,12 +78,19 @@ pub(super) async fn run(shared: Arc<Shared>, place: Place) {
         shared.hand.lose(generation);
         match end {
             End::Closed => return,
-            End::Stuck => {
+            End::Stuck { from_the_start } => {
                 shared.metrics.rebuilt.inc();
                 tracing::warn!(
                     queue = name,
                     "a consumer gets nothing though messages wait, it is built anew"
                 );
+                in_vain = if from_the_start { in_vain + 1 } else { 0 };
+                // Each time the messages that did not come count as given out once more, and past the limit they are dead letters.
+                if in_vain >= IN_VAIN_MAX {
+                    in_vain = 0;
+                    up.give_up();
+                    shared.consuming.lost(&up).await;
+                }
             }
             End::Lost => {
                 tracing::debug!(queue = name, "a consumer is lost");
@@ -122,7 +138,7 @@ async fn consume(shared: &Arc<Shared>, up: &Arc<Up>, place: Place, name: &str, g
                     Ok(Ok(_)) if received != seen => {}
                     Ok(Ok(_)) | Err(_) => {
                         let _ = timeout(limit, channel.close(200, "built anew".into())).await;
-                        return End::Stuck;
+                        return End::Stuck { from_the_start: received == 0 };
                     }
                     Ok(Err(_)) => return End::Lost,
                 }

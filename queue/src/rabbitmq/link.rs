@@ -6,6 +6,7 @@
 //! ```
 //! There are two in a process: what publishes may be blocked by the broker (an alarm), and then must not hold up what acknowledges.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -42,6 +43,7 @@ pub(super) struct Up {
     pub(super) channel: Channel,
     /// Why the broker takes no messages now.
     blocked: Mutex<Option<String>>,
+    given_up: AtomicBool,
 }
 
 impl Up {
@@ -55,6 +57,11 @@ impl Up {
 
     pub(super) fn works(&self) -> bool {
         self.connection.status().connected() && self.channel.status().connected()
+    }
+
+    /// It is connected and does nothing: another address may do better.
+    pub(super) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
     }
 }
 
@@ -213,7 +220,7 @@ impl Keeper {
             Ok::<Channel, lapin::Error>(channel)
         };
         let channel = timeout(limit, set_up).await.map_err(|_| Failed::time_out())??;
-        Ok(Up { connection, channel, blocked: Mutex::new(None) })
+        Ok(Up { connection, channel, blocked: Mutex::new(None), given_up: AtomicBool::new(false) })
     }
 
     /// Watches a connection until it is lost; says why.
@@ -245,6 +252,9 @@ impl Keeper {
                 },
                 _ = look.tick() => if !up.works() {
                     return self.unblocked("the broker closed it".to_owned());
+                } else if up.given_up.load(Ordering::Acquire) {
+                    let _ = timeout(self.config.answer_max.as_duration(), up.connection.close(200, "of no use".into())).await;
+                    return self.unblocked("it brought nothing, and was given up".to_owned());
                 },
             }
         }

@@ -7,6 +7,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
 
+use super::super::link::Standing;
 use super::{Site, credentials, open};
 use crate::rabbitmq::RabbitQueue;
 use crate::suite::{self, assert_counts, id, soon};
@@ -260,5 +261,21 @@ async fn a_wait_that_is_longer_than_its_step_goes_on_and_is_not_cut_short() {
     assert!(began.elapsed() >= Duration::from_millis(6400), "{:?}", began.elapsed());
     assert_eq!(lease.attempts, 1);
     lease.ack().await.unwrap();
+    patiently(queue.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_of_no_use_is_left_for_another() {
+    let site = Site::start(1);
+    let queue = open(&site.config()).await;
+    let Standing::Up(up) = queue.shared.consuming.settled().await else { panic!("connected at the start") };
+    up.give_up();
+    patiently(queue.shared.consuming.lost(&up)).await;
+    let Standing::Up(other) = patiently(queue.shared.consuming.settled()).await else {
+        panic!("connected anew")
+    };
+    assert!(!Arc::ptr_eq(&up, &other) && other.works() && !up.works());
+    suite::publish(&*queue, 1, 500).await.unwrap();
+    soon(queue.lease(Lane::Local)).await.unwrap().ack().await.unwrap();
     patiently(queue.close()).await;
 }
