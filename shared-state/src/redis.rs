@@ -7,6 +7,8 @@
 //! ```
 //! The subscription is a connection of its own. It is asked for a sign of life every `ping_interval`: a connection that is half open is a gap, not a silence.
 //!
+//! The password is read anew with each connection of the subscription, and calls follow it: a password that was changed needs no restart.
+//!
 //! A node that can't reach Redis tells nobody of its changes, while the others believe that they hear of all. So their trust has a bound:
 //! `store.attached_poll_interval`.
 
@@ -39,15 +41,18 @@ return sum";
 #[derive(Debug)]
 pub struct RedisState {
     shared: Arc<Shared>,
-    manager: Manager,
     tasks: Mutex<Vec<tokio::task::JoinHandle<()>>>,
     stop: watch::Sender<bool>,
 }
 
-#[derive(Debug)]
+/// Where the password comes from, each time that one is needed; none: no login.
+pub type Password = Box<dyn Fn() -> Result<Option<Secret<String>>, String> + Send + Sync>;
+
 struct Shared {
     config: Config,
-    client: Client,
+    password: Password,
+    /// For calls; made anew with each subscription.
+    manager: Mutex<ConnectionManager>,
     /// Names this process, so that it does not hear itself.
     node: String,
     waiting: Mutex<HashSet<Change>>,
@@ -64,12 +69,9 @@ struct Subscribers {
     attached: bool,
 }
 
-#[derive(Clone)]
-struct Manager(ConnectionManager);
-
-impl std::fmt::Debug for Manager {
+impl std::fmt::Debug for Shared {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Manager")
+        f.debug_struct("Shared").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -77,24 +79,19 @@ impl RedisState {
     /// Begins to connect; a server that is away is tried again for as long as the state is open. Must be called within a tokio runtime.
     pub fn open(
         config: &Config,
-        password: Option<&Secret<String>>,
+        password: Password,
         registry: &prometheus::Registry,
     ) -> Result<Self, OpenError> {
         let wrong = |error: redis::RedisError| OpenError::Config(error.to_string());
-        let client = client(config, password).map_err(wrong)?;
-        let settings = &config.redis;
-        let manager = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(settings.connect_max.as_duration()))
-            .set_response_timeout(Some(settings.call_max.as_duration()))
-            .set_min_delay(settings.reconnect_wait_min.as_duration())
-            .set_max_delay(settings.reconnect_wait_max.as_duration());
+        let first = password().map_err(OpenError::Config)?;
         let manager =
-            Manager(ConnectionManager::new_lazy_with_config(client.clone(), manager).map_err(wrong)?);
+            client(config, first.as_ref()).and_then(|client| manage(config, client)).map_err(wrong)?;
         let mut random = [0; 8];
         getrandom::fill(&mut random).map_err(|error| OpenError::Config(error.to_string()))?;
         let shared = Arc::new(Shared {
             config: config.clone(),
-            client,
+            password,
+            manager: Mutex::new(manager),
             node: format!("{:016x}", u64::from_le_bytes(random)),
             waiting: Mutex::default(),
             lost: AtomicBool::new(false),
@@ -104,11 +101,21 @@ impl RedisState {
         });
         let (stop, stopped) = watch::channel(false);
         let tasks = vec![
-            tokio::spawn(send_all(Arc::clone(&shared), manager.clone(), stopped.clone())),
+            tokio::spawn(send_all(Arc::clone(&shared), stopped.clone())),
             tokio::spawn(listen(Arc::clone(&shared), stopped)),
         ];
-        Ok(Self { shared, manager, tasks: Mutex::new(tasks), stop })
+        Ok(Self { shared, tasks: Mutex::new(tasks), stop })
     }
+}
+
+fn manage(config: &Config, client: Client) -> redis::RedisResult<ConnectionManager> {
+    let settings = &config.redis;
+    let manager = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(settings.connect_max.as_duration()))
+        .set_response_timeout(Some(settings.call_max.as_duration()))
+        .set_min_delay(settings.reconnect_wait_min.as_duration())
+        .set_max_delay(settings.reconnect_wait_max.as_duration());
+    ConnectionManager::new_lazy_with_config(client, manager)
 }
 
 fn client(config: &Config, password: Option<&Secret<String>>) -> redis::RedisResult<Client> {
@@ -131,6 +138,10 @@ fn client(config: &Config, password: Option<&Secret<String>>) -> redis::RedisRes
 }
 
 impl Shared {
+    fn manager(&self) -> ConnectionManager {
+        self.manager.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn channel(&self) -> String {
         format!("{}.changes", self.config.redis.prefix)
     }
@@ -195,12 +206,13 @@ impl SharedState for RedisState {
         call.arg(amount).arg(milliseconds);
         let settings = &self.shared.config.redis;
         let answer = timeout(settings.call_max.as_duration(), async {
-            let mut manager = self.manager.0.clone();
+            let mut manager = self.shared.manager();
             let first = call.invoke_async(&mut manager).await;
             match first {
                 // A server that was started anew shows at the first call. Counted twice at worst, which a limit bears.
                 Err(error) if error.is_connection_dropped() || error.is_io_error() => {
                     tokio::time::sleep(settings.reconnect_wait_min.as_duration()).await;
+                    let mut manager = self.shared.manager();
                     call.invoke_async(&mut manager).await
                 }
                 answer => answer,
@@ -232,7 +244,7 @@ impl Drop for RedisState {
 }
 
 /// Sends what waits, all that there is at once.
-async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Receiver<bool>) {
+async fn send_all(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
     let channel = shared.channel();
     let call_max = shared.config.redis.call_max.as_duration();
     loop {
@@ -252,7 +264,7 @@ async fn send_all(shared: Arc<Shared>, manager: Manager, mut stopped: watch::Rec
             let text = encode(&shared.node, &word).or_else(|| encode(&shared.node, &Word::Lost));
             pipeline.publish(&channel, text.unwrap_or_default()).ignore();
         }
-        let mut connection = manager.0.clone();
+        let mut connection = shared.manager();
         let sent = timeout(call_max, pipeline.query_async::<()>(&mut connection)).await;
         if matches!(sent, Ok(Ok(()))) {
             shared.metrics.sent.inc_by(changes.len() as u64);
@@ -299,16 +311,22 @@ async fn listen(shared: Arc<Shared>, mut stopped: watch::Receiver<bool>) {
 /// Subscribes and passes on until something fails; says what.
 async fn subscribed(shared: &Shared, mut connected: impl FnMut()) -> String {
     let settings = &shared.config.redis;
-    let subscribing = async {
-        let mut connection = shared.client.get_async_pubsub().await?;
-        connection.subscribe(shared.channel()).await?;
-        Ok::<_, redis::RedisError>(connection)
+    let password = match (shared.password)() {
+        Ok(password) => password,
+        Err(why) => return why,
     };
-    let connection = match timeout(settings.connect_max.as_duration(), subscribing).await {
-        Ok(Ok(connection)) => connection,
+    let subscribing = async {
+        let client = client(&shared.config, password.as_ref())?;
+        let mut connection = client.get_async_pubsub().await?;
+        connection.subscribe(shared.channel()).await?;
+        Ok::<_, redis::RedisError>((connection, manage(&shared.config, client)?))
+    };
+    let (connection, manager) = match timeout(settings.connect_max.as_duration(), subscribing).await {
+        Ok(Ok(connected)) => connected,
         Ok(Err(error)) => return error.to_string(),
         Err(_) => return "no connection in time".to_owned(),
     };
+    *shared.manager.lock().unwrap_or_else(PoisonError::into_inner) = manager;
     let (mut sink, mut messages) = connection.split();
     connected();
     shared.metrics.attached.set(1);

@@ -1,9 +1,9 @@
 //! Joins this process's store with what other nodes tell.
 
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use envelope::Secret;
 use runtime::{BlockingPool, Drain};
 use shared_state::redis::RedisState;
@@ -27,9 +27,9 @@ pub(crate) fn open(
     if settings.shared_state.backend == Backend::Memory {
         return Ok(None);
     }
-    let password = password(settings)?;
-    let state: Arc<dyn SharedState> =
-        Arc::new(RedisState::open(&settings.shared_state, password.as_ref(), registry)?);
+    let path = settings.shared_state.redis.password_file.clone();
+    let password = Box::new(move || password(&path));
+    let state: Arc<dyn SharedState> = Arc::new(RedisState::open(&settings.shared_state, password, registry)?);
     let told = Arc::clone(&state);
     store.on_change(move |account, mailbox| {
         told.signal(Change { account: account.clone(), mailbox: mailbox.as_str().to_owned() });
@@ -37,13 +37,13 @@ pub(crate) fn open(
     Ok(Some(state))
 }
 
-fn password(settings: &Settings) -> anyhow::Result<Option<Secret<String>>> {
-    let path = &settings.shared_state.redis.password_file;
+fn password(path: &Path) -> Result<Option<Secret<String>>, String> {
     if path.as_os_str().is_empty() {
         return Ok(None);
     }
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("failed to read the password of Redis from `{}`", path.display()))?;
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        format!("failed to read the password of Redis from `{}`: {error}", path.display())
+    })?;
     Ok(Some(Secret::new(text.lines().next().unwrap_or_default().to_owned())))
 }
 

@@ -72,9 +72,13 @@ impl Server {
     }
 
     fn open(&self) -> Arc<RedisState> {
-        let password = Secret::new(self.password.to_owned());
-        Arc::new(RedisState::open(&self.config(), Some(&password), &prometheus::Registry::new()).unwrap())
+        let opened = RedisState::open(&self.config(), always(self.password), &prometheus::Registry::new());
+        Arc::new(opened.unwrap())
     }
+}
+
+fn always(password: &'static str) -> Password {
+    Box::new(move || Ok(Some(Secret::new(password.to_owned()))))
 }
 
 impl Drop for Server {
@@ -130,13 +134,13 @@ async fn a_server_that_stands_still_is_a_gap_too() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_password_is_polled_over_and_garbage_is_ignored() {
     let server = Server::start("a secret");
-    let wrong = Secret::new("another".to_owned());
-    let shut_out = RedisState::open(&server.config(), Some(&wrong), &prometheus::Registry::new()).unwrap();
+    let shut_out =
+        RedisState::open(&server.config(), always("another"), &prometheus::Registry::new()).unwrap();
     let mut nothing = shut_out.subscribe();
     let (here, there) = (server.open(), server.open());
     let mut events = there.subscribe();
     assert_eq!(next(&mut events).await, Event::Attached);
-    let mut manager = here.manager.0.clone();
+    let mut manager = here.shared.manager();
     for garbage in ["", "{}", "\u{0}\u{1}", &"x".repeat(100_000)] {
         let _: i64 =
             redis::cmd("PUBLISH").arg("sluice.changes").arg(garbage).query_async(&mut manager).await.unwrap();
@@ -176,8 +180,7 @@ async fn a_flood_about_one_mailbox_is_one_signal_at_a_time() {
 async fn what_is_too_much_to_tell_is_told_as_a_gap() {
     let server = Server::start("a secret");
     let none = Config { signals_max: 0, ..server.config() };
-    let password = Secret::new("a secret".to_owned());
-    let here = RedisState::open(&none, Some(&password), &prometheus::Registry::new()).unwrap();
+    let here = RedisState::open(&none, always("a secret"), &prometheus::Registry::new()).unwrap();
     let there = server.open();
     let mut events = there.subscribe();
     assert_eq!(next(&mut events).await, Event::Attached);
@@ -197,5 +200,28 @@ async fn the_first_count_after_a_restart_counts() {
     server.kill();
     server.begin();
     assert!(count().await.unwrap() >= 1);
+    state.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_was_changed_needs_no_restart() {
+    let mut server = Server::start("a secret");
+    let known = Arc::new(Mutex::new("a secret"));
+    let password: Password = {
+        let known = Arc::clone(&known);
+        Box::new(move || Ok(Some(Secret::new((*known.lock().unwrap()).to_owned()))))
+    };
+    let state = RedisState::open(&server.config(), password, &prometheus::Registry::new()).unwrap();
+    let mut events = state.subscribe();
+    assert_eq!(next(&mut events).await, Event::Attached);
+    server.kill();
+    assert_eq!(next(&mut events).await, Event::Gap);
+    server.password = "another";
+    server.begin();
+    let key = CounterKey::new("test", "changed", "a").unwrap();
+    assert!(state.count(&key, Duration::from_secs(60), 1).await.is_err(), "the old one is refused");
+    *known.lock().unwrap() = "another";
+    assert_eq!(next(&mut events).await, Event::Attached);
+    assert_eq!(state.count(&key, Duration::from_secs(60), 1).await.unwrap(), 1);
     state.close().await;
 }
