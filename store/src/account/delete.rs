@@ -35,6 +35,7 @@ impl Account {
         }
         self.shared.forget(&directory);
         self.fs().sync_dir(&self.path).at("sync", &self.path)?;
+        self.shared.nodes.changed(&self.path, name);
         self.sweep_deleted();
         Ok(())
     }

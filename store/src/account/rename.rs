@@ -53,7 +53,9 @@ impl Account {
             }
             self.shared.forget(&old);
         }
-        self.fs().sync_dir(&self.path).at("sync", &self.path)
+        self.fs().sync_dir(&self.path).at("sync", &self.path)?;
+        moves.iter().for_each(|(source, _)| self.shared.nodes.changed(&self.path, source));
+        Ok(())
     }
 
     fn rename_inbox(&self, to: &MailboxName) -> Result<(), StoreError> {

@@ -226,3 +226,34 @@ fn while_other_nodes_tell_of_changes_a_poll_makes_no_call() {
     assert!(scene.fs.calls() > before, "once, for what was not told during the gap");
     assert_eq!(polls(), 0);
 }
+
+#[test]
+fn other_nodes_hear_of_mailboxes_that_go() {
+    let scene = Scene::new();
+    let (store, other) = (scene.store(), scene.store());
+    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    other.on_change(move |_, mailbox| hears.lock().unwrap().push(mailbox.as_str().to_owned()));
+    let (here, there) = (store.account(&ann()).unwrap(), other.account(&ann()).unwrap());
+    for made in ["Old", "Work", "Work/Plans"] {
+        there.create(&name(made)).unwrap();
+    }
+    let watched: Vec<_> =
+        ["Old", "Work", "Work/Plans"].iter().map(|made| here.mailbox(&name(made)).unwrap()).collect();
+    store.attach(true);
+    for mailbox in &watched {
+        mailbox.refresh().unwrap();
+    }
+    told.lock().unwrap().clear();
+    there.delete(&name("Old")).unwrap();
+    there.rename(&name("Work"), &name("Jobs")).unwrap();
+    let mut heard = std::mem::take(&mut *told.lock().unwrap());
+    heard.sort();
+    assert_eq!(heard, ["Old", "Work", "Work/Plans"]);
+    // Without the word they would be there for another `attached_poll_interval`.
+    assert!(watched.iter().all(|mailbox| mailbox.view_within(Duration::ZERO).is_ok()));
+    for mailbox in heard {
+        store.notice(&ann(), &name(&mailbox)).unwrap();
+    }
+    assert!(watched.iter().all(|mailbox| mailbox.view_within(Duration::ZERO).is_err()));
+}
