@@ -104,6 +104,38 @@ fn mail_for_people_here_and_elsewhere_is_parted() {
     assert_eq!((inbox(&node, "bob@example.test").len(), inbox(&other, "carol@other.test").len()), (1, 1));
 }
 
+/// Sends as alice over TLS, with REQUIRETLS.
+const REQUIRING: &str = "\
+import smtplib, ssl, sys
+port, password, to = sys.argv[1:]
+with smtplib.SMTP('127.0.0.1', int(port), timeout=20) as server:
+    server.starttls(context=ssl._create_unverified_context())
+    server.ehlo()
+    assert server.has_extn('requiretls'), server.esmtp_features
+    server.login('alice@example.test', password)
+    text = 'From: alice@example.test\\r\\nSubject: secret\\r\\n\\r\\ntext\\r\\n'
+    server.sendmail('alice@example.test', [to], text, mail_options=['REQUIRETLS'])
+";
+
+#[test]
+fn who_requires_tls_is_sent_on_over_verified_tls_or_not_at_all() {
+    let dns = Dns::start(&["other.test"]);
+    let other = other();
+    let node = ours(&dns, &other.port("mx"));
+    let sent = std::process::Command::new("python3")
+        .args(["-c", REQUIRING, &node.port("submission"), PASSWORD, "carol@other.test"])
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+    // The other system's certificate is its own word.
+    let trace = wait_for("the end of the try", || {
+        let trace = told(&node, "carol@other.test");
+        (trace.contains("deferred") || trace.contains("bounced")).then_some(trace)
+    });
+    assert!(trace.contains("certificate") && !trace.contains("relayed"), "{trace}");
+    assert!(!told(&other, "carol@other.test").contains("accepted"));
+}
+
 #[test]
 fn mail_waits_for_a_system_that_is_down() {
     let dns = Dns::start(&["other.test"]);

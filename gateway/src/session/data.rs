@@ -150,7 +150,7 @@ impl Session {
             priority: envelope::Priority::Interactive,
             envelope_id: transaction.mail.envelope_id.clone(),
             returned: transaction.mail.ret,
-            require_tls: false,
+            require_tls: transaction.mail.require_tls,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct Mail {
     pub ret: Option<Return>,
     /// ENVID, decoded (RFC 3461 §4.4).
     pub envelope_id: Option<String>,
+    /// REQUIRETLS (RFC 8689): on over verified TLS only.
+    pub require_tls: bool,
 }
 
 /// What kind of octets follow.
@@ -55,6 +57,7 @@ impl Mail {
             auth: None,
             ret: None,
             envelope_id: None,
+            require_tls: false,
         };
         parameter::each(rest, |keyword, value| mail.take(keyword, value)).map_err(CommandError::Parameter)?;
         Ok(mail)
@@ -72,7 +75,8 @@ impl Mail {
             ("RET", Some(value)) if value.eq_ignore_ascii_case("HDRS") => self.ret = Some(Return::Headers),
             ("SIZE", Some(value)) => self.size = Some(size(value)?),
             ("SMTPUTF8", None) => self.smtp_utf8 = true,
-            ("AUTH" | "BODY" | "ENVID" | "RET" | "SIZE" | "SMTPUTF8", _) => {
+            ("REQUIRETLS", None) => self.require_tls = true,
+            ("AUTH" | "BODY" | "ENVID" | "REQUIRETLS" | "RET" | "SIZE" | "SMTPUTF8", _) => {
                 return Err(ParameterError::Syntax);
             }
             _ => return Err(ParameterError::Unknown),
@@ -126,6 +130,7 @@ mod tests {
         assert_eq!((mail.smtp_utf8, mail.ret), (true, Some(Return::Headers)));
         assert_eq!(mail.envelope_id.as_deref(), Some("QQ314159"));
         assert_eq!(mail.auth.as_deref(), Some("e=mc2@example.com"));
+        assert!(!mail.require_tls && parse("FROM:<a@b.test> REQUIRETLS").unwrap().require_tls);
         assert_eq!(parse("FROM:<> AUTH=<>").unwrap().auth.as_deref(), Some(""));
     }
 
@@ -148,6 +153,7 @@ mod tests {
             ("BODY=9BIT", ParameterError::Syntax),
             ("SIZE", ParameterError::Syntax),
             ("SMTPUTF8=1", ParameterError::Syntax),
+            ("REQUIRETLS=1", ParameterError::Syntax),
             ("RET=ALL", ParameterError::Syntax),
             ("SIZE=1 SIZE=2", ParameterError::Repeated),
         ] {

@@ -31,6 +31,9 @@ impl Session {
         if self.offer.auth_possible(self.tls) && !self.authenticated {
             lines.push(format!("AUTH {}", self.offer.mechanisms.join(" ")).into()); // RFC 4954
         }
+        if self.tls {
+            lines.push("REQUIRETLS".into()); // RFC 8689
+        }
         if self.offer.dsn {
             lines.push("DSN".into()); // RFC 3461
         }

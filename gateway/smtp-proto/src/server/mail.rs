@@ -26,6 +26,10 @@ impl Session {
         if binary || dsn && !(self.offer.dsn && extended) {
             return Some(Refusal::ParameterNotOffered);
         }
+        // RFC 8689 §4.2.1: it is offered over TLS only.
+        if mail.require_tls && !(self.tls && extended) {
+            return Some(Refusal::ParameterNotOffered);
+        }
         if mail.auth.is_some() && self.offer.mechanisms.is_empty() {
             return Some(Refusal::ParameterNotOffered);
         }

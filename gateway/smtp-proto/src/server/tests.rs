@@ -284,3 +284,20 @@ proptest::proptest! {
         fuzz(lines.concat().as_bytes());
     }
 }
+
+#[test]
+fn who_requires_tls_has_it() {
+    let offered = |tls: bool| {
+        let mut session = Session::new(session(Service::Mx).offer, LIMITS, tls);
+        let Action::Reply(reply) = session.step(Input::Line { line: b"EHLO c.test", more: false }) else {
+            panic!("a reply")
+        };
+        let told = reply.lines.iter().any(|line| line == "REQUIRETLS");
+        (told, say(&mut session, "MAIL FROM:<a@b.test> REQUIRETLS"))
+    };
+    assert_eq!(offered(false), (false, "555".to_owned()));
+    assert_eq!(offered(true), (true, "250".to_owned()));
+    let mut session = Session::new(session(Service::Mx).offer, LIMITS, true);
+    say(&mut session, "HELO c.test");
+    assert_eq!(say(&mut session, "MAIL FROM:<a@b.test> REQUIRETLS"), "555");
+}
