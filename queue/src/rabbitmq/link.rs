@@ -170,8 +170,12 @@ impl Keeper {
             match connected {
                 Ok(up) => {
                     tracing::info!(address, purpose = self.purpose, "connected to the broker");
-                    wait = self.config.reconnect_wait_min.as_duration();
+                    let began = tokio::time::Instant::now();
                     let why = self.keep(&Arc::new(up)).await;
+                    // One that is lost at once again and again is not asked for all the time.
+                    if began.elapsed() >= self.config.reconnect_wait_max.as_duration() {
+                        wait = self.config.reconnect_wait_min.as_duration();
+                    }
                     self.metrics.connected.with_label_values(&[self.purpose]).set(0);
                     if *self.closed.borrow() {
                         break;

@@ -437,7 +437,14 @@ fn end(site: &mut Site, pending: Pending) -> anyhow::Result<()> {
                 machine.heal()?;
             }
         }
-        Pending::Free(which) => disk(site, which).map_or(Ok(()), super::disk::Disk::free)?,
+        Pending::Free(which) => {
+            disk(site, which).map_or(Ok(()), super::disk::Disk::free)?;
+            // What a full disk ends in a broker's node comes back with a restart only (its log of the quorum queues; RabbitMQ 3.10.8).
+            if let (Disks::Broker(index), Some(cluster)) = (which, &mut site.cluster) {
+                cluster.kill(index);
+                cluster.begin(index);
+            }
+        }
         Pending::Fast(machine) => site.machines.get(machine).context("a machine")?.shim.delay(0)?,
         Pending::Clock(machine) => site.machines.get(machine).context("a machine")?.shim.clock(0)?,
         Pending::Directory => {
