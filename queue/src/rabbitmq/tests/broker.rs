@@ -131,8 +131,13 @@ impl Cluster {
         }
     }
 
-    /// Starts a node again without waiting for it.
+    /// Starts a node again without waiting for it, unless it runs.
     pub(crate) fn begin(&mut self, index: usize) {
+        if let Some(process) = &mut self.nodes[index].process
+            && process.try_wait().unwrap().is_none()
+        {
+            return;
+        }
         let node = &self.nodes[index];
         let output = File::create(node.host.home.join("output")).unwrap();
         let mut command = self.command(index, SERVER);
