@@ -177,7 +177,8 @@ impl RabbitQueue {
     ) -> Result<(), (PublishError, Option<Body>)> {
         let place = Place::due(lane, envelope.priority);
         let due = envelope.received_at.min(now());
-        let mut meta = Meta { due, envelope, lane, attempts: 0, error: String::new(), spooled: None };
+        let mut meta =
+            Meta { due, left: None, envelope, lane, attempts: 0, error: String::new(), spooled: None };
         let put = match kept {
             Kept::Inline(octets) => {
                 let put = self.shared.publisher.put(place, &meta, &octets).await;

@@ -187,6 +187,10 @@ async fn receive(shared: &Arc<Shared>, place: Place, generation: u64, mut delive
         }
     };
     settle_lane(&mut meta, place);
+    // It has waited for the step that it comes out of, by the broker's clock.
+    if let Some(left) = meta.left.take() {
+        meta.due = now().plus(Duration::from_millis(left));
+    }
     let wait = meta.due.since(now());
     if STEPS.first().is_some_and(|shortest| wait >= *shortest)
         && matches!(meta.lane, Lane::Local | Lane::Remote)

@@ -260,6 +260,7 @@ mod tests {
         let envelope = suite::envelope(1, 0);
         let meta = Meta {
             due: envelope.received_at,
+            left: None,
             envelope,
             lane: Lane::Local,
             attempts,

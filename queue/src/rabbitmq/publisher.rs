@@ -12,9 +12,10 @@ use lapin::options::BasicPublishOptions;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::link::{Link, Standing, Up};
-use super::topology::Place;
+use super::topology::{Place, STEPS};
 use super::wire::{Meta, encode};
 use crate::metrics::BrokerMetrics;
+use crate::schedule::now;
 use crate::{PublishError, RabbitConfig};
 
 /// AMQP: the broker keeps it on disk.
@@ -40,8 +41,13 @@ enum Attempt {
 impl Publisher {
     /// Returns when a majority of the replicas has the message on disk.
     pub(super) async fn put(&self, place: Place, meta: &Meta, octets: &[u8]) -> Result<(), PublishError> {
-        let payload =
-            encode(meta, octets).map_err(|error| PublishError::Store(std::io::Error::other(error)))?;
+        let left = left(place, meta.due.since(now()));
+        let encoded = if left == meta.left {
+            encode(meta, octets)
+        } else {
+            encode(&Meta { left, ..meta.clone() }, octets)
+        };
+        let payload = encoded.map_err(|error| PublishError::Store(std::io::Error::other(error)))?;
         let name = place.name(&self.config.prefix);
         let deadline = Instant::now() + self.config.confirm_max.as_duration();
         let mut lost: Option<String> = None;
@@ -127,5 +133,25 @@ impl Publisher {
             }
             Ok(Ok(Confirmation::NotRequested)) => Attempt::Lost("the broker confirms nothing".to_owned()),
         }
+    }
+}
+
+/// What is left of a wait after the step of the ladder that a message is put in.
+fn left(place: Place, wait: Duration) -> Option<u64> {
+    let Place::Wait(_, step) = place else { return None };
+    let step = STEPS.get(step).copied().unwrap_or_default();
+    Some(u64::try_from(wait.saturating_sub(step).as_millis()).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Lane;
+
+    #[test]
+    fn what_is_left_of_a_wait() {
+        let wait = |step, seconds| left(Place::Wait(Lane::Local, step), Duration::from_secs(seconds));
+        assert_eq!((wait(0, 7), wait(0, 5), wait(0, 3)), (Some(2000), Some(0), Some(0)));
+        assert_eq!(left(Place::due(Lane::Local, envelope::Priority::Bulk), Duration::from_secs(7)), None);
     }
 }

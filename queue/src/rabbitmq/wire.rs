@@ -25,8 +25,11 @@ pub(super) struct Meta {
     /// Tries so far.
     #[serde(default)]
     pub(super) attempts: u32,
-    /// When it is due.
+    /// When it is due, by the clock of whoever put it there.
     pub(super) due: Timestamp,
+    /// Milliseconds that are left of its wait when it comes out of the step of the ladder that it is in: the machines' clocks need not agree.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) left: Option<u64>,
     /// Why the last try failed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) error: String,
@@ -101,6 +104,7 @@ mod tests {
             lane: Lane::Remote,
             attempts: 2,
             due,
+            left: Some(500),
             error: "busy".to_owned(),
             spooled,
         }

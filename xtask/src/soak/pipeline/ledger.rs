@@ -16,6 +16,8 @@ use super::site::{PASSWORD, PATIENCE, Site, output, raw};
 
 /// How long the queue may take to empty once all is whole again.
 const SETTLE_MAX: Duration = Duration::from_secs(600);
+/// Every so many looks at what waits it is all tried again at once.
+const RETRY_EVERY: u32 = 20;
 const SESSIONS: &str = "8";
 /// A message that ends the process of whoever delivers it.
 const POISON: &str = "import smtplib, sys\n\
@@ -133,12 +135,17 @@ impl Site {
             ensure!(began.elapsed() < PATIENCE, "no worker takes an operator's order");
         }
         let began = Instant::now();
-        let mut empty = 0;
+        let (mut empty, mut looks) = (0, 0_u32);
         // Twice: between two places a message is seen in neither.
         while empty < 2 {
             // What ends its worker is seen nowhere while one has it.
             let all = self.waiting().is_ok_and(|waiting| waiting == 0)
                 && self.dead().is_ok_and(|(dead, _)| dead >= poisoned);
+            // One order looks through so many messages and no more.
+            if !all && looks % RETRY_EVERY == RETRY_EVERY - 1 {
+                self.retry()?;
+            }
+            looks += 1;
             empty = if all { empty + 1 } else { 0 };
             self.supervise()?;
             ensure!(
