@@ -51,6 +51,8 @@ async fn the_broker_is_believed_by_its_certificate_alone() {
     let rabbitmq = RabbitConfig {
         addresses: vec![format!("127.0.0.1:{port}")],
         spool_dir: spool.path().to_owned(),
+        away_max: units::Span::millis(200),
+        confirm_max: units::Span::secs(5),
         ..RabbitConfig::default()
     };
     let config = Config { rabbitmq, ..Config::default() };

@@ -9,10 +9,11 @@ fn short(backend: Backend, seed: u64) -> Arguments {
         seconds: 1,
         seed: Some(seed),
         backend: Some(backend),
-        round: 15,
+        round: 12,
         program: built.exists().then_some(built),
         early: false,
         unsynced: false,
+        unpoisoned: false,
     }
 }
 
@@ -23,7 +24,7 @@ fn nothing_is_lost_or_doubled_on_one_machine() {
 
 #[test]
 fn nothing_is_lost_or_doubled_around_a_broker() {
-    run(&short(Backend::Broker, 2)).unwrap();
+    run(&Arguments { unpoisoned: true, ..short(Backend::Broker, 2) }).unwrap();
 }
 
 #[test]
