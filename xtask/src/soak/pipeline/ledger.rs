@@ -16,6 +16,8 @@ use super::site::{PASSWORD, PATIENCE, Site, output, raw};
 
 /// How long the queue may take to empty once all is whole again.
 const SETTLE_MAX: Duration = Duration::from_secs(600);
+/// How long workers may have messages at hand that the broker no longer shows.
+const AT_HAND_MAX: Duration = Duration::from_secs(15);
 /// Every so many looks at what waits it is all tried again at once.
 const RETRY_EVERY: u32 = 20;
 const SESSIONS: &str = "8";
@@ -156,7 +158,7 @@ impl Site {
             std::thread::sleep(Duration::from_millis(500));
         }
         // What workers have at hand is not seen from outside.
-        std::thread::sleep(Duration::from_secs(3));
+        std::thread::sleep(if self.is_one_machine() { Duration::from_secs(3) } else { AT_HAND_MAX });
         self.dead()
     }
 

@@ -24,7 +24,7 @@ fn nothing_is_lost_or_doubled_on_one_machine() {
 
 #[test]
 fn nothing_is_lost_or_doubled_around_a_broker() {
-    run(&Arguments { unpoisoned: true, ..short(Backend::Broker, 2) }).unwrap();
+    run(&short(Backend::Broker, 2)).unwrap();
 }
 
 #[test]
