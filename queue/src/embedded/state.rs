@@ -268,7 +268,7 @@ impl State {
         let waits = waiting.as_ref().map(|waiting| self.text(&waiting.error));
         let waiting = waiting.unwrap_or_else(|| Waiting {
             lane: found.header.lane,
-            due: found.received_at.min(now()),
+            due: found.received_at.min(self.schedule.now()),
             attempts: 0,
             recipients: None,
             error: String::new(),

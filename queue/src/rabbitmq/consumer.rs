@@ -187,16 +187,15 @@ async fn receive(shared: &Arc<Shared>, place: Place, generation: u64, mut delive
         }
     };
     settle_lane(&mut meta, place);
-    // It has waited for the step that it comes out of, by the broker's clock.
-    if let Some(left) = meta.left.take() {
-        meta.due = now().plus(Duration::from_millis(left));
-    }
-    let wait = meta.due.since(now());
+    // It has waited for the step that it comes out of, by the broker's clock. What another machine's clock said when it was put there counts for
+    // nothing here.
+    let wait = Duration::from_millis(meta.left.take().unwrap_or_default());
     if STEPS.first().is_some_and(|shortest| wait >= *shortest)
         && matches!(meta.lane, Lane::Local | Lane::Remote)
     {
         // The ladder's step was shorter than its wait.
         let to = Place::after(meta.lane, meta.envelope.priority, wait);
+        meta.due = now().plus(wait);
         match shared.publisher.put(to, &meta, &octets).await {
             Ok(()) => {
                 let _ = delivery.acker.ack(BasicAckOptions::default()).await;
@@ -205,8 +204,8 @@ async fn receive(shared: &Arc<Shared>, place: Place, generation: u64, mut delive
             Err(error) => tracing::debug!(%error, "a message waits here, not in the broker"),
         }
     }
-    meta.due = meta.due.max(now().plus(apart(shared, &delivery, &meta)));
-    shared.hand.arrive(Taken { meta, octets, acker: delivery.acker, generation }).await;
+    let wait = wait.max(apart(shared, &delivery, &meta));
+    shared.hand.arrive(Taken { meta, octets, acker: delivery.acker, generation }, wait).await;
 }
 
 /// What has come back often may end its worker, or be at hand together with what does: each of them is tried at another moment, and at yet another

@@ -65,11 +65,11 @@ impl Hand {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what a consumer brought. Of two copies of a message the later try knows who has been served: the other is acknowledged, unless a
+    /// Takes in what a consumer brought, due after `wait`. Of two copies of a message the later try knows who has been served: the other is acknowledged, unless a
     /// worker has it, and then the later one waits for the worker's decision.
-    pub(super) async fn arrive(&self, taken: Taken) {
+    pub(super) async fn arrive(&self, taken: Taken, wait: Duration) {
         let lane = taken.meta.lane;
-        let spare = self.insert(taken);
+        let spare = self.insert(taken, wait);
         self.bells.ring(lane);
         if let Some(spare) = spare {
             tracing::info!(id = %spare.meta.envelope.id, "a second copy of a message at hand is dropped");
@@ -78,9 +78,11 @@ impl Hand {
     }
 
     /// Returns the copy that is not needed.
-    fn insert(&self, taken: Taken) -> Option<Taken> {
+    fn insert(&self, mut taken: Taken, wait: Duration) -> Option<Taken> {
         let mut guard = self.lock();
         let held = guard.as_mut()?;
+        // By the clock that the schedule goes by: it may be set at any time.
+        taken.meta.due = held.schedule.now().plus(wait);
         let id = taken.meta.envelope.id;
         let Some(slot) = held.schedule.slot(id) else {
             held.schedule.insert(id, arrival(taken));
@@ -279,7 +281,7 @@ mod tests {
         for order in [[0, 1], [1, 0], [1, 1]] {
             let hand = Hand::new();
             for attempts in order {
-                hand.arrive(taken(attempts, 0)).await;
+                hand.arrive(taken(attempts, 0), Duration::ZERO).await;
             }
             assert_eq!((attempts(&hand), attempts(&hand)), (Some(1), None), "{order:?}");
         }
@@ -288,15 +290,15 @@ mod tests {
     #[tokio::test]
     async fn what_was_decided_and_is_back_before_the_decision_is_done_is_kept() {
         let hand = Hand::new();
-        hand.arrive(taken(0, 0)).await;
+        hand.arrive(taken(0, 0), Duration::ZERO).await;
         assert_eq!(attempts(&hand), Some(0));
-        hand.arrive(taken(1, 0)).await;
-        hand.arrive(taken(2, 0)).await;
-        hand.arrive(taken(1, 0)).await;
+        hand.arrive(taken(1, 0), Duration::ZERO).await;
+        hand.arrive(taken(2, 0), Duration::ZERO).await;
+        hand.arrive(taken(1, 0), Duration::ZERO).await;
         assert_eq!(attempts(&hand), None, "while a worker has the earlier one");
         assert!(hand.forget(id(1)).is_none());
         assert_eq!(attempts(&hand), Some(2));
-        hand.arrive(taken(2, 0)).await;
+        hand.arrive(taken(2, 0), Duration::ZERO).await;
         assert!(hand.forget(id(1)).is_some(), "it says no more than what is settled");
         assert_eq!(attempts(&hand), None);
     }
@@ -306,9 +308,9 @@ mod tests {
         let hand = Hand::new();
         let lost = taken(0, 0);
         let acker = lost.acker.clone();
-        hand.arrive(lost).await;
+        hand.arrive(lost, Duration::ZERO).await;
         assert_eq!(attempts(&hand), Some(0));
-        hand.arrive(taken(0, 1)).await;
+        hand.arrive(taken(0, 1), Duration::ZERO).await;
         assert_eq!(attempts(&hand), None, "while a worker has the other");
         // As a lost connection leaves it: nothing can be said about that copy any more.
         acker.ack(BasicAckOptions::default()).await.unwrap();
@@ -319,11 +321,11 @@ mod tests {
     #[tokio::test]
     async fn what_a_lost_consumer_brought_is_forgotten_unless_a_worker_has_it() {
         let hand = Hand::new();
-        hand.arrive(taken(0, 3)).await;
+        hand.arrive(taken(0, 3), Duration::ZERO).await;
         assert_eq!(hand.count(3), 1);
         hand.lose(3);
         assert_eq!((hand.count(3), attempts(&hand)), (0, None));
-        hand.arrive(taken(0, 4)).await;
+        hand.arrive(taken(0, 4), Duration::ZERO).await;
         assert_eq!(attempts(&hand), Some(0));
         hand.lose(4);
         assert_eq!(hand.count(4), 1, "a worker has it");

@@ -136,11 +136,14 @@ impl Publisher {
     }
 }
 
-/// What is left of a wait after the step of the ladder that a message is put in.
+/// What is left of a wait after the step of the ladder that a message is put in, if it is.
 fn left(place: Place, wait: Duration) -> Option<u64> {
-    let Place::Wait(_, step) = place else { return None };
-    let step = STEPS.get(step).copied().unwrap_or_default();
-    Some(u64::try_from(wait.saturating_sub(step).as_millis()).unwrap_or(u64::MAX))
+    let step = match place {
+        Place::Wait(_, step) => STEPS.get(step).copied().unwrap_or_default(),
+        Place::Lane(..) | Place::Held => Duration::ZERO,
+    };
+    let left = u64::try_from(wait.saturating_sub(step).as_millis()).unwrap_or(u64::MAX);
+    (left > 0).then_some(left)
 }
 
 #[cfg(test)]
@@ -151,7 +154,9 @@ mod tests {
     #[test]
     fn what_is_left_of_a_wait() {
         let wait = |step, seconds| left(Place::Wait(Lane::Local, step), Duration::from_secs(seconds));
-        assert_eq!((wait(0, 7), wait(0, 5), wait(0, 3)), (Some(2000), Some(0), Some(0)));
-        assert_eq!(left(Place::due(Lane::Local, envelope::Priority::Bulk), Duration::from_secs(7)), None);
+        assert_eq!((wait(0, 7), wait(0, 5), wait(0, 3)), (Some(2000), None, None));
+        let lane = Place::due(Lane::Local, envelope::Priority::Bulk);
+        assert_eq!(left(lane, Duration::from_secs(3)), Some(3000), "shorter than the first step");
+        assert_eq!(left(lane, Duration::ZERO), None);
     }
 }

@@ -27,7 +27,8 @@ pub(super) struct Meta {
     pub(super) attempts: u32,
     /// When it is due, by the clock of whoever put it there.
     pub(super) due: Timestamp,
-    /// Milliseconds that are left of its wait when it comes out of the step of the ladder that it is in: the machines' clocks need not agree.
+    /// Milliseconds that are left of its wait when it comes out of the queue that it is in; none: it is due then. Who takes it goes by this
+    /// and not by `due`: the machines' clocks need not agree.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) left: Option<u64>,
     /// Why the last try failed.

@@ -16,8 +16,6 @@ use super::site::{PASSWORD, PATIENCE, Site, output, raw};
 
 /// How long the queue may take to empty once all is whole again.
 const SETTLE_MAX: Duration = Duration::from_secs(600);
-/// How long workers may have messages at hand that the broker no longer shows.
-const AT_HAND_MAX: Duration = Duration::from_secs(15);
 /// Every so many looks at what waits it is all tried again at once.
 const RETRY_EVERY: u32 = 20;
 const SESSIONS: &str = "8";
@@ -140,9 +138,9 @@ impl Site {
         let (mut empty, mut looks) = (0, 0_u32);
         // Twice: between two places a message is seen in neither.
         while empty < 2 {
-            // What ends its worker is seen nowhere while one has it.
             let all = self.waiting().is_ok_and(|waiting| waiting == 0)
-                && self.dead().is_ok_and(|(dead, _)| dead >= poisoned);
+                && self.dead().is_ok_and(|(dead, _)| dead >= poisoned)
+                && self.at_hand()? == 0;
             // One order looks through so many messages and no more.
             if !all && looks % RETRY_EVERY == RETRY_EVERY - 1 {
                 self.retry()?;
@@ -157,9 +155,14 @@ impl Site {
             );
             std::thread::sleep(Duration::from_millis(500));
         }
-        // What workers have at hand is not seen from outside.
-        std::thread::sleep(if self.is_one_machine() { Duration::from_secs(3) } else { AT_HAND_MAX });
         self.dead()
+    }
+
+    /// What workers have at hand, which only the broker counts.
+    fn at_hand(&self) -> anyhow::Result<u64> {
+        let Some(cluster) = &self.cluster else { return Ok(0) };
+        let listed = cluster.control(0, &["list_queues", "--no-table-headers", "messages_unacknowledged"]);
+        listed.lines().map(|line| line.trim().parse::<u64>().context("a count of messages")).sum()
     }
 
     fn waiting(&self) -> anyhow::Result<u64> {
