@@ -244,7 +244,7 @@ impl Shared {
             return crate::Settle::settle(Box::new(held), crate::Settlement::Dead { reason }).await;
         }
         tracing::warn!(%id, %error, "failed to read a queued message, trying again later");
-        self.hand.postpone(id, self.config.unreadable_retry.as_duration());
+        self.hand.put_back(id, self.config.unreadable_retry.as_duration());
         let mut held = held;
         held.settled = true;
         Ok(())

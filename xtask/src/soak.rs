@@ -16,7 +16,8 @@ mod store;
 
 #[derive(clap::Subcommand)]
 pub(crate) enum Soak {
-    /// Gateways, workers and access nodes with kills, stand-stills, drains and a broker that dies; then a ledger. Needs rabbitmq-server.
+    /// Gateways, workers and access nodes with kills, stand-stills, cut wires and power, bad disks and clocks, and a broker that dies; then a
+    /// ledger. Needs rabbitmq-server, redis-server, python3, cc, and root for network namespaces and disks of its own.
     Pipeline(pipeline::Arguments),
     /// Two nodes on one NFS export with kills, server stops, cut wires and power cuts. Needs root.
     Store(store::Arguments),

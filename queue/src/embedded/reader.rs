@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
+use tracing::info;
 
 use super::at_hand::ends;
 use super::consumer::Consumer;
@@ -14,7 +15,7 @@ use super::record::Kind;
 use super::scan::{Extent, Pass, Segment, each_record, pass};
 use super::segment::{LogWriter, sequences};
 use super::settle::{Settler, log_directory, remove_older};
-use super::state::{Decision, SegmentKey, State};
+use super::state::{Decision, SegmentKey, State, Turns, ended};
 use crate::files::Files;
 
 /// Messages read before they are handed on.
@@ -268,12 +269,22 @@ fn load(consumer: &Consumer) -> io::Result<LogWriter> {
     consumer.metrics.damaged.inc_by(damaged);
     let reserve = consumer.config.segment_size.as_u64();
     let mut log = LogWriter::open(Arc::clone(&consumer.files), directory, "log", reserve)?;
-    let at_hand = ends(&*consumer.files, &log_directory(consumer));
+    let mut at_hand = match consumer.turns {
+        Turns::Fair => ends(&*consumer.files, &log_directory(consumer)),
+        // Who replays a log passes messages on and looks into none of them.
+        Turns::InOrder => HashMap::new(),
+    };
     let (most, apart) = (consumer.config.ends_max, consumer.config.ends_apart.as_duration());
-    at_hand.iter().for_each(|(id, ends)| state.suspect(*id, *ends, most, apart));
+    let buried: Vec<_> = at_hand.extract_if(|id, ends| state.suspect(*id, *ends, most, apart)).collect();
     log.begin(&mut (0..).map_while(|piece| state.snapshot(piece)), 0)?;
+    for (id, ends) in buried {
+        tracing::error!(%id, ends, "a message ends the worker's process again and again, it waits for an operator");
+        info!(target: "sluice::message", %id, event = "dead", reason = ended(ends), "put aside for an operator");
+    }
     remove_older(consumer, &log);
-    consumer.at_hand.begin(&*consumer.files, &log_directory(consumer), &at_hand);
+    if consumer.turns == Turns::Fair {
+        consumer.at_hand.begin(&*consumer.files, &log_directory(consumer), &at_hand);
+    }
     consumer.lock().state = state;
     Ok(log)
 }

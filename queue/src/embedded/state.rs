@@ -198,27 +198,26 @@ impl State {
     }
 
     /// Workers had this message so many times when their process ended. At first it may have been another that ended it: then it is tried
-    /// apart from the rest, and past the bound it is nobody's to try.
-    pub(super) fn suspect(&mut self, id: MessageId, ends: u32, ends_max: u32, apart: Duration) {
+    /// apart from the rest, and past the bound it is nobody's to try: then it says so.
+    pub(super) fn suspect(&mut self, id: MessageId, ends: u32, ends_max: u32, apart: Duration) -> bool {
         if ends < SUSPECT_FROM || matches!(self.ahead.get(&id), Some(Decision::Done)) {
-            return;
+            return false;
         }
         if ends < ends_max {
             let turn = u32::try_from(self.suspects.len()).unwrap_or(u32::MAX).saturating_add(1);
             self.suspects.insert(id, now().plus(apart.saturating_mul(turn)));
-            return;
+            return false;
         }
-        let error = format!("a worker's process ended {ends} times while it had this message");
-        tracing::error!(%id, ends, "a message ends the worker's process again and again, it waits for an operator");
-        tracing::info!(target: "sluice::message", %id, event = "dead", reason = error, "put aside for an operator");
         let earlier = match self.ahead.remove(&id) {
             Some(Decision::Waiting(waiting)) => Some(waiting),
             Some(Decision::Done) | None => None,
         };
         let (attempts, recipients) =
             earlier.map_or((ends, None), |waiting| (waiting.attempts, waiting.recipients));
-        let waiting = Waiting { lane: Lane::Dead, due: now(), attempts, recipients, error, held: false };
+        let (due, error) = (now(), ended(ends));
+        let waiting = Waiting { lane: Lane::Dead, due, attempts, recipients, error, held: false };
         self.ahead.insert(id, Decision::Waiting(waiting));
+        true
     }
 
     /// All logs have been read: what was decided about messages that are nowhere is forgotten.
@@ -237,7 +236,9 @@ impl State {
         let id = found.header.id;
         let own = found.spool.map(|name| spool_path(&self.directory, &key.writer, id, name));
         let Some(offset) = Offset::new(found.offset) else {
+            // It stays: nothing is removed that was not understood.
             tracing::error!(%id, offset = found.offset, "a record is at no place where one can be");
+            self.segments.get_mut(key)?.live += 1;
             return None;
         };
         let segment = self.segments.get_mut(key)?;
@@ -443,6 +444,11 @@ impl State {
         }
         batch
     }
+}
+
+/// Why a message that ends its worker's process is a dead letter.
+pub(super) fn ended(ends: u32) -> String {
+    format!("a worker's process ended {ends} times while it had this message")
 }
 
 /// Where the body of a message is when it is in a file of its own.

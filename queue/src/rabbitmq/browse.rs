@@ -16,6 +16,7 @@ use lapin::{Acker, Channel, Consumer};
 use tokio::time::timeout;
 
 use super::Shared;
+use super::consumer::as_told_by;
 use super::hand::Taken;
 use super::lease::changed;
 use super::link::{Standing, Up};
@@ -268,7 +269,7 @@ pub(super) fn returns(delivery: &Delivery) -> i64 {
 
 fn see(mut delivery: Delivery, place: Place) -> Option<Seen> {
     let (mut meta, octets) = decode(std::mem::take(&mut delivery.data)).ok()?;
-    super::consumer::settle_lane(&mut meta, place);
+    as_told_by(place, &mut meta);
     let listed = list(&meta, place);
     Some(Seen { taken: Taken { meta, octets, acker: delivery.acker, generation: u64::MAX }, listed })
 }

@@ -4,10 +4,8 @@
 //!  connected ──consume──→ receiving ──lost, closed──→ connected, with a new channel
 //!                            └──the watchdog: there is room at hand, nothing came, and the broker has messages──→ with a new channel
 //! ```
-//! Twice in vain, and the connection is given up for one to the next address.
-//!
 //! The watchdog is for the failure that has left mail systems on brokers with thousands of messages stuck: a consumer that everybody believes in and
-//! that gets nothing.
+//! that gets nothing. Twice in vain, and the connection is given up for one to the next address.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
@@ -186,16 +184,12 @@ async fn receive(shared: &Arc<Shared>, place: Place, generation: u64, mut delive
             return;
         }
     };
-    settle_lane(&mut meta, place);
-    // It has waited for the step that it comes out of, by the broker's clock. What another machine's clock said when it was put there counts for
-    // nothing here.
-    let wait = Duration::from_millis(meta.left.take().unwrap_or_default());
+    let wait = as_told_by(place, &mut meta);
     if STEPS.first().is_some_and(|shortest| wait >= *shortest)
         && matches!(meta.lane, Lane::Local | Lane::Remote)
     {
         // The ladder's step was shorter than its wait.
         let to = Place::after(meta.lane, meta.envelope.priority, wait);
-        meta.due = now().plus(wait);
         match shared.publisher.put(to, &meta, &octets).await {
             Ok(()) => {
                 let _ = delivery.acker.ack(BasicAckOptions::default()).await;
@@ -223,12 +217,17 @@ fn apart(shared: &Shared, delivery: &Delivery, meta: &Meta) -> Duration {
     shared.config.ends_apart.as_duration() * (moment.finish() % u64::from(MOMENTS)) as u32
 }
 
-/// The queue tells the lane: what the broker itself moved to the dead letters was not changed by it.
-pub(super) fn settle_lane(meta: &mut Meta, place: Place) {
-    let Place::Lane(lane, _) = place else { return };
+/// What the queue that a message comes from tells. The lane: what the broker itself moved to the dead letters was not changed by it. And that it has
+/// waited for the step that it comes out of, by the broker's clock: only what is left counts, which is returned, and nothing that another machine's
+/// clock said when it was put there.
+pub(super) fn as_told_by(place: Place, meta: &mut Meta) -> Duration {
+    let Place::Lane(lane, _) = place else { return meta.due.since(now()) };
     if lane == Lane::Dead && meta.lane != Lane::Dead {
         meta.error =
             format!("given to workers of {} more often than the limit allows, and never settled", meta.lane);
     }
     meta.lane = lane;
+    let wait = Duration::from_millis(meta.left.take().unwrap_or_default());
+    meta.due = now().plus(wait);
+    wait
 }

@@ -65,8 +65,8 @@ impl Hand {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in what a consumer brought, due after `wait`. Of two copies of a message the later try knows who has been served: the other is acknowledged, unless a
-    /// worker has it, and then the later one waits for the worker's decision.
+    /// Takes in what a consumer brought, due after `wait`. Of two copies of a message the later try knows who has been served: the other is
+    /// acknowledged, unless a worker has it, and then the later one waits for the worker's decision.
     pub(super) async fn arrive(&self, taken: Taken, wait: Duration) {
         let lane = taken.meta.lane;
         let spare = self.insert(taken, wait);
@@ -163,15 +163,6 @@ impl Hand {
         let lane = held.schedule.slot(id).map(|slot| slot.lane);
         drop(guard);
         lane.into_iter().for_each(|lane| self.bells.ring(lane));
-    }
-
-    /// Keeps it back here for a moment.
-    pub(super) fn postpone(&self, id: MessageId, wait: Duration) {
-        if let Some(held) = self.lock().as_mut() {
-            let schedule = &mut held.schedule;
-            let due = schedule.now().plus(wait);
-            schedule.change(id, |slot| slot.due = due);
-        }
     }
 
     /// A consumer is gone: what it brought and no worker has is the broker's again.

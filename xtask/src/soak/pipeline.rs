@@ -167,7 +167,8 @@ fn one(
     std::fs::create_dir_all(&folder)?;
     println!("seed {seed}: {backend:?}");
     let mut site = Site::start(sluice, &folder, backend, means, arguments.unsynced)?;
-    let poisoned = !arguments.unpoisoned && site.poison()?;
+    let poisoned = usize::from(!arguments.unpoisoned);
+    (0..poisoned).try_for_each(|_| site.poison())?;
     let early = arguments.early.then(|| control::Early::start(site.gateways())).transpose()?;
     let servers = early.as_ref().map_or_else(|| site.gateways(), |early| vec![early.address()]);
     let load = Duration::from_secs(arguments.round);
@@ -182,14 +183,13 @@ fn one(
     let sent = driver.wait()?;
     ensure!(sent.success(), "the load ended with {sent}: see {}", folder.display());
     drop(early);
-    let dead = site.settle(usize::from(poisoned && !arguments.is_control()))?;
+    let dead = site.settle(if arguments.is_control() { 0 } else { poisoned })?;
     let verdict = site.check()?;
     println!("  {verdict}, faults: {}", faults.told());
     // What ends its worker every time waits for an operator, and nothing else does.
     ensure!(
-        arguments.is_control() || dead == (usize::from(poisoned), 0),
-        "{dead:?} messages wait for an operator, poisoned ones and others; poisoned was {}: see {}",
-        usize::from(poisoned),
+        arguments.is_control() || dead == (poisoned, 0),
+        "{dead:?} messages wait for an operator, poisoned ones and others; poisoned was {poisoned}: see {}",
         folder.display()
     );
     let outcome = Outcome {

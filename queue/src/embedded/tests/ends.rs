@@ -4,6 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::super::EmbeddedQueue;
+use super::super::at_hand::ends;
+use super::super::state::Turns;
 use super::config;
 use crate::files::sim::{Disk, Plan};
 use crate::suite::{self, id, soon};
@@ -25,7 +27,7 @@ async fn it_becomes_a_dead_letter_and_the_rest_flows() {
         suite::publish(&queue, number, 100).await.unwrap();
     }
     // All four are at hand when the process ends for the first time; then those that are no fault of it leave.
-    let (mut ends, mut left) = (0, Vec::new());
+    let (mut ended, mut left) = (0, Vec::new());
     loop {
         let mut at_hand = Vec::new();
         let found = soon(async {
@@ -37,14 +39,14 @@ async fn it_becomes_a_dead_letter_and_the_rest_flows() {
                 let lease =
                     tokio::time::timeout(std::time::Duration::from_millis(5), queue.lease(Lane::Local)).await;
                 match lease {
-                    Ok(Ok(lease)) if ends > 0 && lease.envelope.id != id(1) => {
+                    Ok(Ok(lease)) if ended > 0 && lease.envelope.id != id(1) => {
                         left.push(lease.envelope.id);
                         lease.ack().await.unwrap();
                     }
                     Ok(lease) => at_hand.push(lease.unwrap()),
                     Err(_) => {}
                 }
-                if at_hand.len() == if ends == 0 { 4 } else { 1 } {
+                if at_hand.len() == if ended == 0 { 4 } else { 1 } {
                     return true;
                 }
             }
@@ -53,16 +55,18 @@ async fn it_becomes_a_dead_letter_and_the_rest_flows() {
         if !found {
             break;
         }
-        ends += 1;
+        ended += 1;
         files.kill();
         at_hand.into_iter().for_each(std::mem::forget);
         (files, queue) = open(&disk);
     }
     left.sort_unstable();
-    assert_eq!((ends, left), (5, vec![id(2), id(3), id(4)]), "as often as `ends_max` says");
+    assert_eq!((ended, left), (5, vec![id(2), id(3), id(4)]), "as often as `ends_max` says");
     let dead = queue.find(id(1)).await.unwrap().unwrap();
     assert_eq!((dead.lane, dead.state), (Lane::Dead, QueuedState::Ready));
     assert_eq!(dead.last_error, "a worker's process ended 5 times while it had this message");
+    let counted = || ends(&disk.process(Plan::Nothing), Path::new("/queue/consumer"));
+    assert!(counted().is_empty(), "it is buried once, and not again at each start");
     // An operator may give it another chance, and its count begins anew.
     let one = crate::ListFilter { ids: vec![id(1)], ..crate::ListFilter::default() };
     let ordered = soon(queue.order(&one, crate::Order::Reroute(Lane::Local))).await.unwrap();
@@ -90,4 +94,25 @@ async fn what_is_given_back_or_done_is_not_counted() {
     }
     let (_files, queue) = open(&disk);
     assert_eq!(soon(queue.lease(Lane::Local)).await.unwrap().envelope.id, id(1));
+}
+
+/// Whoever passes the messages of a log on looks into none of them: its ends are no fault of theirs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_replays_a_log_may_end_as_often_as_it_likes() {
+    let disk = Disk::new(3);
+    let config = config(Path::new("/queue"));
+    for round in 0..8 {
+        let files = disk.process(Plan::Nothing);
+        let registry = prometheus::Registry::new();
+        let turns = Turns::InOrder;
+        let queue =
+            EmbeddedQueue::open_with(Arc::new(files.clone()), &config, "up", &registry, turns).unwrap();
+        if round == 0 {
+            suite::publish(&queue, 1, 100).await.unwrap();
+        }
+        let lease = soon(queue.lease(Lane::Local)).await.unwrap();
+        assert_eq!(lease.envelope.id, id(1));
+        files.kill();
+        std::mem::forget(lease);
+    }
 }

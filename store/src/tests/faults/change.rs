@@ -1,5 +1,7 @@
 //! What is done to messages that are there, and what is seen of them.
 
+use std::sync::Mutex;
+
 use super::*;
 
 #[test]
@@ -188,15 +190,21 @@ fn a_file_that_goes_stale_is_opened_again() {
     }
 }
 
+/// What other nodes are told by this one.
+fn hears(store: &Store) -> Arc<Mutex<Vec<(AccountId, String)>>> {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&told);
+    store.on_change(move |account, mailbox| {
+        hears.lock().unwrap().push((account.clone(), mailbox.as_str().to_owned()));
+    });
+    told
+}
+
 #[test]
 fn while_other_nodes_tell_of_changes_a_poll_makes_no_call() {
     let scene = Scene::new();
     let (store, other) = (scene.store(), scene.store());
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let hears = Arc::clone(&told);
-    other.on_change(move |account, mailbox| {
-        hears.lock().unwrap().push((account.clone(), mailbox.as_str().to_owned()));
-    });
+    let told = hears(&other);
     let watched = inbox(&store);
     store.attach(true);
     watched.refresh().unwrap();
@@ -231,9 +239,7 @@ fn while_other_nodes_tell_of_changes_a_poll_makes_no_call() {
 fn other_nodes_hear_of_mailboxes_that_go() {
     let scene = Scene::new();
     let (store, other) = (scene.store(), scene.store());
-    let told = Arc::new(std::sync::Mutex::new(Vec::new()));
-    let hears = Arc::clone(&told);
-    other.on_change(move |_, mailbox| hears.lock().unwrap().push(mailbox.as_str().to_owned()));
+    let told = hears(&other);
     let (here, there) = (store.account(&ann()).unwrap(), other.account(&ann()).unwrap());
     for made in ["Old", "Work", "Work/Plans"] {
         there.create(&name(made)).unwrap();
@@ -247,7 +253,7 @@ fn other_nodes_hear_of_mailboxes_that_go() {
     told.lock().unwrap().clear();
     there.delete(&name("Old")).unwrap();
     there.rename(&name("Work"), &name("Jobs")).unwrap();
-    let mut heard = std::mem::take(&mut *told.lock().unwrap());
+    let mut heard: Vec<String> = told.lock().unwrap().drain(..).map(|(_, mailbox)| mailbox).collect();
     heard.sort();
     assert_eq!(heard, ["Old", "Work", "Work/Plans"]);
     // Without the word they would be there for another `attached_poll_interval`.

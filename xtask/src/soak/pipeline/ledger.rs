@@ -81,7 +81,7 @@ impl Site {
     }
 
     /// Sends the message that ends whoever delivers it.
-    pub(super) fn poison(&self) -> anyhow::Result<bool> {
+    pub(super) fn poison(&self) -> anyhow::Result<()> {
         let gateway = self.gateways.first().context("a gateway")?;
         let mut command = self.client.command(Path::new("python3"));
         command.args([
@@ -91,7 +91,9 @@ impl Site {
             &gateway.port().to_string(),
             "user0@example.test",
         ]);
-        Ok(command.output()?.status.success())
+        let sent = command.output()?;
+        ensure!(sent.status.success(), "no poison: {}", String::from_utf8_lossy(&sent.stderr));
+        Ok(())
     }
 
     /// The messages that wait for an operator: how many are poisoned, and how many are not. A copy of one is the same message: the broker's way
