@@ -60,6 +60,8 @@ pub(super) struct Inner {
     pub(super) complete: bool,
     /// There is something to read.
     poked: bool,
+    /// How far the committer's own messages have been taken from it, without reading them.
+    handed: Option<Position>,
     started: bool,
     pub(super) settle: Option<mpsc::Sender<Settling>>,
     thread: Option<JoinHandle<()>>,
@@ -77,6 +79,21 @@ pub(super) struct Fresh {
     pub(super) offset: u64,
 }
 
+impl Inner {
+    /// Whether all that a writer wrote before this place is known: messages of one sender keep their order.
+    fn has_read_to(&self, key: &SegmentKey, start: Position) -> bool {
+        let segments = &self.state.segments;
+        if start.offset > START {
+            return segments.get(key).is_some_and(|known| known.offset == start.offset && !known.ended);
+        }
+        let before = segments.range(..key).next_back().filter(|(before, _)| before.writer == key.writer);
+        self.complete
+            && before.is_none_or(|(before, known)| {
+                known.ended || self.handed == Some(Position { seq: before.seq, offset: known.offset })
+            })
+    }
+}
+
 impl Consumer {
     pub(super) fn new(
         files: Arc<dyn Files>,
@@ -91,6 +108,7 @@ impl Consumer {
             active: false,
             complete: false,
             poked: false,
+            handed: None,
             started: false,
             settle: None,
             thread: None,
@@ -154,17 +172,17 @@ impl Consumer {
         if !inner.active {
             return;
         }
+        if !inner.has_read_to(&key, start) {
+            inner.poked = true;
+            self.wake.notify_all();
+            return;
+        }
+        inner.handed = Some(end);
         let state = &mut inner.state;
         if start.offset == START {
             state.open_segment(&key, segment.clone());
         }
-        let caught_up =
-            |known: &&mut super::state::SegmentState| known.offset == start.offset && !known.ended;
-        let Some(known) = state.segments.get_mut(&key).filter(caught_up) else {
-            inner.poked = true;
-            self.wake.notify_all();
-            return;
-        };
+        let Some(known) = state.segments.get_mut(&key) else { return };
         known.offset = end.offset;
         let mut files = Vec::new();
         let mut lanes = Vec::with_capacity(fresh.len());

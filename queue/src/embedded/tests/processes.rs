@@ -227,3 +227,24 @@ async fn an_order_that_nobody_takes_is_taken_back() {
     soon(worker.close()).await;
     soon(command.close()).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_published_while_an_earlier_log_is_being_read_waits_for_its_turn() {
+    const EARLIER: u64 = 6000;
+    let files = Disk::new(11).process(Plan::Nothing);
+    let queue = open(&files, "up");
+    for number in 1..=EARLIER {
+        suite::publish(&queue, number, 10).await.unwrap();
+    }
+    queue.close().await;
+    let queue = open(&files, "up");
+    let first = soon(queue.lease(Lane::Local)).await.unwrap();
+    suite::publish(&queue, EARLIER + 1, 10).await.unwrap();
+    first.ack().await.unwrap();
+    for number in 2..=EARLIER + 1 {
+        let lease = soon(queue.lease(Lane::Local)).await.unwrap();
+        assert_eq!(lease.envelope.id, id(number));
+        lease.ack().await.unwrap();
+    }
+    queue.close().await;
+}
