@@ -165,6 +165,11 @@ impl<P> Schedule<P> {
         wall
     }
 
+    /// What [`Self::now`] said last.
+    pub(crate) const fn looked(&self) -> Timestamp {
+        self.looked.0
+    }
+
     fn look(&mut self, wall: Timestamp, elapsed: Duration) {
         let expected = self.looked.0.plus(elapsed);
         self.looked = (wall, Instant::now());

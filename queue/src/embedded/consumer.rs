@@ -179,6 +179,7 @@ impl Consumer {
         }
         inner.handed = Some(end);
         let state = &mut inner.state;
+        state.schedule.now();
         if start.offset == START {
             state.open_segment(&key, segment.clone());
         }

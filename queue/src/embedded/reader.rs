@@ -232,6 +232,7 @@ impl Reader {
         let Some(known) = state.segments.get_mut(key).filter(|known| known.offset == from) else { return };
         known.offset = found.offset;
         known.ended = found.ended;
+        state.schedule.now();
         let mut lanes = Vec::new();
         let mut bodies = Vec::new();
         for message in &found.messages {

@@ -226,7 +226,8 @@ impl State {
         self.suspects = HashMap::new();
     }
 
-    /// Takes a message that was found in a segment. Returns a body file that nobody needs any more.
+    /// Takes a message that was found in a segment: one of a batch, before which the schedule has looked at the clock. Returns a body file that
+    /// nobody needs any more.
     pub(super) fn arrive(
         &mut self,
         key: &SegmentKey,
@@ -269,7 +270,7 @@ impl State {
         let waits = waiting.as_ref().map(|waiting| self.text(&waiting.error));
         let waiting = waiting.unwrap_or_else(|| Waiting {
             lane: found.header.lane,
-            due: found.received_at.min(self.schedule.now()),
+            due: found.received_at.min(self.schedule.looked()),
             attempts: 0,
             recipients: None,
             error: String::new(),
