@@ -50,6 +50,16 @@ pub(crate) fn with_crlf(body: &Bytes) -> Bytes {
     octets.into()
 }
 
+/// The message with a mark that it came by this address.
+pub(crate) fn marked(address: &Address, body: &[u8]) -> Vec<u8> {
+    let mut content = format!("Delivered-To: {address}\r\n").into_bytes();
+    if starts_folded(body) {
+        content.extend_from_slice(b"\r\n");
+    }
+    content.extend_from_slice(body);
+    content
+}
+
 /// Whether the message says that it was delivered to this address before.
 pub(crate) fn was_delivered_to(address: &Address, body: &[u8]) -> bool {
     let canonical = address.canonical();

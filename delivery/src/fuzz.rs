@@ -51,6 +51,7 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         envelope_id: None,
         returned: Some(envelope::Return::Full),
         require_tls: false,
+        list: None,
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {

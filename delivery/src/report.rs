@@ -68,6 +68,7 @@ impl Report<'_> {
             envelope_id: None,
             returned: None,
             require_tls: self.original.require_tls,
+            list: None,
         };
         (envelope, body)
     }

@@ -84,6 +84,9 @@ fn need_unused(connection: &Connection, address: &Address) -> Result<(), AdminEr
     if let Some(alias) = find("SELECT alias FROM alias_target WHERE canonical = ?1 LIMIT 1")? {
         return used(Use::TargetOf(stored_address(&alias)?));
     }
+    if let Some(list) = find("SELECT address FROM alias WHERE owner = ?1 LIMIT 1")? {
+        return used(Use::OwnerOf(stored_address(&list)?));
+    }
     if let Some(domain) = find("SELECT name FROM domain WHERE catch_all = ?1 LIMIT 1")? {
         return used(Use::CatchAllOf(stored_domain(&domain)?));
     }

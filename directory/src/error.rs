@@ -63,6 +63,8 @@ pub enum Use {
     Alias,
     /// It is a target of this alias.
     TargetOf(Address),
+    /// It answers for this mailing list.
+    OwnerOf(Address),
     /// It gets this domain's mail for unknown addresses.
     CatchAllOf(Domain),
     /// It gets this domain's postmaster mail.
@@ -75,6 +77,7 @@ impl fmt::Display for Use {
             Self::Account => f.write_str("an account"),
             Self::Alias => f.write_str("an alias"),
             Self::TargetOf(alias) => write!(f, "a target of the alias {alias}"),
+            Self::OwnerOf(list) => write!(f, "the owner of the list {list}"),
             Self::CatchAllOf(domain) => write!(f, "the catch-all of {domain}"),
             Self::PostmasterOf(domain) => write!(f, "the postmaster of {domain}"),
         }
@@ -125,6 +128,14 @@ pub enum AdminError {
         alias: Address,
         /// Its target that leads back.
         through: Address,
+    },
+    /// Nobody would hear of what the list can't deliver.
+    #[error("the owner {owner} of the list {list} is neither an account nor an alias here")]
+    UnknownOwner {
+        /// The list.
+        list: Address,
+        /// Who is not known.
+        owner: Address,
     },
     /// An alias needs somewhere to go.
     #[error("the alias {0} needs at least one target")]

@@ -7,7 +7,7 @@
 //! ```text
 //! domain        name, catch_all, postmaster
 //!   account     address, password (argon2id or none), display_name, login_allowed
-//!   alias       address → alias_target (one or more, here or elsewhere)
+//!   alias       address → alias_target (one or more, here or elsewhere); owner: it is a mailing list
 //!
 //! resolve: account | alias → the same without +tag → postmaster@ and abuse@ → the domain's catch-all → unknown
 //! ```
@@ -61,6 +61,15 @@ pub enum Resolution {
         account: AccountId,
         /// The part behind the separator.
         tag: Option<String>,
+    },
+    /// A mailing list: mail for it goes on to its members, under a sender who answers for the list (RFC 5321 §3.9.2).
+    List {
+        /// Who hears of mail that can't be delivered.
+        owner: Address,
+        /// To whom it goes, here or elsewhere.
+        members: Vec<Address>,
+        /// What stands before the tag in addresses here, if they may have one: the owner's address can name a member behind it.
+        separator: Option<char>,
     },
     /// The domain is not ours.
     NotLocal,
@@ -131,6 +140,7 @@ pub trait Directory: Send + Sync + 'static {
     /// that outlives its login asks now and then whether this is still what it was.
     async fn login_stamp(&self, account: &AccountId) -> Result<Option<LoginStamp>, Unavailable>;
 
-    /// Whether `account` may send with `sender` as its reverse path or From: its own address, or an alias that leads to it.
+    /// Whether `account` may send with `sender` as its reverse path or From: its own address, an alias that leads to it, or a list that
+    /// it owns.
     async fn may_send_as(&self, account: &AccountId, sender: &Address) -> Result<bool, Unavailable>;
 }

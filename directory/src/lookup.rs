@@ -64,11 +64,11 @@ pub(crate) fn resolve(
     let Some(defaults) = domain_defaults(&transaction, address.domain())? else {
         return Ok(Resolution::NotLocal);
     };
-    if let Some(found) = exact(&transaction, address, None)? {
+    if let Some(found) = exact(&transaction, address, None, separator)? {
         return Ok(found);
     }
     if let Some((user, tag)) = separator.and_then(|separator| address.split_tag(separator))
-        && let Some(found) = exact(&transaction, &user, Some(tag))?
+        && let Some(found) = exact(&transaction, &user, Some(tag), separator)?
     {
         return Ok(found);
     }
@@ -111,13 +111,27 @@ fn exact(
     connection: &Connection,
     address: &Address,
     tag: Option<String>,
+    separator: Option<char>,
 ) -> Result<Option<Resolution>, LookupError> {
     let name = address.to_string();
     if connection.prepare_cached("SELECT 1 FROM account WHERE address = ?1")?.exists([&name])? {
         return Ok(Some(Resolution::Mailbox { account: AccountId::new(address), tag }));
     }
     let targets = alias_targets(connection, &name)?;
-    Ok(if targets.is_empty() { None } else { Some(Resolution::Alias(targets)) })
+    if targets.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(match alias_owner(connection, &name)? {
+        Some(owner) => Resolution::List { owner, members: targets, separator },
+        None => Resolution::Alias(targets),
+    }))
+}
+
+/// Who answers for the alias; none when it is no list.
+pub(crate) fn alias_owner(connection: &Connection, alias: &str) -> Result<Option<Address>, LookupError> {
+    let mut statement = connection.prepare_cached("SELECT owner FROM alias WHERE address = ?1")?;
+    let owner = statement.query_row([alias], |row| row.get::<_, Option<String>>(0)).optional()?.flatten();
+    Ok(owner.map(|owner| owner.parse()).transpose()?)
 }
 
 /// Where the alias leads, in order; empty when there is no such alias.

@@ -13,7 +13,7 @@ use crate::{Config, OpenError};
 const APPLICATION_ID: i64 = 0x534c_5543;
 
 /// Step n brings a file of format n to format n + 1.
-const MIGRATIONS: [&str; 2] = [
+const MIGRATIONS: [&str; 3] = [
     // Format 1.
     "CREATE TABLE domain (
         name TEXT PRIMARY KEY NOT NULL,
@@ -49,6 +49,9 @@ const MIGRATIONS: [&str; 2] = [
      ALTER TABLE account ADD COLUMN quota_messages INTEGER CHECK (quota_messages >= 0);
      ALTER TABLE domain ADD COLUMN quota_octets INTEGER CHECK (quota_octets >= 0);
      ALTER TABLE domain ADD COLUMN quota_messages INTEGER CHECK (quota_messages >= 0);",
+    // Format 3: an alias with an owner (canonical) is a mailing list.
+    "ALTER TABLE alias ADD COLUMN owner TEXT;
+     CREATE INDEX alias_owner ON alias (owner) WHERE owner IS NOT NULL;",
 ];
 
 /// The format that this program writes.

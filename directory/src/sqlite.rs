@@ -80,7 +80,7 @@ impl SqliteDirectory {
 impl Directory for SqliteDirectory {
     async fn resolve(&self, address: &Address) -> Result<Resolution, Unavailable> {
         let separator = self.inner.config.separator();
-        let yes = |answer: &Resolution| matches!(answer, Resolution::Alias(_) | Resolution::Mailbox { .. });
+        let yes = |answer: &Resolution| !matches!(answer, Resolution::NotLocal | Resolution::Unknown);
         let ask =
             move |connection: &Connection, address: &Address| lookup::resolve(connection, address, separator);
         let answer = self.inner.ask(&self.inner.addresses, address.canonical(), yes, ask).await;
@@ -131,6 +131,8 @@ impl Directory for SqliteDirectory {
                 Resolution::Alias(targets) => {
                     open.extend(targets.iter().take(WALK_MAX).map(Address::canonical))
                 }
+                // Who answers for a list, not its members.
+                Resolution::List { owner, .. } => open.push(owner.canonical()),
                 _ => {}
             }
         }

@@ -171,6 +171,7 @@ fn message(number: u64) -> Outcome<Envelope> {
         envelope_id: None,
         returned: None,
         require_tls: false,
+        list: None,
     })
 }
 

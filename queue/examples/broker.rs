@@ -48,6 +48,7 @@ fn envelope(number: u64) -> Envelope {
         envelope_id: None,
         returned: None,
         require_tls: false,
+        list: None,
         priority: Priority::Interactive,
     }
 }

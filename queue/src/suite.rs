@@ -49,6 +49,7 @@ pub(crate) fn envelope(number: u64, size: usize) -> Envelope {
         envelope_id: None,
         returned: None,
         require_tls: false,
+        list: None,
     }
 }
 

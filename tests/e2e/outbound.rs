@@ -180,3 +180,39 @@ fn forwarded_mail_has_a_sender_of_ours_and_its_reports_find_their_way_back() {
         assert!(answer.starts_with(code), "{line}: {answer}");
     }
 }
+
+#[test]
+fn members_of_a_list_hear_from_its_owner_who_learns_which_of_them_can_not() {
+    let dns = Dns::start(&["other.test"]);
+    let other = other();
+    other.add_account("dave@other.test");
+    let node = ours(&dns, &other.port("mx"));
+    node.add_account("bob@example.test");
+    let members = ["bob@example.test", "carol@other.test", "nobody@other.test"];
+    let add =
+        [&["alias", "add", "list@example.test"], &members[..], &["--owner", "alice@example.test"]].concat();
+    node.sluice(&add, "");
+    assert!(node.sluice(&["alias", "list"], "").contains("alice@example.test"));
+    node.swaks("dave@other.test", "list@example.test", &["--header", "Subject: to all"]);
+    let mail = wait_for("the mail of a member elsewhere", || {
+        told(&other, "carol@other.test").contains("delivered").then(|| inbox(&other, "carol@other.test"))
+    });
+    let own = "Return-Path: <alice+carol=other.test@example.test>\r\n";
+    assert!(
+        mail[0].starts_with(own) && mail[0].contains("Delivered-To: list@example.test\r\n"),
+        "{}",
+        mail[0]
+    );
+    let mail = wait_for("the mail of a member here", || {
+        told(&node, "bob@example.test").contains("delivered").then(|| inbox(&node, "bob@example.test"))
+    });
+    assert!(mail[0].starts_with("Return-Path: <alice@example.test>\r\n"), "{}", mail[0]);
+    let own = "alice+nobody=other.test@example.test";
+    let report = wait_for("the report", || {
+        told(&node, own).contains("delivered").then(|| inbox(&node, "alice@example.test"))
+    });
+    let [report] = &report[..] else { panic!("{report:?}") };
+    assert!(report.contains("To: <alice+nobody=other.test@example.test>\r\n"), "{report}");
+    assert!(report.contains("Final-Recipient: rfc822; nobody@other.test\r\n"), "{report}");
+    assert!(!told(&other, "dave@other.test").contains("delivered"), "who wrote hears nothing of members");
+}

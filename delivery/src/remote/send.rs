@@ -86,8 +86,14 @@ impl Sending<'_> {
         let mut open: Vec<usize> = (0..recipients.len()).collect();
         let mut connection = None;
         let began = Instant::now();
-        for _ in 0..TRANSACTIONS_MAX {
-            let most = usize::from(self.remote.config.recipients_max).min(open.len());
+        // Recipients that have senders of their own have transactions of their own.
+        let (transactions_max, together_max) =
+            match self.message.envelope.list.as_ref().and_then(|list| list.separator) {
+                None => (TRANSACTIONS_MAX, usize::from(self.remote.config.recipients_max)),
+                Some(_) => (recipients.len(), 1),
+            };
+        for _ in 0..transactions_max {
+            let most = together_max.min(open.len());
             if most == 0 {
                 break;
             }
@@ -225,10 +231,14 @@ impl Sending<'_> {
 
     fn offer(&self, recipients: &[&Recipient]) -> Transaction {
         let Message { envelope, octets, eight_bit, utf8_header } = self.message;
+        let reverse_path = recipients
+            .first()
+            .map_or_else(|| envelope.reverse_path.clone(), |first| envelope.reverse_path_for(first));
         let mut addresses =
-            recipients.iter().map(|recipient| &recipient.address).chain(envelope.reverse_path.address());
+            recipients.iter().map(|recipient| &recipient.address).chain(reverse_path.address());
+        let smtp_utf8 = *utf8_header || addresses.any(envelope::Address::needs_utf8);
         Transaction {
-            reverse_path: envelope.reverse_path.clone(),
+            reverse_path,
             recipients: recipients
                 .iter()
                 .map(|recipient| To {
@@ -239,7 +249,7 @@ impl Sending<'_> {
                 .collect(),
             size: octets.len() as u64,
             eight_bit: *eight_bit,
-            smtp_utf8: *utf8_header || addresses.any(envelope::Address::needs_utf8),
+            smtp_utf8,
             require_tls: envelope.require_tls,
             envelope_id: envelope.envelope_id.clone(),
             returned: envelope.returned,

@@ -113,6 +113,22 @@ async fn messages_share_a_connection_and_arrive_as_they_are() {
 }
 
 #[tokio::test]
+async fn members_of_a_list_have_senders_of_their_own() {
+    let peer = Peer::start(Behaviour::default()).await;
+    let remote = to(&peer, config(), None);
+    let members: Vec<String> = (0..60).map(|number| format!("m{number}@a.test")).collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let list = envelope::List { address: "list@us.test".parse().unwrap(), separator: Some('+') };
+    let list = Envelope { list: Some(list), ..envelope(1, "owner@us.test", &members) };
+    let fates = send_from(&remote, &list, "a.test", TEXT).await;
+    assert!(fates.len() == 60 && fates.iter().all(|fate| fate == "relayed none"), "{fates:?}");
+    let seen = peer.seen();
+    assert_eq!(seen.messages.len(), 60);
+    let expected: Vec<String> = (0..60).map(|n| format!("<owner+m{n}=a.test@us.test>")).collect();
+    assert_eq!(seen.senders, expected);
+}
+
+#[tokio::test]
 async fn a_connection_is_used_as_often_as_allowed_and_as_long() {
     let peer = Peer::start(Behaviour::default()).await;
     let remote = to(&peer, RemoteConfig { connection_messages_max: 2, ..config() }, None);

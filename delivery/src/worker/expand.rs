@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use directory::{Directory, Resolution};
-use envelope::{AccountId, Address, Entrance, Envelope, Notify, Recipient};
+use envelope::{AccountId, Address, Entrance, Envelope, Notify, Recipient, ReversePath};
 use tracing::info;
 
 use crate::config::Config;
@@ -44,8 +44,20 @@ pub(crate) struct Expansion {
     pub(crate) elsewhere: Vec<Recipient>,
     /// Addresses with several behind them, whose sender wants to know that it was followed.
     pub(crate) expanded: Vec<Recipient>,
+    /// Mailing lists, whose members get it under another sender.
+    pub(crate) lists: Vec<List>,
     /// Aliases followed.
     pub(crate) aliases: u64,
+}
+
+/// A recipient that is a mailing list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct List {
+    pub(crate) recipient: Recipient,
+    pub(crate) owner: Address,
+    pub(crate) members: Vec<Recipient>,
+    /// Where the owner's address can name a member: what stands before the name.
+    pub(crate) separator: Option<char>,
 }
 
 /// Follows every recipient of the envelope.
@@ -96,6 +108,13 @@ impl Walk<'_> {
         };
         match resolution {
             Resolution::Alias(addresses) => self.follow(&recipient, addresses),
+            // A report on what a member wrote is nothing for all of them.
+            Resolution::List { owner, .. } if self.envelope.reverse_path == ReversePath::Null => {
+                self.follow(&recipient, vec![owner]);
+            }
+            Resolution::List { owner, members, separator } => {
+                self.distribute(recipient, owner, members, separator);
+            }
             Resolution::Mailbox { account, tag } => {
                 self.seen.insert(address, Some(account.clone()));
                 if self.accounts.insert(account.clone()) {
@@ -116,14 +135,36 @@ impl Walk<'_> {
         let origin = &self.envelope.origin;
         origin.authenticated.is_some()
             || origin.entrance == Entrance::Internal
+            || self.envelope.list.is_some()
             || !recipient.expanded_from.is_empty()
     }
 
-    fn follow(&mut self, recipient: &Recipient, addresses: Vec<Address>) {
+    /// A list is where the sender's message ends: of what comes then its owner hears (RFC 5321 §3.9.2, RFC 3461 §5.2.7.2).
+    fn distribute(
+        &mut self,
+        recipient: Recipient,
+        owner: Address,
+        members: Vec<Address>,
+        separator: Option<char>,
+    ) {
+        if !self.counted(members.len()) {
+            return self.fail(recipient, Failure::EXPANSION);
+        }
+        // Who comes by here again is found out by the list's mark in the header.
+        let members = members.into_iter().map(Recipient::from).collect();
+        self.expansion.lists.push(List { recipient, owner, members, separator });
+    }
+
+    /// Counts an alias; says whether its addresses are no more than may be.
+    fn counted(&mut self, addresses: usize) -> bool {
         self.expansion.aliases += 1;
-        self.addresses = self.addresses.saturating_add(addresses.len());
+        self.addresses = self.addresses.saturating_add(addresses);
         let addresses_max = usize::try_from(self.config.expansion_addresses_max).unwrap_or(usize::MAX);
-        if addresses.is_empty() || self.addresses > addresses_max {
+        (1..=addresses_max).contains(&self.addresses) && addresses > 0
+    }
+
+    fn follow(&mut self, recipient: &Recipient, addresses: Vec<Address>) {
+        if !self.counted(addresses.len()) {
             return self.fail(recipient.clone(), Failure::EXPANSION);
         }
         let named: Vec<String> = addresses.iter().take(LOGGED_MAX).map(ToString::to_string).collect();

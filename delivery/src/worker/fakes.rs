@@ -51,6 +51,11 @@ impl Directory for Fake {
                 };
                 Ok(Resolution::Mailbox { account: AccountId::new(&address(name)), tag })
             }
+            list if list.starts_with('@') => {
+                let mut addresses = list[1..].split_whitespace().map(address);
+                let owner = addresses.next().unwrap();
+                Ok(Resolution::List { owner, members: addresses.collect(), separator: Some('+') })
+            }
             list => Ok(Resolution::Alias(list.split_whitespace().map(address).collect())),
         }
     }
@@ -110,6 +115,7 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         envelope_id: None,
         returned: None,
         require_tls: false,
+        list: None,
     }
 }
 

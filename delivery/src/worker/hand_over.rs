@@ -1,14 +1,18 @@
-//! Recipients whose way goes on in the other lane: a message of its own, which outlives this one.
+//! Recipients whose way goes on in the other lane, and members of mailing lists: a message of its own, which outlives this one.
 
 use std::time::Duration;
 
-use envelope::{Envelope, MessageId, Recipient, ReversePath};
+use bytes::Bytes;
+use envelope::{Envelope, MessageId, Priority, Recipient, ReversePath};
 use queue::Lane;
 use tracing::info;
 
+use super::expand::List;
 use super::message::Attempt;
 use super::reports::Unqueued;
+use crate::content;
 use crate::metrics::Outcome;
+use crate::outcome::{Failed, Failure};
 use crate::report::Fnv;
 
 impl Attempt<'_> {
@@ -28,30 +32,69 @@ impl Attempt<'_> {
                 return self.put_back(recipients.into_iter(), &(after, reason));
             }
         };
+        self.tell_next(next, &from, recipients.len(), lane);
+        for recipient in &recipients {
+            self.tell_handed_over(recipient, next, lane);
+        }
+    }
+
+    /// Queues the message for the members of a list, who get it from its owner. When that fails the list waits here.
+    pub(super) async fn distribute(&mut self, list: List) {
+        let List { recipient, owner, members, separator } = list;
+        let (lane, address) = (Lane::Local, recipient.address.canonical());
+        if content::was_delivered_to(&address, self.body) {
+            return self.failed.push(Failed { recipient, failure: Failure::LOOP });
+        }
+        let body = Bytes::from(content::marked(&address, self.body));
+        let envelope = Envelope {
+            id: id(self.envelope, &format!("the list {address}"), &members),
+            reverse_path: ReversePath::Address(owner),
+            list: Some(envelope::List { address, separator }),
+            size: body.len() as u64,
+            envelope_id: None,
+            returned: None,
+            priority: Priority::Bulk,
+            recipients: members,
+            ..self.envelope.clone()
+        };
+        let (next, from, count) = (envelope.id, envelope.reverse_path.clone(), envelope.recipients.len());
+        if let Err((after, why)) = self.queue_message(lane, envelope, body).await {
+            let reason = format!("it could not be queued for the members of the list: {why}");
+            return self.put_back([recipient].into_iter(), &(after, reason));
+        }
+        self.tell_next(next, &from, count, lane);
+        self.tell_handed_over(&recipient, next, lane);
+        if recipient.wants_success() {
+            self.arrived.push(recipient);
+        }
+    }
+
+    fn tell_next(&self, next: MessageId, from: &ReversePath, to: usize, lane: Lane) {
         info!(
             target: "sluice::message",
             id = %next,
             event = "accepted",
             entrance = "internal",
             %from,
-            to = recipients.len(),
+            to,
             original = %self.envelope.id,
             %lane,
             size = self.body.len(),
             "the way of another message goes on"
         );
-        for recipient in &recipients {
-            self.worker.metrics.count(Outcome::HandedOver);
-            info!(
-                target: "sluice::message",
-                id = %self.envelope.id,
-                event = "handed-over",
-                recipient = %recipient.address,
-                next = %next,
-                %lane,
-                "goes on as another message"
-            );
-        }
+    }
+
+    fn tell_handed_over(&self, recipient: &Recipient, next: MessageId, lane: Lane) {
+        self.worker.metrics.count(Outcome::HandedOver);
+        info!(
+            target: "sluice::message",
+            id = %self.envelope.id,
+            event = "handed-over",
+            recipient = %recipient.address,
+            %next,
+            %lane,
+            "goes on as another message"
+        );
     }
 }
 
@@ -77,7 +120,7 @@ impl Attempt<'_> {
         recipients: &[Recipient],
         reverse_path: ReversePath,
     ) -> Result<(MessageId, ReversePath), Unqueued> {
-        let id = id(self.envelope, lane, recipients);
+        let id = id(self.envelope, &lane.to_string(), recipients);
         let envelope = Envelope {
             id,
             recipients: recipients.to_vec(),
@@ -90,17 +133,20 @@ impl Attempt<'_> {
 }
 
 /// The same recipients of the same message go on under the same id: after a crash it is queued once.
-fn id(envelope: &Envelope, lane: Lane, recipients: &[Recipient]) -> MessageId {
+fn id(envelope: &Envelope, to: &str, recipients: &[Recipient]) -> MessageId {
     let mut addresses: Vec<String> =
         recipients.iter().map(|recipient| recipient.address.canonical().to_string()).collect();
     addresses.sort();
     let mut hash = Fnv::new();
     hash.write(&envelope.id.to_bytes());
     hash.write(b"on to ");
-    hash.write(lane.to_string().as_bytes());
+    hash.write(to.as_bytes());
     for address in addresses {
         hash.write(b"\n");
         hash.write(address.as_bytes());
     }
     MessageId::new(envelope.id.unix_milliseconds(), hash.random())
 }
+
+#[cfg(test)]
+mod tests;

@@ -66,6 +66,9 @@ pub(super) async fn attempt(worker: &Worker, envelope: &Envelope, body: &Bytes, 
         attempt.merged(merged);
     }
     attempt.hand_over(Lane::Remote, expansion.elsewhere).await;
+    for list in expansion.lists {
+        attempt.distribute(list).await;
+    }
     attempt.finish().await
 }
 

@@ -2,10 +2,11 @@
 //!
 //! A message with the null sender is never reported on, whatever it asked for.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use envelope::{Address, Disposition, Envelope, Recipient};
+use envelope::{Address, Disposition, Envelope, Recipient, ReversePath};
 use queue::Lane;
 use tracing::{info, warn};
 
@@ -59,19 +60,25 @@ impl Attempt<'_> {
     /// Tells of those that can never be served.
     pub(super) async fn report_failure(&mut self) {
         let failed = std::mem::take(&mut self.failed);
-        let Some(sender) = self.envelope.reverse_path.address() else {
+        if self.envelope.reverse_path == ReversePath::Null {
             return self.discard(&failed, "undeliverable, and nobody to report to");
-        };
+        }
         let (failed, unwanted): (Vec<_>, Vec<_>) =
             failed.into_iter().partition(|failed| failed.recipient.wants_failure());
         self.discard(&unwanted, "undeliverable, and the sender wants no report");
-        if failed.is_empty() {
-            return;
+        // A list's owner hears of each member under a name that tells which.
+        let mut senders: BTreeMap<Address, Vec<Failed>> = BTreeMap::new();
+        for failed in failed {
+            if let ReversePath::Address(sender) = self.envelope.reverse_path_for(&failed.recipient) {
+                senders.entry(sender).or_default().push(failed);
+            }
         }
-        let told: Vec<_> = failed.iter().map(Told::failed).collect();
-        match self.publish(sender, Kind::Failure, &told).await {
-            Ok(dsn) => self.bounced(&failed, &dsn),
-            Err(unqueued) => self.put_back(failed.into_iter().map(|failed| failed.recipient), &unqueued),
+        for (sender, failed) in senders {
+            let told: Vec<_> = failed.iter().map(Told::failed).collect();
+            match self.publish(&sender, Kind::Failure, &told).await {
+                Ok(dsn) => self.bounced(&failed, &dsn),
+                Err(unqueued) => self.put_back(failed.into_iter().map(|failed| failed.recipient), &unqueued),
+            }
         }
     }
 

@@ -6,9 +6,11 @@ use envelope::{Address, Domain, Timestamp};
 use rusqlite::{Connection, params};
 use serde::Serialize;
 
-use super::{Admin, commit, has_alias, need_domain, need_free, need_unused, number, stored_address};
+use super::{
+    Admin, commit, has_account, has_alias, need_domain, need_free, need_unused, number, stored_address,
+};
 use crate::AdminError;
-use crate::lookup::alias_targets;
+use crate::lookup::{alias_owner, alias_targets};
 
 /// Most targets of one alias.
 const TARGETS_MAX: usize = 1000;
@@ -22,13 +24,21 @@ pub struct AliasInfo {
     pub address: Address,
     /// Where it leads, here or elsewhere.
     pub targets: Vec<Address>,
+    /// Who answers for it: then it is a mailing list.
+    pub owner: Option<Address>,
     /// When it was added, in milliseconds since 1970.
     pub created_at: Timestamp,
 }
 
 impl Admin {
-    /// Adds an alias. Targets may be here or elsewhere, and need not exist yet; a loop is refused.
-    pub fn add_alias(&mut self, alias: &Address, targets: &[Address]) -> Result<(), AdminError> {
+    /// Adds an alias. Targets may be here or elsewhere, and need not exist yet; a loop is refused. With an owner, who has an address here, it is
+    /// a mailing list.
+    pub fn add_alias(
+        &mut self,
+        alias: &Address,
+        targets: &[Address],
+        owner: Option<&Address>,
+    ) -> Result<(), AdminError> {
         let alias = alias.canonical();
         let transaction = self.change()?;
         need_domain(&transaction, alias.domain())?;
@@ -39,6 +49,7 @@ impl Admin {
             .execute(sql, params![alias.to_string(), alias.domain().as_str()])
             .map_err(AdminError::sqlite("add an alias"))?;
         put_targets(&transaction, &alias, targets)?;
+        put_owner(&transaction, &alias, owner)?;
         commit(transaction)
     }
 
@@ -58,6 +69,7 @@ impl Admin {
             let address: String = row.get(0).map_err(&failed)?;
             aliases.push(AliasInfo {
                 targets: alias_targets(&snapshot, &address)?,
+                owner: alias_owner(&snapshot, &address)?,
                 address: stored_address(&address)?,
                 created_at: Timestamp::from_unix_milliseconds(number(row, 1).map_err(&failed)?),
             });
@@ -65,15 +77,25 @@ impl Admin {
         Ok(aliases)
     }
 
-    /// Gives an alias other targets.
-    pub fn set_alias(&mut self, alias: &Address, targets: &[Address]) -> Result<(), AdminError> {
+    /// Gives an alias other targets, where any are named, and another owner or none, where something is said of it.
+    pub fn set_alias(
+        &mut self,
+        alias: &Address,
+        targets: &[Address],
+        owner: Option<Option<&Address>>,
+    ) -> Result<(), AdminError> {
         let alias = alias.canonical();
         let transaction = self.change()?;
         need_alias(&transaction, &alias)?;
-        transaction
-            .execute("DELETE FROM alias_target WHERE alias = ?1", [alias.to_string()])
-            .map_err(AdminError::sqlite("change an alias"))?;
-        put_targets(&transaction, &alias, targets)?;
+        if !targets.is_empty() {
+            transaction
+                .execute("DELETE FROM alias_target WHERE alias = ?1", [alias.to_string()])
+                .map_err(AdminError::sqlite("change an alias"))?;
+            put_targets(&transaction, &alias, targets)?;
+        }
+        if let Some(owner) = owner {
+            put_owner(&transaction, &alias, owner)?;
+        }
         commit(transaction)
     }
 
@@ -117,6 +139,23 @@ fn put_targets(connection: &Connection, alias: &Address, targets: &[Address]) ->
             connection.execute(sql, row).map_err(&failed)?;
         }
     }
+    Ok(())
+}
+
+fn put_owner(connection: &Connection, alias: &Address, owner: Option<&Address>) -> Result<(), AdminError> {
+    let owner = owner.map(Address::canonical);
+    if let Some(owner) = &owner {
+        if !has_account(connection, owner)? && !has_alias(connection, owner)? {
+            return Err(AdminError::UnknownOwner { list: alias.clone(), owner: owner.clone() });
+        }
+        if leads_to(connection, owner, alias)? {
+            return Err(AdminError::Loop { alias: alias.clone(), through: owner.clone() });
+        }
+    }
+    let row = params![alias.to_string(), owner.map(|owner| owner.to_string())];
+    connection
+        .execute("UPDATE alias SET owner = ?2 WHERE address = ?1", row)
+        .map_err(AdminError::sqlite("change an alias"))?;
     Ok(())
 }
 

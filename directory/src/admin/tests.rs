@@ -68,7 +68,7 @@ fn domains() {
         admin.remove_domain(&domain("example.test"), false),
         "domain example.test still has 1 accounts and 0 aliases: remove them first, or say that they shall go too",
     );
-    check(admin.add_alias(&address("x@example.test"), &[address("alice@example.test")]), "done");
+    check(admin.add_alias(&address("x@example.test"), &[address("alice@example.test")], None), "done");
     check(admin.remove_domain(&domain("example.test"), true), "done");
     check(admin.remove_domain(&domain("another.test"), false), "done");
     assert!(admin.domains().unwrap().is_empty() && admin.accounts(None).unwrap().is_empty());
@@ -129,17 +129,20 @@ fn aliases() {
     let Rig { _folder, mut admin } = rig();
     let (a, b, c) = (address("a@example.test"), address("b@example.test"), address("c@example.test"));
     let alice = address("alice@example.test");
-    check(admin.add_alias(&a, &[]), "the alias a@example.test needs at least one target");
-    check(admin.add_alias(&alice, std::slice::from_ref(&b)), "alice@example.test is already an account");
+    check(admin.add_alias(&a, &[], None), "the alias a@example.test needs at least one target");
     check(
-        admin.add_alias(&a, &[address("A@example.test")]),
+        admin.add_alias(&alice, std::slice::from_ref(&b), None),
+        "alice@example.test is already an account",
+    );
+    check(
+        admin.add_alias(&a, &[address("A@example.test")], None),
         "the alias a@example.test would lead back to itself through A@example.test",
     );
-    check(admin.add_alias(&a, &[b.clone(), alice.clone(), address("B@example.test")]), "done");
+    check(admin.add_alias(&a, &[b.clone(), alice.clone(), address("B@example.test")], None), "done");
     assert_eq!(admin.aliases(None).unwrap()[0].targets, [b.clone(), alice.clone()]);
-    check(admin.add_alias(&b, std::slice::from_ref(&c)), "done");
+    check(admin.add_alias(&b, std::slice::from_ref(&c), None), "done");
     check(
-        admin.add_alias(&c, &[address("x@elsewhere.test"), a.clone()]),
+        admin.add_alias(&c, &[address("x@elsewhere.test"), a.clone()], None),
         "the alias c@example.test would lead back to itself through a@example.test",
     );
     check(admin.add_account(&a, &AccountChange::default()), "a@example.test is already an alias");
@@ -151,10 +154,10 @@ fn aliases() {
         admin.remove_alias(&b),
         "b@example.test is still a target of the alias a@example.test: change that first",
     );
-    check(admin.set_alias(&a, &[address("X@Elsewhere.test")]), "done");
+    check(admin.set_alias(&a, &[address("X@Elsewhere.test")], None), "done");
     assert_eq!(admin.aliases(None).unwrap()[0].targets[0].to_string(), "X@elsewhere.test");
     check(
-        admin.set_alias(&c, std::slice::from_ref(&a)),
+        admin.set_alias(&c, std::slice::from_ref(&a), None),
         "alias c@example.test is not known: add it with `sluice alias add c@example.test TARGET`",
     );
     let catch_all = DomainChange { catch_all: Some(Some(alice.clone())), ..DomainChange::default() };
@@ -165,9 +168,42 @@ fn aliases() {
     );
     check(admin.remove_alias(&b), "done");
     let many: Vec<Address> = (0..1001).map(|n| address(&format!("u{n}@elsewhere.test"))).collect();
-    check(admin.set_alias(&a, &many[..1000]), "done");
-    check(admin.set_alias(&a, &many), "an alias has at most 1000 targets, a@example.test would have 1001");
+    check(admin.set_alias(&a, &many[..1000], None), "done");
+    check(
+        admin.set_alias(&a, &many, None),
+        "an alias has at most 1000 targets, a@example.test would have 1001",
+    );
     assert_eq!(admin.aliases(Some(&domain("example.test"))).unwrap()[0].targets.len(), 1000);
+}
+
+#[test]
+fn lists() {
+    let Rig { _folder, mut admin } = rig();
+    let (list, alice, x) = (address("list@example.test"), address("alice@example.test"), address("x@a.test"));
+    let members = std::slice::from_ref(&x);
+    check(
+        admin.add_alias(&list, members, Some(&x)),
+        "the owner x@a.test of the list list@example.test is neither an account nor an alias here",
+    );
+    assert!(admin.aliases(None).unwrap().is_empty(), "nothing of it was kept");
+    let owner = address("Alice@Example.test");
+    check(admin.add_alias(&list, members, Some(&owner)), "done");
+    assert_eq!(admin.aliases(None).unwrap()[0].owner.as_ref(), Some(&alice));
+    check(
+        admin.remove_account(&alice),
+        "alice@example.test is still the owner of the list list@example.test: change that first",
+    );
+    check(admin.set_alias(&list, &[address("y@a.test")], None), "done");
+    let listed = admin.aliases(None).unwrap();
+    assert_eq!((&listed[0].targets[0], listed[0].owner.as_ref()), (&address("y@a.test"), Some(&alice)));
+    check(
+        admin.set_alias(&list, &[], Some(Some(&list))),
+        "the alias list@example.test would lead back to itself through list@example.test",
+    );
+    check(admin.set_alias(&list, &[], Some(None)), "done");
+    let listed = admin.aliases(None).unwrap();
+    assert_eq!((&listed[0].targets[0], listed[0].owner.as_ref()), (&address("y@a.test"), None));
+    check(admin.remove_account(&alice), "done");
 }
 
 #[test]

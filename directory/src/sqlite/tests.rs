@@ -67,6 +67,10 @@ async fn resolved(directory: &SqliteDirectory, text: &str) -> String {
             let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
             format!("alias {}", targets.join(", "))
         }
+        Ok(Resolution::List { owner, members, separator: _ }) => {
+            let members: Vec<String> = members.iter().map(ToString::to_string).collect();
+            format!("list of {owner}: {}", members.join(", "))
+        }
         Ok(Resolution::NotLocal) => "not local".to_owned(),
         Ok(Resolution::Unknown) => "unknown".to_owned(),
         Err(_) => "unavailable".to_owned(),

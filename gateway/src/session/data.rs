@@ -151,6 +151,7 @@ impl Session {
             envelope_id: transaction.mail.envelope_id.clone(),
             returned: transaction.mail.ret,
             require_tls: transaction.mail.require_tls,
+            list: None,
         }
     }
 

@@ -23,7 +23,9 @@ impl Session {
             Err(elapsed) => Err(elapsed),
         };
         match resolution {
-            Ok(Ok(Resolution::Alias(_) | Resolution::Mailbox { .. })) => reply::recipient_ok(),
+            Ok(Ok(Resolution::Alias(_) | Resolution::List { .. } | Resolution::Mailbox { .. })) => {
+                reply::recipient_ok()
+            }
             // Who logged in may write to anybody: submission begins with a login.
             Ok(Ok(Resolution::NotLocal)) if self.kind.is_submission() && self.account.is_some() => {
                 self.elsewhere += 1;

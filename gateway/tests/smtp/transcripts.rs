@@ -261,7 +261,9 @@ fn recipient(path: &ForwardPath, authenticated: bool) -> Reply {
         ForwardPath::Postmaster => "postmaster@example.test".parse().unwrap(),
     };
     match resolution(&address) {
-        directory::Resolution::Alias(_) | directory::Resolution::Mailbox { .. } => code(250, (2, 1, 5)),
+        directory::Resolution::Alias(_)
+        | directory::Resolution::List { .. }
+        | directory::Resolution::Mailbox { .. } => code(250, (2, 1, 5)),
         directory::Resolution::NotLocal if authenticated => code(250, (2, 1, 5)),
         directory::Resolution::NotLocal => code(550, (5, 7, 1)),
         directory::Resolution::Unknown => code(550, (5, 1, 1)),

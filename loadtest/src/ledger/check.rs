@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use envelope::{Address, Secret};
@@ -14,6 +15,9 @@ use super::{Answer, FIELD, Ledger};
 
 /// Numbers that a verdict names of each class.
 const NAMED_MAX: usize = 20;
+/// How often a mailbox is tried to open, and how long after.
+const OPEN_TRIES: u32 = 3;
+const OPEN_AGAIN: Duration = Duration::from_secs(2);
 
 /// Where messages may be.
 #[derive(Debug, Clone)]
@@ -122,7 +126,7 @@ pub async fn check(ledger: &Path, mailboxes: &Mailboxes) -> anyhow::Result<Verdi
     let ledger = Ledger::read(ledger)?;
     let mut findings = Findings::default();
     for login in &mailboxes.logins {
-        let mut inbox = Inbox::open(mailboxes.server, &login.to_string(), &mailboxes.password).await?;
+        let mut inbox = open(mailboxes, login).await?;
         inbox
             .each(|octets| {
                 findings.take(&ledger.run, login, octets);
@@ -138,6 +142,20 @@ pub async fn check(ledger: &Path, mailboxes: &Mailboxes) -> anyhow::Result<Verdi
             .with_context(|| format!("`{}` is no listing of a queue", path.display()))?;
     }
     Ok(findings.judge(&ledger))
+}
+
+/// A server that can't say for a moment is asked again, as a mail client would.
+async fn open(mailboxes: &Mailboxes, login: &Address) -> anyhow::Result<Inbox> {
+    let mut tries = 1;
+    loop {
+        match Inbox::open(mailboxes.server, &login.to_string(), &mailboxes.password).await {
+            Err(error) if tries < OPEN_TRIES && format!("{error:#}").contains("[UNAVAILABLE]") => {
+                tokio::time::sleep(OPEN_AGAIN).await;
+                tries += 1;
+            }
+            other => return other.with_context(|| format!("the mailbox of {login} can't be opened")),
+        }
+    }
 }
 
 impl Findings {

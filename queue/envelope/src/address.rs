@@ -66,6 +66,18 @@ impl Address {
         let local_part = LocalPart::from_unquoted(user).ok()?;
         Some((Self { local_part, domain: self.domain.clone() }, tag.to_owned()))
     }
+
+    /// This address with the other in its tag (variable envelope return path): `owner+ann=a.test@lists.test`. Where that is too long
+    /// (RFC 5321 §4.5.3.1.1) or goes beyond ASCII it is this address as it stands.
+    #[must_use]
+    pub fn verp(&self, separator: char, recipient: &Self) -> Self {
+        let (owner, user) = (self.local_part.as_str(), recipient.local_part.as_str());
+        let tagged = format!("{owner}{separator}{user}={}", recipient.domain);
+        match LocalPart::from_unquoted(&tagged) {
+            Ok(local_part) if tagged.is_ascii() => Self { local_part, domain: self.domain.clone() },
+            _ => self.clone(),
+        }
+    }
 }
 
 impl FromStr for Address {
@@ -216,6 +228,19 @@ mod tests {
         assert_eq!(split("a@d.test"), None);
         assert_eq!(split("+b@d.test"), None);
         assert_eq!(split("a+@d.test"), Some(("a@d.test".to_owned(), String::new())));
+    }
+
+    #[test]
+    fn a_list_s_owner_names_a_member() {
+        let owner: Address = "owner@lists.test".parse().unwrap();
+        let verp = |member: &str| owner.verp('+', &member.parse().unwrap()).to_string();
+        assert_eq!(verp("Ann@A.test"), "owner+Ann=a.test@lists.test");
+        assert_eq!(verp("a+b=c@d.test"), "owner+a+b=c=d.test@lists.test");
+        assert_eq!(verp(&format!("{}@d.test", "a".repeat(51))).len(), "@lists.test".len() + 64);
+        assert_eq!(verp(&format!("{}@d.test", "a".repeat(52))), "owner@lists.test");
+        assert_eq!(verp("jürgen@d.test"), "owner@lists.test");
+        let (home, tag) = owner.verp('+', &"ann@a.test".parse().unwrap()).split_tag('+').unwrap();
+        assert_eq!((home, tag.as_str()), (owner, "ann=a.test"));
     }
 
     #[test]

@@ -92,6 +92,32 @@ pub struct Envelope {
     /// Whether it may only travel over verified TLS (RFC 8689).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub require_tls: bool,
+    /// The mailing list whose members the recipients are; the reverse path is its owner's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<List>,
+}
+
+/// A mailing list that passed a message on to its members.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct List {
+    /// Its address.
+    pub address: Address,
+    /// What the owner's address names a member behind ([`Address::verp`]): then each has a sender of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<char>,
+}
+
+impl Envelope {
+    /// The sender under which this recipient gets the message, and which hears of it.
+    pub fn reverse_path_for(&self, recipient: &Recipient) -> ReversePath {
+        let separator = self.list.as_ref().and_then(|list| list.separator);
+        match (&self.reverse_path, separator) {
+            (ReversePath::Address(sender), Some(separator)) => {
+                ReversePath::Address(sender.verp(separator, &recipient.address))
+            }
+            _ => self.reverse_path.clone(),
+        }
+    }
 }
 
 /// What goes first when mail has to wait.

@@ -46,6 +46,8 @@ impl Default for Behaviour {
 pub(super) struct Seen {
     pub(super) connections: usize,
     pub(super) messages: Vec<Vec<u8>>,
+    /// What stood behind `MAIL FROM:`, without parameters.
+    pub(super) senders: Vec<String>,
 }
 
 pub(super) struct Peer {
@@ -136,7 +138,10 @@ async fn serve(tcp: TcpStream, behaviour: Behaviour, seen: Arc<Mutex<Seen>>) -> 
             line.say(refusal).await?;
             continue;
         }
-        let verb = command.split(' ').next().unwrap_or_default();
+        let mut words = command.split(' ');
+        let verb = words.next().unwrap_or_default();
+        let sender = words.next().and_then(|word| word.strip_prefix("FROM:"));
+        seen.lock().unwrap().senders.extend(sender.map(str::to_owned));
         let text = match verb {
             "EHLO" => {
                 let extensions = behaviour.extensions.iter();

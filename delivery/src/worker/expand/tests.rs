@@ -95,3 +95,27 @@ async fn who_logged_in_writes_to_anybody() {
     let expansion = expand(&Fake::new(&[("ann", "=ann")]), &Config::default(), &written).await;
     assert_eq!((expansion.targets.len(), expansion.elsewhere.len(), expansion.failed.len()), (1, 1, 0));
 }
+
+#[tokio::test]
+async fn lists_are_ends_with_members() {
+    let directory = Fake::new(&[
+        ("list", "@owner ann x@elsewhere.test"),
+        ("owner", "=owner"),
+        ("ann", "=ann"),
+        ("all", "list ann"),
+        ("huge", "@owner a b c d e"),
+    ]);
+    let config = Config { expansion_addresses_max: 4, ..Config::default() };
+    let expansion = expand(&directory, &config, &envelope(1, "s@a.test", &["all", "list"])).await;
+    let [list] = &expansion.lists[..] else { panic!("{:?}", expansion.lists) };
+    // It came by the alias as well, and gets one copy.
+    assert_eq!(expansion.merged.len(), 1);
+    assert_eq!(list.owner.to_string(), "owner@example.test");
+    let members: Vec<_> = list.members.iter().map(|member| member.address.to_string()).collect();
+    assert_eq!(members, ["ann@example.test", "x@elsewhere.test"]);
+    check(&directory, &config, &["huge"], &["!5.2.4 huge"]).await;
+    // A report goes to whom it concerns.
+    let expansion = expand(&directory, &config, &envelope(1, "", &["list"])).await;
+    assert_eq!((expansion.lists.len(), expansion.targets.len()), (0, 1));
+    assert_eq!(expansion.targets[0].account.to_string(), "owner@example.test");
+}

@@ -10,7 +10,11 @@ async fn the_order_of_meanings() {
     let mut rig = rig();
     let admin = &mut rig.admin;
     admin
-        .add_alias(&address("team@example.test"), &addresses(&["alice@example.test", "Eve@Elsewhere.test"]))
+        .add_alias(
+            &address("team@example.test"),
+            &addresses(&["alice@example.test", "Eve@Elsewhere.test"]),
+            None,
+        )
         .unwrap();
     admin.add_account(&address("bob+exact@example.test"), &AccountChange::default()).unwrap();
     for (asked, expected) in [
@@ -46,7 +50,7 @@ async fn postmaster_and_catch_all() {
         ..DomainChange::default()
     };
     rig.admin.set_domain(&domain("example.test"), &defaults).unwrap();
-    rig.admin.add_alias(&address("abuse@example.test"), &addresses(&["bob@example.test"])).unwrap();
+    rig.admin.add_alias(&address("abuse@example.test"), &addresses(&["bob@example.test"]), None).unwrap();
     for (asked, expected) in [
         ("Postmaster@example.test", "alias alice@example.test"),
         ("abuse@example.test", "alias bob@example.test"),
@@ -103,9 +107,13 @@ async fn hostile_and_foreign_names() {
 async fn who_may_send_as_whom() {
     let mut rig = rig();
     let admin = &mut rig.admin;
-    admin.add_alias(&address("sales@example.test"), &addresses(&["alice@example.test"])).unwrap();
+    admin.add_alias(&address("sales@example.test"), &addresses(&["alice@example.test"]), None).unwrap();
     admin
-        .add_alias(&address("all@example.test"), &addresses(&["sales@example.test", "bob@example.test"]))
+        .add_alias(
+            &address("all@example.test"),
+            &addresses(&["sales@example.test", "bob@example.test"]),
+            None,
+        )
         .unwrap();
     let alice: AccountId = "alice@example.test".parse().unwrap();
     for (sender, expected) in [
@@ -187,4 +195,17 @@ async fn an_account_has_its_own_quota_or_its_domain_s() {
         rig.directory.quota(&"nobody@example.test".parse().unwrap()).await.unwrap(),
         quota(None, None)
     );
+}
+
+#[tokio::test]
+async fn a_list_has_an_owner_who_speaks_for_it() {
+    let mut rig = rig();
+    let (list, bob) = (address("list@example.test"), address("bob@example.test"));
+    rig.admin.add_alias(&list, &addresses(&["alice@example.test", "x@a.test"]), Some(&bob)).unwrap();
+    let directory = &rig.directory;
+    for name in ["list@example.test", "LIST+tag@example.test"] {
+        assert_eq!(resolved(directory, name).await, "list of bob@example.test: alice@example.test, x@a.test");
+    }
+    let may = async |who: &str| directory.may_send_as(&AccountId::new(&address(who)), &list).await.unwrap();
+    assert!(may("bob@example.test").await && !may("alice@example.test").await);
 }

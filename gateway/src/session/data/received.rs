@@ -80,6 +80,7 @@ mod tests {
             envelope_id: None,
             returned: None,
             require_tls: false,
+            list: None,
         }
     }
 

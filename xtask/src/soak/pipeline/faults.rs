@@ -351,6 +351,8 @@ impl Faults {
         for (_, pending) in std::mem::take(&mut self.pending) {
             end(site, pending)?;
         }
+        // Who has not synced since would fail after the end.
+        site.machines.iter().try_for_each(|machine| machine.shim.fail(0))?;
         if let Some(cluster) = &site.cluster {
             for index in 0..cluster.addresses().len() {
                 cluster.wait_for(index);
