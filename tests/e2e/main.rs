@@ -16,6 +16,7 @@ mod clients;
 #[path = "../../queue/src/rabbitmq/tests/broker.rs"]
 mod cluster;
 mod dns;
+mod dnssec;
 mod example;
 mod first_session;
 mod hostile;

@@ -144,6 +144,11 @@ impl Node {
     /// `sluice up` that sends mail to other systems, which all listen on `port`, and asks the DNS server at `resolver`. Senders of what it forwards are
     /// rewritten to addresses at example.test.
     pub(crate) fn up_sending(&mut self, resolver: SocketAddr, port: &str) {
+        self.up_sending_with(resolver, port, &[]);
+    }
+
+    /// The same with further settings.
+    pub(crate) fn up_sending_with(&mut self, resolver: SocketAddr, port: &str, more: &[(&str, &str)]) {
         assert!(self.process.is_none());
         let data = self.data();
         std::fs::create_dir_all(&data).unwrap();
@@ -151,7 +156,7 @@ impl Node {
         let resolvers = format!("[\"{resolver}\"]");
         let secret = self.folder.path().join("srs-secret");
         std::fs::write(&secret, "a secret of some length\n").unwrap();
-        let environment = [
+        let mut environment = vec![
             ("SLUICE_DELIVERY__REMOTE__RESOLVERS", resolvers.as_str()),
             ("SLUICE_DELIVERY__REMOTE__PORT", port),
             ("SLUICE_DELIVERY__REMOTE__ALLOW_PRIVATE", "true"),
@@ -161,6 +166,7 @@ impl Node {
             // For swaks, which speaks TLS only with a further package.
             ("SLUICE_GATEWAY__ALLOW_PLAINTEXT_AUTH", "true"),
         ];
+        environment.extend(more);
         self.process = Some(Process::start_in(&environment, &arguments, &data, "up"));
     }
 

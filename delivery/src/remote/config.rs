@@ -61,6 +61,8 @@ pub struct RemoteConfig {
     pub resolvers: Vec<SocketAddr>,
     /// Whether answers of the DNS are validated here (RFC 4035). Needed for DANE (RFC 7672); the DNS servers must pass signatures on.
     pub dnssec: bool,
+    /// The keys that validation begins with, in a file of DNSKEY records; none: those of the root that are built in (2017 and 2024).
+    pub trust_anchors: PathBuf,
     /// Whether what domains say of their servers over HTTPS is looked up and obeyed (MTA-STS, RFC 8461).
     pub mta_sts: bool,
     /// How long fetching such a policy may take.
@@ -158,6 +160,7 @@ impl Default for RemoteConfig {
             dns_max: Span::secs(60),
             resolvers: Vec::new(),
             dnssec: false,
+            trust_anchors: PathBuf::new(),
             mta_sts: true,
             policy_max: Span::secs(30),
             policy_port: 443,

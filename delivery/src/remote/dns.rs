@@ -1,6 +1,8 @@
 //! Questions to the DNS, and what an answer is worth.
 
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,6 +10,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use runtime::Tlsa;
 
@@ -88,6 +91,10 @@ impl Resolver {
         options.negative_max_ttl = Some(CACHE_TTL_MAX);
         options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = true;
+        // The option of that name is read by nothing.
+        if config.dnssec && !config.trust_anchors.as_os_str().is_empty() {
+            builder = builder.with_trust_anchor(Arc::new(anchors(&config.trust_anchors)?));
+        }
         Ok(Self { resolver: builder.build()? })
     }
 
@@ -104,6 +111,16 @@ impl Resolver {
         let answer = Answer { records, secure, complete: true };
         if found.answers().is_empty() { Err(DnsError::NoRecord) } else { Ok(answer) }
     }
+}
+
+fn anchors(path: &Path) -> Result<TrustAnchors, NetError> {
+    let anchors = TrustAnchors::from_file(path).map_err(|error| error.to_string());
+    let anchors = anchors.and_then(|anchors| {
+        if anchors.is_empty() { Err("no key of the root is in it".to_owned()) } else { Ok(anchors) }
+    });
+    anchors.map_err(|why| {
+        NetError::from(format!("trust anchors can't be read from `{}`: {why}", path.display()))
+    })
 }
 
 /// Of several signatures over a set one proves it, and the library marks only that one.
@@ -182,6 +199,30 @@ mod tests {
     use hickory_resolver::proto::rr::rdata::{A, NULL};
 
     use super::*;
+
+    #[test]
+    fn keys_to_begin_with_are_read_or_it_is_told_why_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("anchors");
+        let resolver = |text: Option<&str>| {
+            text.inspect(|text| std::fs::write(&path, text).unwrap());
+            let resolvers = vec!["127.0.0.1:1".parse().unwrap()];
+            let config = RemoteConfig {
+                dnssec: true,
+                trust_anchors: path.clone(),
+                resolvers,
+                ..RemoteConfig::default()
+            };
+            Resolver::new(&config).map(drop).map_err(|error| error.to_string())
+        };
+        let key = ". 3600 IN DNSKEY 257 3 13 6MYsYlpCQ9dpm2aR5GiRSVNcFvcLjNZ5cn6dOGsEVc4Mbrmo9mzz0BxjnDEOLWEdMx1EXBrEHP0MMsHQqrvk0A==\n";
+        for (text, expected) in
+            [(None, "anchors"), (Some("nonsense"), "anchors"), (Some(""), "no key of the root")]
+        {
+            assert!(resolver(text).unwrap_err().contains(expected), "{text:?}");
+        }
+        assert_eq!(resolver(Some(key)), Ok(()));
+    }
 
     #[test]
     fn one_signature_of_several_is_enough_and_every_record_counts() {

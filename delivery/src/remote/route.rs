@@ -58,7 +58,8 @@ pub(crate) async fn route(
         Err(DnsError::NoRecord) => {
             let name = domain.as_str().to_owned();
             match dns.addresses(&name).await {
-                Ok(_) => Routed::Hosts(vec![Host { name, address: None, secure: false }]),
+                // In a signed zone it is proved that there is no MX record (RFC 7672 §2.2.1).
+                Ok(found) => Routed::Hosts(vec![Host { name, address: None, secure: found.secure }]),
                 Err(DnsError::NoName | DnsError::NoRecord) => Routed::Failed(Failure::NO_SERVER),
                 Err(DnsError::Failed(why)) => {
                     Routed::Unknown(format!("the DNS does not say where {name} is: {why}"))
