@@ -182,15 +182,16 @@ impl<P> Schedule<P> {
             ?behind,
             "the clock was set: messages that wait wait as long as they would have"
         );
+        // Those that are due or with a worker too: given back they would wait for a time that was meant by another clock.
+        for slot in self.slots.values_mut() {
+            slot.due = slot.due.plus(ahead).minus(behind);
+        }
         for state in &mut self.lanes {
             let deferred = std::mem::take(&mut state.deferred);
-            for ((due, turn), number) in deferred {
-                let due = due.plus(ahead).minus(behind);
-                if let Some(slot) = self.slots.get_mut(number) {
-                    slot.due = due;
-                }
-                state.deferred.insert((due, turn), number);
-            }
+            let moved = deferred
+                .into_iter()
+                .map(|((due, turn), number)| ((due.plus(ahead).minus(behind), turn), number));
+            state.deferred = moved.collect();
         }
     }
 

@@ -74,6 +74,10 @@ impl<S> Slots<S> {
         self.chunks.iter().flatten().flatten().map(|(id, slot)| (*id, slot))
     }
 
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut S> {
+        self.chunks.iter_mut().flatten().flatten().map(|(_, slot)| slot)
+    }
+
     fn grow(&mut self) -> Option<Number> {
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));

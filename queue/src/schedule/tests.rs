@@ -83,3 +83,21 @@ fn who_waits_goes_on_waiting_as_long_when_the_clock_is_set() {
     assert_eq!(schedule.take(Lane::Local, at(10_003_000)), Take::Due(at(10_005_000)), "set forward");
     assert_eq!(schedule.take(Lane::Local, at(10_005_000)), Take::Leased(id(1)));
 }
+
+#[test]
+fn what_comes_back_after_the_clock_was_set_is_due_as_before() {
+    let hour = Duration::from_secs(3600);
+    let mut schedule = Schedule::new();
+    schedule.looked.0 = at(10_000_000);
+    for number in 1..=2 {
+        schedule.insert(id(number), arrival(Lane::Local, 10_000_000));
+    }
+    assert_eq!(schedule.take(Lane::Local, at(10_000_000)), Take::Leased(id(1)));
+    schedule.look(at(10_001_000).minus(hour), Duration::from_secs(1));
+    let now = at(6_401_000);
+    schedule.put_back(id(1));
+    assert_eq!(schedule.take(Lane::Local, now), Take::Leased(id(1)), "a worker had it");
+    assert_eq!(schedule.take(Lane::Local, now), Take::Leased(id(2)), "it was due");
+    schedule.put_back(id(2));
+    assert_eq!(schedule.take(Lane::Local, now), Take::Leased(id(2)));
+}
