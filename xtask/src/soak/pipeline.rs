@@ -49,9 +49,9 @@ pub(crate) struct Arguments {
     /// The negative control: something in front of the gateways says 250 before they do. The checker must find loss.
     #[arg(long)]
     early: bool,
-    /// The other negative control: what gateways write is not synced, and the power is cut. The checker must find loss.
-    #[arg(long, conflicts_with = "early")]
-    unsynced: bool,
+    /// The other negative controls: what gateways or workers write is not synced, and the power is cut. The checker must find loss.
+    #[arg(long, conflicts_with = "early", num_args = 0..=1, require_equals = true, default_missing_value = "gateway")]
+    unsynced: Option<Unsynced>,
     /// Without the message that ends its worker, whose way to the dead letters takes a broker a minute or two.
     #[arg(long)]
     unpoisoned: bool,
@@ -59,7 +59,25 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     const fn is_control(&self) -> bool {
-        self.early || self.unsynced
+        self.early || self.unsynced.is_some()
+    }
+}
+
+/// Whose writes are not synced.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Unsynced {
+    /// A 250 for what is not on the disk.
+    Gateway,
+    /// A message leaves the queue before it is in its mailbox for good. With a broker only: else what left the queue comes back with the power.
+    Worker,
+}
+
+impl Unsynced {
+    const fn role(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Worker => "worker",
+        }
     }
 }
 

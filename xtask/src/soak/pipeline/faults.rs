@@ -14,6 +14,8 @@ const LONG_EVERY: u64 = 6;
 const LONG: Duration = Duration::from_secs(30);
 /// How much longer a sync takes on a slow disk, in milliseconds.
 const SLOW_MAX: u64 = 400;
+/// Of the power cuts where each role has a machine, one in so many is that of the store.
+const STORE_EVERY: u64 = 3;
 /// Seconds that a clock is off.
 const CLOCK: i64 = 3600;
 
@@ -191,24 +193,10 @@ impl Faults {
             return Ok(());
         }
         if site.is_one_machine() {
-            if self
-                .pending
-                .iter()
-                .any(|(_, pending)| matches!(pending, Pending::Free(_) | Pending::Directory))
-            {
-                return Ok(());
-            }
-            self.tell("power cuts");
-            for index in 0..site.nodes.len() {
-                site.kill(index)?;
-                self.pending
-                    .retain(|(_, pending)| !matches!(pending, Pending::Start(_) | Pending::Continue(_)));
-            }
-            site.storage.disk.as_ref().map_or(Ok(()), super::disk::Disk::cut_power)?;
-            for index in 0..site.nodes.len() {
-                self.later(Pending::Start(index), 1000);
-            }
-            return Ok(());
+            return self.power_of_the_store(site, "power cuts");
+        }
+        if self.below(STORE_EVERY) == 0 {
+            return self.power_of_the_store(site, "power cuts of the store");
         }
         let gateway = 3 * usize::try_from(self.below(site.machines.len() as u64 / 3))?;
         if self.is_busy(gateway) || self.waits_for(Pending::Free(Disks::Machine(gateway))) {
@@ -218,6 +206,22 @@ impl Faults {
         site.kill(gateway)?;
         site.disk_of(gateway).map_or(Ok(()), super::disk::Disk::cut_power)?;
         self.later(Pending::Start(gateway), 2000);
+        Ok(())
+    }
+
+    /// Nobody who has the store's disk can go on.
+    fn power_of_the_store(&mut self, site: &mut Site, name: &'static str) -> anyhow::Result<()> {
+        let away = |pending: &Pending| {
+            matches!(pending, Pending::Free(Disks::Shared | Disks::Machine(_)) | Pending::Directory)
+        };
+        if self.pending.iter().any(|(_, pending)| away(pending)) {
+            return Ok(());
+        }
+        self.tell(name);
+        self.pending.retain(|(_, pending)| !matches!(pending, Pending::Start(_) | Pending::Continue(_)));
+        (0..site.nodes.len()).try_for_each(|index| site.kill(index))?;
+        site.storage.disk.as_ref().map_or(Ok(()), super::disk::Disk::cut_power)?;
+        (0..site.nodes.len()).for_each(|index| self.later(Pending::Start(index), 1000));
         Ok(())
     }
 

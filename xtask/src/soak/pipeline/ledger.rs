@@ -160,11 +160,19 @@ impl Site {
         self.dead()
     }
 
-    /// What workers have at hand, which only the broker counts.
+    /// What only the broker counts: what workers have at hand, and what is between two of its queues, for minutes when one of its nodes stood
+    /// still then.
     fn at_hand(&self) -> anyhow::Result<u64> {
         let Some(cluster) = &self.cluster else { return Ok(0) };
-        let listed = cluster.control(0, &["list_queues", "--no-table-headers", "messages_unacknowledged"]);
-        listed.lines().map(|line| line.trim().parse::<u64>().context("a count of messages")).sum()
+        let listed = cluster.control(0, &["list_queues", "--no-table-headers", "name", "messages"]);
+        let mut count = 0;
+        for line in listed.lines() {
+            let (name, messages) = line.trim().split_once('\t').context("a name and a count")?;
+            if !name.ends_with(".dead") {
+                count += messages.parse::<u64>().context("a count of messages")?;
+            }
+        }
+        Ok(count)
     }
 
     fn waiting(&self) -> anyhow::Result<u64> {

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::Backend;
 use super::disk::Disk;
 use super::machine::{Machine, Means, OWN_DISK, SHARED_DISK, Workshop};
 use super::redis::Redis;
 use super::shim;
 use super::wires::Wires;
+use super::{Backend, Unsynced};
 use crate::soak::broker::{Cluster, Host, broker_folder};
 
 pub(super) const PASSWORD: &str = "correct horse battery";
@@ -52,8 +52,8 @@ pub(super) struct Site {
     /// What all share: mailboxes, directory, large bodies.
     pub(super) storage: Machine,
     pub(super) client: Machine,
-    /// What gateways write is not synced.
-    unsynced: bool,
+    /// Whose writes are not synced.
+    unsynced: Option<Unsynced>,
     _wires: Option<Wires>,
 }
 
@@ -63,7 +63,7 @@ impl Site {
         folder: &Path,
         backend: Backend,
         means: Means,
-        unsynced: bool,
+        unsynced: Option<Unsynced>,
     ) -> anyhow::Result<Self> {
         let mut workshop = Workshop::open(folder, means)?;
         let embedded = backend == Backend::Embedded;
@@ -228,9 +228,11 @@ impl Site {
         command.envs(QUIET).envs(machine.shim.environment());
         match node.role {
             "worker" => command.env(shim::POISON, "yes"),
-            "gateway" if self.unsynced => command.env(shim::OFF, "yes"),
             _ => &mut command,
         };
+        if self.unsynced.is_some_and(|unsynced| unsynced.role() == node.role) {
+            command.env(shim::OFF, "yes");
+        }
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         let child = command.spawn().with_context(|| format!("failed to start {}", node.role))?;
         let node = self.nodes.get_mut(index).context("a node")?;
