@@ -100,7 +100,7 @@ impl Remote {
             hostname: hostname.to_owned(),
             dns,
             destinations: Arc::new(Destinations::new(Arc::clone(&config))),
-            policies: Policies::default(),
+            policies: Policies::new(&config),
             unverified: ClientTls::unverified(),
             verified: verified.map_err(|error| error.to_string()),
             config,

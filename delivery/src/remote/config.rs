@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::Span;
+use units::{ByteSize, Span};
 
 /// How mail to other systems is sent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -25,6 +25,10 @@ pub struct RemoteConfig {
     pub destinations_at_once: u16,
     /// Recipients in one transaction (RFC 5321 §4.5.3.1.8 lets every server take a hundred).
     pub recipients_max: u16,
+    /// Transactions of one message at one destination, at a time; what is left then waits for the next try.
+    pub transactions_max: u16,
+    /// How long after the first transaction of a message at a destination another one may begin.
+    pub transactions_within: Span,
     /// Messages over one connection.
     pub connection_messages_max: u16,
     /// How long a connection waits for the next message to the same destination.
@@ -37,6 +41,8 @@ pub struct RemoteConfig {
     pub reach_max: Span,
     /// How long one transaction may take in all. With `reach_max` it stays below the 30 minutes after which RabbitMQ gives a message to somebody else.
     pub transaction_max: Span,
+    /// How long an address that did not answer stands behind the others.
+    pub address_avoided_for: Span,
     /// How long a connection is used at most: what its server must prove may change.
     pub connection_age_max: Span,
     /// How long a destination is left alone after its servers could not be reached; doubles with every further failure.
@@ -63,10 +69,24 @@ pub struct RemoteConfig {
     pub dnssec: bool,
     /// The keys that validation begins with, in a file of DNSKEY records; none: those of the root that are built in (2017 and 2024).
     pub trust_anchors: PathBuf,
+    /// DNS answers that are kept.
+    pub dns_cache_entries: u32,
+    /// The longest time that an answer is kept, whatever it says itself.
+    pub dns_cache_age_max: Span,
+    /// MX records of one domain that are looked at.
+    pub mx_max: u16,
     /// Whether what domains say of their servers over HTTPS is looked up and obeyed (MTA-STS, RFC 8461).
     pub mta_sts: bool,
     /// How long fetching such a policy may take.
     pub policy_max: Span,
+    /// The largest policy (RFC 8461 §3.3 asks for such a limit).
+    pub policy_size_max: ByteSize,
+    /// How long a policy that could not be fetched is not tried again (RFC 8461 §3.3: five minutes or longer).
+    pub policy_retry_after: Span,
+    /// How long the TXT record that announces a policy is not asked for again.
+    pub policy_record_age: Span,
+    /// Domains whose policies are kept.
+    pub policies_max: u32,
     /// The port of the web servers that have them.
     pub policy_port: u16,
     /// Whether mail goes to private and loopback addresses too. Otherwise whoever publishes an MX record could have us talk to machines of our own network.
@@ -142,12 +162,15 @@ impl Default for RemoteConfig {
             destinations_max: 10_000,
             destinations_at_once: 8,
             recipients_max: 100,
+            transactions_max: 50,
+            transactions_within: Span::mins(2),
             connection_messages_max: 100,
             connection_idle_max: Span::secs(5),
             hosts_max: 5,
             addresses_max: 4,
             reach_max: Span::mins(6),
             transaction_max: Span::mins(20),
+            address_avoided_for: Span::mins(5),
             connection_age_max: Span::mins(5),
             backoff_min: Span::secs(30),
             backoff_max: Span::mins(30),
@@ -161,8 +184,15 @@ impl Default for RemoteConfig {
             resolvers: Vec::new(),
             dnssec: false,
             trust_anchors: PathBuf::new(),
+            dns_cache_entries: 8192,
+            dns_cache_age_max: Span::hours(24),
+            mx_max: 50,
             mta_sts: true,
             policy_max: Span::secs(30),
+            policy_size_max: ByteSize::kib(64),
+            policy_retry_after: Span::mins(5),
+            policy_record_age: Span::mins(5),
+            policies_max: 10_000,
             policy_port: 443,
             allow_private: false,
             port: 25,
@@ -193,6 +223,9 @@ impl RemoteConfig {
             (u32::from(self.hosts_max), "hosts_max"),
             (u32::from(self.addresses_max), "addresses_max"),
             (u32::from(self.port), "port"),
+            (u32::from(self.mx_max), "mx_max"),
+            (u32::from(self.transactions_max), "transactions_max"),
+            (self.policies_max, "policies_max"),
         ];
         for (count, key) in counts {
             check(count > 0, key, "at least 1");

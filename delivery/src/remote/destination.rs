@@ -22,8 +22,6 @@ use super::connection::Connection;
 const BUSY_MIN: Duration = Duration::from_secs(1);
 /// How long a message takes, before one was sent.
 const DURATION_FIRST: Duration = Duration::from_secs(1);
-/// How long an address that did not answer is tried after the others.
-const BAD_ADDRESS: Duration = Duration::from_secs(300);
 /// Such addresses that are remembered, a destination.
 const BAD_ADDRESSES_MAX: usize = 16;
 
@@ -275,9 +273,10 @@ impl Place {
 
     /// This address did not answer.
     pub(crate) fn is_bad(&self, address: IpAddr) {
+        let avoided_for = self.destinations.config.address_avoided_for.as_duration();
         self.with(|one, now| {
             if one.bad.len() < BAD_ADDRESSES_MAX {
-                one.bad.insert(address, now + BAD_ADDRESS);
+                one.bad.insert(address, now + avoided_for);
             }
         });
     }

@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
@@ -15,11 +14,6 @@ use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use runtime::Tlsa;
 
 use super::RemoteConfig;
-
-/// Answers that are kept.
-const CACHE_SIZE: u64 = 8192;
-/// The longest time that an answer is kept, whatever it says itself.
-const CACHE_TTL_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// What the DNS has.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,9 +80,9 @@ impl Resolver {
         };
         let options = builder.options_mut();
         options.validate = config.dnssec;
-        options.cache_size = CACHE_SIZE;
-        options.positive_max_ttl = Some(CACHE_TTL_MAX);
-        options.negative_max_ttl = Some(CACHE_TTL_MAX);
+        options.cache_size = u64::from(config.dns_cache_entries);
+        options.positive_max_ttl = Some(config.dns_cache_age_max.as_duration());
+        options.negative_max_ttl = Some(config.dns_cache_age_max.as_duration());
         options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = true;
         // The option of that name is read by nothing.

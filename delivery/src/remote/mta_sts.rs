@@ -23,18 +23,12 @@ use super::RemoteConfig;
 use super::dns::{Dns, DnsError};
 use super::route::is_public;
 
-/// The largest answer that is read (RFC 8461 §3.3 asks for a limit such as this).
-const ANSWER_MAX: usize = 64 * 1024 + 8 * 1024;
+/// What an answer may have beside the policy.
+const ANSWER_HEAD_MAX: usize = 8 * 1024;
 /// The longest time that a policy is kept (RFC 8461 §3.2: about a year).
 const AGE_MAX: Duration = Duration::from_secs(31_557_600);
 /// Servers that one policy may name.
 const PATTERNS_MAX: usize = 100;
-/// How long a failed fetch is not tried again (RFC 8461 §3.3: five minutes or longer).
-const RETRY_AFTER: Duration = Duration::from_secs(300);
-/// How long what the TXT record said is believed.
-const RECORD_AGE: Duration = Duration::from_secs(300);
-/// Domains whose policy is kept.
-const DOMAINS_MAX: usize = 10_000;
 
 /// What a domain asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,12 +116,16 @@ struct Kept {
 }
 
 /// The policies that were seen.
-#[derive(Default)]
 pub(super) struct Policies {
     kept: Mutex<HashMap<String, Kept>>,
+    most: usize,
 }
 
 impl Policies {
+    pub(super) fn new(config: &RemoteConfig) -> Self {
+        Self { kept: Mutex::default(), most: usize::try_from(config.policies_max).unwrap_or(usize::MAX) }
+    }
+
     /// The policy that holds for a domain now.
     pub(super) async fn of(
         &self,
@@ -137,6 +135,8 @@ impl Policies {
         domain: &str,
     ) -> Option<Policy> {
         let now = Instant::now();
+        let (record_age, retry_after) =
+            (config.policy_record_age.as_duration(), config.policy_retry_after.as_duration());
         let kept = self.kept().get(domain).filter(|kept| now < kept.until).cloned();
         if let Some(kept) = kept.as_ref().filter(|kept| now < kept.look_again) {
             return kept.policy.clone();
@@ -153,9 +153,9 @@ impl Policies {
                 domain,
                 Kept {
                     id: kept.as_ref().map(|kept| kept.id.clone()).unwrap_or_default(),
-                    until: kept.as_ref().map_or(now + RECORD_AGE, |kept| kept.until),
+                    until: kept.as_ref().map_or(now + record_age, |kept| kept.until),
                     policy: before.clone(),
-                    look_again: now + RECORD_AGE,
+                    look_again: now + record_age,
                 },
             );
             return before;
@@ -168,7 +168,7 @@ impl Policies {
         };
         let until = kept.as_ref().map(|kept| kept.until);
         if let Some(kept) = kept.filter(|kept| kept.id == id && fresh(kept)) {
-            self.keep(domain, Kept { look_again: now + RECORD_AGE, ..kept });
+            self.keep(domain, Kept { look_again: now + record_age, ..kept });
             return before;
         }
         let fetched = match tls {
@@ -177,10 +177,10 @@ impl Policies {
         };
         match fetched {
             Ok(policy) => {
-                let until = now + policy.age.max(RECORD_AGE);
+                let until = now + policy.age.max(record_age);
                 self.keep(
                     domain,
-                    Kept { id, policy: Some(policy.clone()), until, look_again: now + RECORD_AGE },
+                    Kept { id, policy: Some(policy.clone()), until, look_again: now + record_age },
                 );
                 Some(policy)
             }
@@ -192,8 +192,8 @@ impl Policies {
                         id: String::new(),
                         policy: before.clone(),
                         // What holds is not prolonged by it.
-                        until: until.filter(|_| before.is_some()).unwrap_or(now + RETRY_AFTER),
-                        look_again: now + RETRY_AFTER,
+                        until: until.filter(|_| before.is_some()).unwrap_or(now + retry_after),
+                        look_again: now + retry_after,
                     },
                 );
                 before
@@ -214,10 +214,10 @@ impl Policies {
 
     fn keep(&self, domain: &str, policy: Kept) {
         let mut kept = self.kept();
-        if kept.len() >= DOMAINS_MAX && !kept.contains_key(domain) {
+        if kept.len() >= self.most && !kept.contains_key(domain) {
             let now = Instant::now();
             kept.retain(|_, one| now < one.until && one.policy.is_some());
-            if kept.len() >= DOMAINS_MAX {
+            if kept.len() >= self.most {
                 return;
             }
         }
@@ -241,15 +241,18 @@ async fn fetch(
         let addresses = dns.addresses(&host).await.map_err(|error| error.to_string())?.records;
         let usable = |address: &IpAddr| config.allow_private || is_public(*address);
         let address = addresses.into_iter().find(usable).ok_or("it has no public address")?;
-        get(SocketAddr::new(address, config.policy_port), tls, &host).await.map_err(|error| error.to_string())
+        let most = config.policy_size_max.as_usize() + ANSWER_HEAD_MAX;
+        get(SocketAddr::new(address, config.policy_port), tls, &host, most)
+            .await
+            .map_err(|error| error.to_string())
     });
     let answer = answer.await.map_err(|_| format!("no answer within {}", config.policy_max))??;
     let body = body(&answer).ok_or("the answer is no text of HTTP 200")?;
     Policy::parse(&body).ok_or_else(|| "the answer is no policy".to_owned())
 }
 
-/// One GET over HTTP/1.1; the whole answer, as far as it may be.
-async fn get(address: SocketAddr, tls: &ClientTls, host: &str) -> std::io::Result<Vec<u8>> {
+/// One GET over HTTP/1.1; the answer up to `most` octets, or somewhat more.
+async fn get(address: SocketAddr, tls: &ClientTls, host: &str, most: usize) -> std::io::Result<Vec<u8>> {
     let tcp = TcpStream::connect(address).await?;
     let mut stream = tls.connect(tcp, host).await?;
     let request = format!(
@@ -258,7 +261,7 @@ async fn get(address: SocketAddr, tls: &ClientTls, host: &str) -> std::io::Resul
     stream.write_all(request.as_bytes()).await?;
     stream.flush().await?;
     let mut answer = Vec::new();
-    while answer.len() < ANSWER_MAX {
+    while answer.len() < most {
         match stream.read_buf(&mut answer).await {
             Ok(0) => break,
             Ok(_) => {}

@@ -106,7 +106,8 @@ impl Sending<'_> {
             let _ = getrandom::fill(&mut octets);
             u64::from_ne_bytes(octets)
         };
-        match route(dns, self.domain, |name| self.remote.is_own(name), number).await {
+        let most = usize::from(self.remote.config.mx_max);
+        match route(dns, self.domain, |name| self.remote.is_own(name), number, most).await {
             Routed::Hosts(hosts) => Ok(hosts),
             Routed::Failed(failure) => Err(NoWay::Failed(failure)),
             Routed::Unknown(why) => Err(NoWay::Unknown(why)),

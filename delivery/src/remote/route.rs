@@ -7,9 +7,6 @@ use envelope::{Domain, EnhancedCode};
 use super::dns::{Answer, Dns, DnsError, Mx};
 use crate::outcome::Failure;
 
-/// MX records of one domain that are looked at.
-const MX_MAX: usize = 50;
-
 /// A server that may take the mail.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Host {
@@ -39,19 +36,21 @@ impl Failure {
         Self::here(EnhancedCode::new(5, 4, 6), "The domain's mail leads back here, where nobody knows it.");
 }
 
-/// Asks where mail for `domain` goes. `is_own` says whether a host name means this installation; `shuffle` gives any number.
+/// Asks where mail for `domain` goes. `is_own` says whether a host name means this installation; `shuffle` gives any number. Of more than
+/// `mx_max` records the rest is not looked at.
 pub(crate) async fn route(
     dns: &dyn Dns,
     domain: &Domain,
     is_own: impl Fn(&str) -> bool,
     shuffle: impl Fn() -> u64,
+    mx_max: usize,
 ) -> Routed {
     if let Some(address) = domain.literal() {
         let host = Host { name: domain.to_string(), address: Some(address), secure: false };
         return Routed::Hosts(vec![host]);
     }
     match dns.mx(domain.as_str()).await {
-        Ok(found) => by_preference(found, is_own, shuffle),
+        Ok(found) => by_preference(found, is_own, shuffle, mx_max),
         Err(DnsError::NoName) => Routed::Failed(Failure::NO_DOMAIN),
         // The domain itself is its server (RFC 5321 §5.1), when it has an address: that shows when it is asked for.
         Err(DnsError::NoRecord) if is_own(domain.as_str()) => Routed::Failed(Failure::MX_LOOP),
@@ -72,13 +71,18 @@ pub(crate) async fn route(
     }
 }
 
-fn by_preference(found: Answer<Mx>, is_own: impl Fn(&str) -> bool, shuffle: impl Fn() -> u64) -> Routed {
+fn by_preference(
+    found: Answer<Mx>,
+    is_own: impl Fn(&str) -> bool,
+    shuffle: impl Fn() -> u64,
+    mx_max: usize,
+) -> Routed {
     let Answer { mut records, secure, .. } = found;
     if matches!(records.as_slice(), [only] if only.host.is_empty()) {
         return Routed::Failed(Failure::NULL_MX);
     }
     records.retain(|mx| !mx.host.is_empty());
-    records.truncate(MX_MAX);
+    records.truncate(mx_max);
     // Who is as much wanted as we are, or less, would only send it back to us.
     let own = records.iter().filter(|mx| is_own(&mx.host)).map(|mx| mx.preference).min();
     if let Some(own) = own {

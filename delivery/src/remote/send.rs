@@ -16,10 +16,6 @@ use super::reach::NoWay;
 use super::{Egress, Fate, Later, Remote, Route};
 use crate::outcome::{Failure, RemoteReply};
 
-/// Transactions of one message at one destination, at a time; what is left then waits for the next try.
-const TRANSACTIONS_MAX: usize = 50;
-/// How long after the first transaction of a message began another one may begin.
-const FURTHER_WITHIN: Duration = Duration::from_secs(120);
 /// Octets that are kept of what a server says.
 const SAID_MAX: usize = 500;
 
@@ -89,7 +85,10 @@ impl Sending<'_> {
         // Recipients that have senders of their own have transactions of their own.
         let (transactions_max, together_max) =
             match self.message.envelope.list.as_ref().and_then(|list| list.separator) {
-                None => (TRANSACTIONS_MAX, usize::from(self.remote.config.recipients_max)),
+                None => (
+                    usize::from(self.remote.config.transactions_max),
+                    usize::from(self.remote.config.recipients_max),
+                ),
                 Some(_) => (recipients.len(), 1),
             };
         for _ in 0..transactions_max {
@@ -114,7 +113,9 @@ impl Sending<'_> {
                 }
             }
             // Whoever is slow gets the others at the next try.
-            if (connection.is_none() && !some_accepted) || began.elapsed() > FURTHER_WITHIN {
+            if (connection.is_none() && !some_accepted)
+                || began.elapsed() > self.remote.config.transactions_within.as_duration()
+            {
                 break;
             }
         }

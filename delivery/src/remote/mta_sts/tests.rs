@@ -133,7 +133,7 @@ async fn a_policy_that_was_seen_holds_when_the_record_is_suppressed() {
     let config = RemoteConfig { policy_port: port, allow_private: true, ..RemoteConfig::default() };
     let tls = ClientTls::trusting(&pem).unwrap();
     let zone = Zone { record: Mutex::new(Ok("v=STSv1; id=1")) };
-    let policies = Policies::default();
+    let policies = Policies::new(&RemoteConfig::default());
     let mode = async || policies.of(&config, &zone, Some(&tls), "a.test").await.map(|policy| policy.mode);
     assert_eq!((mode().await, mode().await), (Some(Mode::Enforce), Some(Mode::Enforce)));
     assert_eq!(asked.load(Ordering::Relaxed), 1, "kept");
@@ -171,7 +171,7 @@ async fn what_can_not_be_fetched_is_no_policy() {
         ..RemoteConfig::default()
     };
     let tls = ClientTls::trusting(&pem).unwrap();
-    let policies = Policies::default();
+    let policies = Policies::new(&RemoteConfig::default());
     assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
     // Not tried again at once.
     assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
@@ -186,8 +186,8 @@ async fn what_can_not_be_fetched_is_no_policy() {
     // A certificate that nobody vouches for, and an address of our own network.
     let (port, _, other) = web(ok(POLICY)).await;
     let config = RemoteConfig { policy_port: port, ..config };
-    assert_eq!(Policies::default().of(&config, &zone, Some(&tls), "a.test").await, None);
+    assert_eq!(Policies::new(&RemoteConfig::default()).of(&config, &zone, Some(&tls), "a.test").await, None);
     let guarded = RemoteConfig { allow_private: false, ..config };
-    assert_eq!(Policies::default().of(&guarded, &zone, Some(&tls), "a.test").await, None);
+    assert_eq!(Policies::new(&RemoteConfig::default()).of(&guarded, &zone, Some(&tls), "a.test").await, None);
     assert_eq!(other.load(Ordering::Relaxed), 0);
 }

@@ -59,7 +59,7 @@ impl Dns for Zone {
 /// Where a domain's mail goes, short.
 async fn check(zone: &str, domain: &str, expected: &str) {
     let is_own = |name: &str| name == "us.test";
-    let found = match route(&Zone::new(zone), &domain.parse().unwrap(), is_own, || 0).await {
+    let found = match route(&Zone::new(zone), &domain.parse().unwrap(), is_own, || 0, 50).await {
         Routed::Hosts(hosts) => {
             let one = |host: Host| match host.address {
                 Some(address) => address.to_string(),
