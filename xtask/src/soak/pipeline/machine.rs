@@ -7,9 +7,10 @@ use super::disk::Disk;
 use super::shim::{Library, Shim};
 use super::wires::{self, Wires};
 
-/// MiB of a gateway's or a broker's disk; of the storage that all share.
+/// MiB of a gateway's disk; of the storage that all share; of a broker's, whose log grows while one of its nodes is away.
 pub(super) const OWN_DISK: u32 = 1024;
 pub(super) const SHARED_DISK: u32 = 8192;
+pub(super) const BROKER_DISK: u32 = 6144;
 
 /// What can be had here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 
 use super::disk::Disk;
-use super::machine::{Machine, Means, OWN_DISK, SHARED_DISK, Workshop};
+use super::machine::{BROKER_DISK, Machine, Means, OWN_DISK, SHARED_DISK, Workshop};
 use super::redis::Redis;
 use super::shim;
 use super::wires::Wires;
@@ -71,7 +71,7 @@ impl Site {
         let client = workshop.machine("client", None)?;
         let mut brokers = Vec::new();
         for index in 0..backend.nodes() {
-            brokers.push(workshop.machine(&format!("broker{index}"), Some(OWN_DISK))?);
+            brokers.push(workshop.machine(&format!("broker{index}"), Some(BROKER_DISK))?);
         }
         let cluster =
             (!embedded).then(|| Cluster::start_on(brokers.iter().map(host).collect(), broker_folder()));
