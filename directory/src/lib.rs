@@ -64,6 +64,8 @@ pub enum Resolution {
     },
     /// A mailing list: mail for it goes on to its members, under a sender who answers for the list (RFC 5321 §3.9.2).
     List {
+        /// Its own address, without a tag.
+        address: Address,
         /// Who hears of mail that can't be delivered.
         owner: Address,
         /// To whom it goes, here or elsewhere.

@@ -122,7 +122,11 @@ fn exact(
         return Ok(None);
     }
     Ok(Some(match alias_owner(connection, &name)? {
-        Some(owner) => Resolution::List { owner, members: targets, separator },
+        Some(owner) => {
+            // What is behind the first one is the tag: in an owner's own name it would be cut there.
+            let separator = separator.filter(|separator| !owner.local_part().as_str().contains(*separator));
+            Resolution::List { address: address.clone(), owner, members: targets, separator }
+        }
         None => Resolution::Alias(targets),
     }))
 }

@@ -29,6 +29,8 @@ pub struct RemoteConfig {
     pub transactions_max: u16,
     /// How long after the first transaction of a message at a destination another one may begin.
     pub transactions_within: Span,
+    /// When those of a list's members come that a try did not get to.
+    pub members_after: Span,
     /// Messages over one connection.
     pub connection_messages_max: u16,
     /// How long a connection waits for the next message to the same destination.
@@ -39,7 +41,7 @@ pub struct RemoteConfig {
     pub addresses_max: u16,
     /// How long finding a server that talks may take in all.
     pub reach_max: Span,
-    /// How long one transaction may take in all. With `reach_max` it stays below the 30 minutes after which RabbitMQ gives a message to somebody else.
+    /// How long one transaction may take in all. With `reach_max` and `transactions_within` it stays below the 30 minutes after which RabbitMQ gives a message to somebody else.
     pub transaction_max: Span,
     /// How long an address that did not answer stands behind the others.
     pub address_avoided_for: Span,
@@ -164,6 +166,7 @@ impl Default for RemoteConfig {
             recipients_max: 100,
             transactions_max: 50,
             transactions_within: Span::mins(2),
+            members_after: Span::secs(5),
             connection_messages_max: 100,
             connection_idle_max: Span::secs(5),
             hosts_max: 5,
@@ -230,6 +233,8 @@ impl RemoteConfig {
         for (count, key) in counts {
             check(count > 0, key, "at least 1");
         }
+        let anchors = self.trust_anchors.as_os_str().is_empty() || self.dnssec;
+        check(anchors, "trust_anchors", "only with dnssec = true");
         let spans = [
             (self.backoff_min, "backoff_min"),
             (self.busy_max, "busy_max"),
@@ -241,6 +246,8 @@ impl RemoteConfig {
             (self.dns_max, "dns_max"),
             (self.policy_max, "policy_max"),
             (self.reach_max, "reach_max"),
+            (self.policy_retry_after, "policy_retry_after"),
+            (self.policy_record_age, "policy_record_age"),
             (self.transaction_max, "transaction_max"),
         ];
         for (span, key) in spans {

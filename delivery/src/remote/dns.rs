@@ -7,8 +7,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as LibraryError, NetError};
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use runtime::Tlsa;
@@ -50,10 +50,11 @@ pub(crate) struct Mx {
 /// Whom routing asks.
 #[async_trait]
 pub(crate) trait Dns: Send + Sync + 'static {
+    /// Without records: there is the domain, and none of them; secure when that is signed.
     async fn mx(&self, domain: &str) -> Result<Answer<Mx>, DnsError>;
     /// IPv6 before IPv4.
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError>;
-    /// What mail can make use of; an answer without any is one.
+    /// What mail can make use of; an answer without any is one. That there is none counts only when it is signed.
     async fn tlsa(&self, host: &str, port: u16) -> Result<Answer<Tlsa>, DnsError>;
     /// Texts, the strings of each put together.
     async fn txt(&self, name: &str) -> Result<Answer<String>, DnsError>;
@@ -97,14 +98,37 @@ impl Resolver {
         name: &str,
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
-    ) -> Result<Answer<T>, DnsError> {
+    ) -> Result<Answer<T>, Nothing> {
         // The dot at the end keeps the search list of the system out.
-        let found = self.resolver.lookup(format!("{name}."), kind).await.map_err(failed)?;
+        let found = self.resolver.lookup(format!("{name}."), kind).await;
+        let found = found.map_err(|error| Nothing { proved: is_proved(&error), error: failed(error) })?;
         let (records, secure) = (found.answers().iter(), are_secure(found.answers()));
         let records = records.filter_map(|record| pick(&record.data)).collect();
         let answer = Answer { records, secure, complete: true };
-        if found.answers().is_empty() { Err(DnsError::NoRecord) } else { Ok(answer) }
+        let nothing = Nothing { proved: false, error: DnsError::NoRecord };
+        if found.answers().is_empty() { Err(nothing) } else { Ok(answer) }
     }
+}
+
+/// Why there is nothing, and whether that is signed.
+struct Nothing {
+    error: DnsError,
+    proved: bool,
+}
+
+impl From<Nothing> for DnsError {
+    fn from(nothing: Nothing) -> Self {
+        nothing.error
+    }
+}
+
+/// The library takes a denial that is not signed for one of an unsigned zone, also where the zone that was asked is signed.
+fn is_proved(error: &NetError) -> bool {
+    let NetError::Dns(LibraryError::NoRecordsFound(nothing)) = error else { return false };
+    let authorities = nothing.authorities.iter().flat_map(|records| records.iter());
+    let mut denials =
+        authorities.filter(|record| matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3));
+    denials.any(|record| record.proof.is_secure())
 }
 
 fn anchors(path: &Path) -> Result<TrustAnchors, NetError> {
@@ -143,7 +167,12 @@ impl Dns for Resolver {
             }
             _ => None,
         };
-        self.ask(domain, RecordType::MX, pick).await
+        match self.ask(domain, RecordType::MX, pick).await {
+            Err(Nothing { error: DnsError::NoRecord, proved }) => {
+                Ok(Answer { records: Vec::new(), secure: proved, complete: true })
+            }
+            found => Ok(found?),
+        }
     }
 
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError> {
@@ -154,7 +183,7 @@ impl Dns for Resolver {
         };
         let (v6, v4) =
             tokio::join!(self.ask(host, RecordType::AAAA, pick), self.ask(host, RecordType::A, pick));
-        match (v6, v4) {
+        match (v6.map_err(DnsError::from), v4.map_err(DnsError::from)) {
             (Ok(mut v6), Ok(v4)) => {
                 v6.records.extend(v4.records);
                 Ok(Answer { secure: v6.secure && v4.secure, ..v6 })
@@ -175,14 +204,20 @@ impl Dns for Resolver {
             }
             _ => None,
         };
-        self.ask(&format!("_{port}._tcp.{host}"), RecordType::TLSA, pick).await
+        match self.ask(&format!("_{port}._tcp.{host}"), RecordType::TLSA, pick).await {
+            // Asked where the zone is signed: who left the records out would have left out this proof.
+            Err(Nothing { error: DnsError::NoName | DnsError::NoRecord, proved: false }) => {
+                Err(DnsError::Failed("that there are none is not signed".to_owned()))
+            }
+            found => Ok(found?),
+        }
     }
     async fn txt(&self, name: &str) -> Result<Answer<String>, DnsError> {
         let pick = |data: &RData| match data {
             RData::TXT(txt) => Some(String::from_utf8_lossy(&txt.txt_data.concat()).into_owned()),
             _ => None,
         };
-        self.ask(name, RecordType::TXT, pick).await
+        Ok(self.ask(name, RecordType::TXT, pick).await?)
     }
 }
 
@@ -216,6 +251,25 @@ mod tests {
             assert!(resolver(text).unwrap_err().contains(expected), "{text:?}");
         }
         assert_eq!(resolver(Some(key)), Ok(()));
+    }
+
+    #[test]
+    fn that_there_is_nothing_counts_when_it_is_signed() {
+        let denial = |kind: RecordType, proof| {
+            let mut record =
+                Record::from_rdata(Name::root(), 60, RData::Unknown { code: kind, rdata: NULL::new() });
+            record.proof = proof;
+            let query = hickory_resolver::proto::op::Query::query(Name::root(), RecordType::MX);
+            let mut nothing = hickory_resolver::net::NoRecords::new(
+                query,
+                hickory_resolver::proto::op::ResponseCode::NoError,
+            );
+            nothing.authorities = Some(vec![record].into());
+            is_proved(&NetError::from(LibraryError::NoRecordsFound(nothing)))
+        };
+        assert!(denial(RecordType::NSEC, Proof::Secure) && denial(RecordType::NSEC3, Proof::Secure));
+        assert!(!denial(RecordType::NSEC, Proof::Insecure) && !denial(RecordType::SOA, Proof::Insecure));
+        assert!(!denial(RecordType::SOA, Proof::Secure) && !is_proved(&NetError::from("no answer")));
     }
 
     #[test]

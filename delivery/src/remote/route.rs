@@ -49,22 +49,29 @@ pub(crate) async fn route(
         let host = Host { name: domain.to_string(), address: Some(address), secure: false };
         return Routed::Hosts(vec![host]);
     }
-    match dns.mx(domain.as_str()).await {
-        Ok(found) => by_preference(found, is_own, shuffle, mx_max),
-        Err(DnsError::NoName) => Routed::Failed(Failure::NO_DOMAIN),
+    let found = match dns.mx(domain.as_str()).await {
+        Err(DnsError::NoRecord) => Ok(Answer { records: Vec::new(), secure: false, complete: true }),
+        found => found,
+    };
+    match found {
         // The domain itself is its server (RFC 5321 §5.1), when it has an address: that shows when it is asked for.
-        Err(DnsError::NoRecord) if is_own(domain.as_str()) => Routed::Failed(Failure::MX_LOOP),
-        Err(DnsError::NoRecord) => {
+        Ok(found) if found.records.is_empty() && is_own(domain.as_str()) => Routed::Failed(Failure::MX_LOOP),
+        Ok(none) if none.records.is_empty() => {
             let name = domain.as_str().to_owned();
             match dns.addresses(&name).await {
-                // In a signed zone it is proved that there is no MX record (RFC 7672 §2.2.1).
-                Ok(found) => Routed::Hosts(vec![Host { name, address: None, secure: found.secure }]),
+                // RFC 7672 §2.2.1
+                Ok(found) => {
+                    let secure = none.secure && found.secure;
+                    Routed::Hosts(vec![Host { name, address: None, secure }])
+                }
                 Err(DnsError::NoName | DnsError::NoRecord) => Routed::Failed(Failure::NO_SERVER),
                 Err(DnsError::Failed(why)) => {
                     Routed::Unknown(format!("the DNS does not say where {name} is: {why}"))
                 }
             }
         }
+        Ok(found) => by_preference(found, is_own, shuffle, mx_max),
+        Err(DnsError::NoName | DnsError::NoRecord) => Routed::Failed(Failure::NO_DOMAIN),
         Err(DnsError::Failed(why)) => {
             Routed::Unknown(format!("the DNS does not say who takes mail for {domain}: {why}"))
         }

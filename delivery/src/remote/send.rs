@@ -16,6 +16,8 @@ use super::reach::NoWay;
 use super::{Egress, Fate, Later, Remote, Route};
 use crate::outcome::{Failure, RemoteReply};
 
+/// Transactions for single members of a list that end with the connection, one after the other, after which the rest waits.
+const IN_VAIN_MAX: u32 = 3;
 /// Octets that are kept of what a server says.
 const SAID_MAX: usize = 500;
 
@@ -89,8 +91,11 @@ impl Sending<'_> {
                     usize::from(self.remote.config.transactions_max),
                     usize::from(self.remote.config.recipients_max),
                 ),
-                Some(_) => (recipients.len(), 1),
+                // Each is a message to the destination, which may want few of them.
+                Some(_) if self.remote.limits(self.domain).rate > 0 => (1, 1),
+                Some(_) => (usize::from(self.remote.config.transactions_max), 1),
             };
+        let mut in_vain = 0;
         for _ in 0..transactions_max {
             let most = together_max.min(open.len());
             if most == 0 {
@@ -113,7 +118,10 @@ impl Sending<'_> {
                 }
             }
             // Whoever is slow gets the others at the next try.
-            if (connection.is_none() && !some_accepted)
+            in_vain = if connection.is_none() && !some_accepted { in_vain + 1 } else { 0 };
+            // One member at whom the server hangs up does not hold up the others.
+            let in_vain_max = if together_max == 1 { IN_VAIN_MAX } else { 1 };
+            if in_vain >= in_vain_max
                 || began.elapsed() > self.remote.config.transactions_within.as_duration()
             {
                 break;
@@ -126,7 +134,12 @@ impl Sending<'_> {
                 connection.leave();
             }
         }
-        let untold = || later("the other mail system did not get to this recipient".to_owned(), None);
+        let apart = together_max == 1;
+        let untold = || {
+            let reason = "the other mail system did not get to this recipient".to_owned();
+            let after = if apart { self.remote.config.members_after.as_duration() } else { Duration::ZERO };
+            Fate::Later(Later { after, reason, said: None, untried: apart })
+        };
         fates.into_iter().map(|fate| fate.unwrap_or_else(untold)).collect()
     }
 

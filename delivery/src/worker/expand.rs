@@ -54,6 +54,8 @@ pub(crate) struct Expansion {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct List {
     pub(crate) recipient: Recipient,
+    /// The list's own address, whatever tag the recipient has.
+    pub(crate) address: Address,
     pub(crate) owner: Address,
     pub(crate) members: Vec<Recipient>,
     /// Where the owner's address can name a member: what stands before the name.
@@ -112,8 +114,9 @@ impl Walk<'_> {
             Resolution::List { owner, .. } if self.envelope.reverse_path == ReversePath::Null => {
                 self.follow(&recipient, vec![owner]);
             }
-            Resolution::List { owner, members, separator } => {
-                self.distribute(recipient, owner, members, separator);
+            Resolution::List { address, owner, members, separator } => {
+                let members = members.into_iter().map(Recipient::from).collect();
+                self.distribute(List { recipient, address, owner, members, separator });
             }
             Resolution::Mailbox { account, tag } => {
                 self.seen.insert(address, Some(account.clone()));
@@ -140,19 +143,15 @@ impl Walk<'_> {
     }
 
     /// A list is where the sender's message ends: of what comes then its owner hears (RFC 5321 §3.9.2, RFC 3461 §5.2.7.2).
-    fn distribute(
-        &mut self,
-        recipient: Recipient,
-        owner: Address,
-        members: Vec<Address>,
-        separator: Option<char>,
-    ) {
-        if !self.counted(members.len()) {
-            return self.fail(recipient, Failure::EXPANSION);
+    /// Who comes by here again is found out by the list's mark in the header.
+    fn distribute(&mut self, list: List) {
+        if self.expansion.lists.iter().any(|other| other.address == list.address) {
+            return self.expansion.merged.push(Merged { recipient: list.recipient, account: None });
         }
-        // Who comes by here again is found out by the list's mark in the header.
-        let members = members.into_iter().map(Recipient::from).collect();
-        self.expansion.lists.push(List { recipient, owner, members, separator });
+        if !self.counted(list.members.len()) {
+            return self.fail(list.recipient, Failure::EXPANSION);
+        }
+        self.expansion.lists.push(list);
     }
 
     /// Counts an alias; says whether its addresses are no more than may be.

@@ -54,7 +54,13 @@ impl Directory for Fake {
             list if list.starts_with('@') => {
                 let mut addresses = list[1..].split_whitespace().map(address);
                 let owner = addresses.next().unwrap();
-                Ok(Resolution::List { owner, members: addresses.collect(), separator: Some('+') })
+                let list = address(asked.local_part().as_str().split('+').next().unwrap());
+                Ok(Resolution::List {
+                    address: list,
+                    owner,
+                    members: addresses.collect(),
+                    separator: Some('+'),
+                })
             }
             list => Ok(Resolution::Alias(list.split_whitespace().map(address).collect())),
         }

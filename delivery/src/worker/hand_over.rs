@@ -40,14 +40,16 @@ impl Attempt<'_> {
 
     /// Queues the message for the members of a list, who get it from its owner. When that fails the list waits here.
     pub(super) async fn distribute(&mut self, list: List) {
-        let List { recipient, owner, members, separator } = list;
-        let (lane, address) = (Lane::Local, recipient.address.canonical());
+        let List { recipient, address, owner, members, separator } = list;
+        let lane = Lane::Local;
         if content::was_delivered_to(&address, self.body) {
             return self.failed.push(Failed { recipient, failure: Failure::LOOP });
         }
         let body = Bytes::from(content::marked(&address, self.body));
         let envelope = Envelope {
-            id: id(self.envelope, &format!("the list {address}"), &members),
+            // Whoever they are by now: after a crash nobody gets it twice.
+            id: id(self.envelope, &format!("the list {address}"), &[]),
+            smtp_utf8: self.envelope.smtp_utf8 || address.needs_utf8(),
             reverse_path: ReversePath::Address(owner),
             list: Some(envelope::List { address, separator }),
             size: body.len() as u64,
@@ -65,7 +67,7 @@ impl Attempt<'_> {
         self.tell_next(next, &from, count, lane);
         self.tell_handed_over(&recipient, next, lane);
         if recipient.wants_success() {
-            self.arrived.push(recipient);
+            self.distributed.push(recipient);
         }
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Attempt<'a> {
     pub(super) deferred: Vec<Deferred>,
     /// In a mailbox, and the sender wants to hear of it.
     pub(super) arrived: Vec<Recipient>,
+    /// A list has it for its members, and the sender wants to hear of it.
+    pub(super) distributed: Vec<Recipient>,
     /// Another mail system has it, does not tell of it, and the sender wants to hear.
     pub(super) relayed: Vec<(Recipient, RemoteReply)>,
     /// Nobody who waits was tried: the wait is the one that was told, not the ladder's.
@@ -89,6 +91,7 @@ impl<'a> Attempt<'a> {
             failed: Vec::new(),
             deferred: Vec::new(),
             arrived: Vec::new(),
+            distributed: Vec::new(),
             relayed: Vec::new(),
             untried: false,
             served: HashSet::new(),
@@ -102,6 +105,7 @@ impl<'a> Attempt<'a> {
         self.report_delay().await;
         self.report_failure().await;
         self.report_success().await;
+        self.report_distributed().await;
         self.report_relayed().await;
         self.decide()
     }

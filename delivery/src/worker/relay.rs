@@ -113,7 +113,7 @@ impl Attempt<'_> {
                     id = %self.envelope.id,
                     event = "relayed",
                     recipient = %recipient.address,
-                    sender = %self.envelope.reverse_path,
+                    sender = %self.envelope.reverse_path_for(&recipient),
                     mx = said.mta,
                     %address,
                     tls,

@@ -94,6 +94,18 @@ impl Attempt<'_> {
         }
     }
 
+    /// Tells of lists that have it. When that fails nothing is tried again: members would get it twice.
+    pub(super) async fn report_distributed(&mut self) {
+        let distributed = std::mem::take(&mut self.distributed);
+        let (Some(sender), false) = (self.envelope.reverse_path.address(), distributed.is_empty()) else {
+            return;
+        };
+        let told: Vec<_> = distributed.iter().map(Told::delivered).collect();
+        if let Err((_, reason)) = self.publish(sender, Kind::Success, &told).await {
+            warn!(id = %self.envelope.id, reason, "the sender is not told that the list has the message");
+        }
+    }
+
     /// Tells of those whom another mail system has now. When that fails nothing is tried again: it would be sent twice.
     pub(super) async fn report_relayed(&mut self) {
         let relayed = std::mem::take(&mut self.relayed);
@@ -192,7 +204,7 @@ impl Attempt<'_> {
                 id = %self.envelope.id,
                 event = "bounced",
                 recipient = %recipient.address,
-                sender = %self.envelope.reverse_path,
+                sender = %self.envelope.reverse_path_for(recipient),
                 code = %failure.code,
                 reason = &*failure.reason,
                 said = failure.remote.as_ref().map(|said| said.text.as_str()),

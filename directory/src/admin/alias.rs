@@ -159,7 +159,7 @@ fn put_owner(connection: &Connection, alias: &Address, owner: Option<&Address>) 
     Ok(())
 }
 
-/// Whether mail for `from` comes to `goal` by way of aliases; both canonical.
+/// Whether mail for `from`, or a report on it, comes to `goal` by way of aliases; both canonical.
 fn leads_to(connection: &Connection, from: &Address, goal: &Address) -> Result<bool, AdminError> {
     let mut seen = BTreeSet::new();
     let mut open = vec![from.clone()];
@@ -170,6 +170,7 @@ fn leads_to(connection: &Connection, from: &Address, goal: &Address) -> Result<b
         if seen.len() < WALK_MAX && seen.insert(address.clone()) {
             let targets = alias_targets(connection, &address.to_string())?;
             open.extend(targets.iter().map(Address::canonical));
+            open.extend(alias_owner(connection, &address.to_string())?);
         }
     }
     Ok(false)

@@ -200,6 +200,13 @@ fn lists() {
         admin.set_alias(&list, &[], Some(Some(&list))),
         "the alias list@example.test would lead back to itself through list@example.test",
     );
+    let boss = address("boss@example.test");
+    check(admin.add_alias(&boss, std::slice::from_ref(&x), Some(&list)), "done");
+    check(
+        admin.set_alias(&list, &[], Some(Some(&boss))),
+        "the alias list@example.test would lead back to itself through boss@example.test",
+    );
+    check(admin.remove_alias(&boss), "done");
     check(admin.set_alias(&list, &[], Some(None)), "done");
     let listed = admin.aliases(None).unwrap();
     assert_eq!((&listed[0].targets[0], listed[0].owner.as_ref()), (&address("y@a.test"), None));

@@ -67,7 +67,7 @@ async fn resolved(directory: &SqliteDirectory, text: &str) -> String {
             let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
             format!("alias {}", targets.join(", "))
         }
-        Ok(Resolution::List { owner, members, separator: _ }) => {
+        Ok(Resolution::List { owner, members, .. }) => {
             let members: Vec<String> = members.iter().map(ToString::to_string).collect();
             format!("list of {owner}: {}", members.join(", "))
         }

@@ -108,7 +108,7 @@ pub struct List {
 }
 
 impl Envelope {
-    /// The sender under which this recipient gets the message, and which hears of it.
+    /// The sender under which this recipient gets the message elsewhere, and who hears of its failure.
     pub fn reverse_path_for(&self, recipient: &Recipient) -> ReversePath {
         let separator = self.list.as_ref().and_then(|list| list.separator);
         match (&self.reverse_path, separator) {

@@ -87,7 +87,10 @@ impl Inner {
             return segments.get(key).is_some_and(|known| known.offset == start.offset && !known.ended);
         }
         let before = segments.range(..key).next_back().filter(|(before, _)| before.writer == key.writer);
+        // The reading thread may have been here already.
+        let unread = segments.get(key).is_none_or(|known| known.offset == START && !known.ended);
         self.complete
+            && unread
             && before.is_none_or(|(before, known)| {
                 known.ended || self.handed == Some(Position { seq: before.seq, offset: known.offset })
             })

@@ -296,8 +296,11 @@ impl State {
         found: &Sighting,
     ) -> Option<PathBuf> {
         let id = found.header.id;
+        let own = found.spool.map(|name| spool_path(&self.directory, &segment.writer, id, name));
         let place = self.schedule.slot_mut(id)?;
         let old = place.spool().map(|name| spool_path(&self.directory, &place.segment.writer, id, name));
+        // Never the body that the later copy names.
+        let old = old.filter(|old| own.as_ref() != Some(old));
         let former = std::mem::replace(&mut place.segment, segment);
         (place.offset, place.size) = (offset, found.header.size);
         // What was in memory is the same message.

@@ -126,6 +126,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         None => SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs(),
     };
     let end = Instant::now() + Duration::from_secs(arguments.seconds);
+    ensure!(
+        arguments.unsynced != Some(Unsynced::Worker)
+            || arguments.backend.is_some_and(|backend| backend != Backend::Embedded),
+        "--unsynced=worker needs --backend broker or cluster"
+    );
     let means = means()?;
     if let Some(missing) = means.missing() {
         println!("{missing}");

@@ -114,6 +114,13 @@ async fn lists_are_ends_with_members() {
     let members: Vec<_> = list.members.iter().map(|member| member.address.to_string()).collect();
     assert_eq!(members, ["ann@example.test", "x@elsewhere.test"]);
     check(&directory, &config, &["huge"], &["!5.2.4 huge"]).await;
+    // However it is tagged, it is one list.
+    let tagged = [("list+1", "@owner ann"), ("list+2", "@owner ann")];
+    let directory = Fake::new(&tagged);
+    let expansion = expand(&directory, &config, &envelope(1, "s@a.test", &["list+1", "list+2"])).await;
+    assert_eq!((expansion.lists.len(), expansion.merged.len()), (1, 1));
+    assert_eq!(expansion.lists[0].address.to_string(), "list@example.test");
+    let directory = Fake::new(&[("list", "@owner ann"), ("owner", "=owner")]);
     // A report goes to whom it concerns.
     let expansion = expand(&directory, &config, &envelope(1, "", &["list"])).await;
     assert_eq!((expansion.lists.len(), expansion.targets.len()), (0, 1));

@@ -248,3 +248,34 @@ async fn what_is_published_while_an_earlier_log_is_being_read_waits_for_its_turn
     }
     queue.close().await;
 }
+
+/// The committer hands its messages on itself, unless the reading thread was there first: then they must not be taken twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_beside_the_log_outlive_every_change_of_segments() {
+    const COUNT: u64 = 600;
+    let files = Disk::new(12).process(Plan::Nothing);
+    let mut config = config(Path::new("/queue"));
+    config.segment_size = units::ByteSize::kib(4);
+    config.inline_max = units::ByteSize::kib(1);
+    config.poll_interval = units::Span::millis(0);
+    let registry = prometheus::Registry::new();
+    let queue = EmbeddedQueue::open_in(Arc::new(files), &config, "up", &registry).unwrap();
+    let queue = Arc::new(queue);
+    let taking = {
+        let queue = Arc::clone(&queue);
+        tokio::spawn(async move {
+            for _ in 0..COUNT {
+                let lease = soon(queue.lease(Lane::Local)).await.unwrap();
+                let size = lease.envelope.size as usize;
+                let number = (1..=COUNT).find(|number| id(*number) == lease.envelope.id).unwrap();
+                assert!(lease.body == octets(number, size), "the body of {number}");
+                lease.ack().await.unwrap();
+            }
+        })
+    };
+    for number in 1..=COUNT {
+        suite::publish(&*queue, number, 2000).await.unwrap();
+    }
+    soon(taking).await.unwrap();
+    queue.close().await;
+}
