@@ -28,6 +28,7 @@ use site::Site;
 const ROUND: u64 = 60;
 /// The gap between two faults is up to so many milliseconds.
 const GAP_MAX: u64 = 3000;
+const KILLS_GAP_MAX: u64 = 600;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
@@ -52,6 +53,9 @@ pub(crate) struct Arguments {
     /// The other negative controls: what gateways or workers write is not synced, and the power is cut. The checker must find loss.
     #[arg(long, conflicts_with = "early", num_args = 0..=1, require_equals = true, default_missing_value = "gateway")]
     unsynced: Option<Unsynced>,
+    /// Nothing but kills and power cuts, and many of them.
+    #[arg(long)]
+    kills: bool,
     /// Without the message that ends its worker, whose way to the dead letters takes a broker a minute or two.
     #[arg(long)]
     unpoisoned: bool,
@@ -196,11 +200,12 @@ fn one(
     let servers = early.as_ref().map_or_else(|| site.gateways(), |early| vec![early.address()]);
     let load = Duration::from_secs(arguments.round);
     let mut driver = site.send(&servers, load)?;
-    let mut faults = Faults::new(seed);
+    let mut faults = Faults::new(seed, arguments.kills);
+    let gap_max = if arguments.kills { KILLS_GAP_MAX } else { GAP_MAX };
     let began = Instant::now();
     while began.elapsed() < load {
         faults.next(&mut site).with_context(|| format!("fault {}", faults.count()))?;
-        std::thread::sleep(faults.gap(GAP_MAX));
+        std::thread::sleep(faults.gap(gap_max));
     }
     faults.heal(&mut site)?;
     let sent = driver.wait()?;

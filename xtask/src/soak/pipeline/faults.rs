@@ -58,6 +58,8 @@ enum Disks {
 /// Faults of one round.
 pub(super) struct Faults {
     state: u64,
+    /// Nothing but kills and power cuts.
+    only_kills: bool,
     pending: Vec<(Instant, Pending)>,
     told: BTreeMap<&'static str, u64>,
     /// Processes that ended by themselves and were started again.
@@ -65,9 +67,10 @@ pub(super) struct Faults {
 }
 
 impl Faults {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(super) const fn new(seed: u64, only_kills: bool) -> Self {
         Self {
             state: seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1,
+            only_kills,
             pending: Vec::new(),
             told: BTreeMap::new(),
             supervised: 0,
@@ -104,6 +107,14 @@ impl Faults {
         }
         self.supervised += site.supervise()?;
         let brokers = site.brokers.len() as u64;
+        if self.only_kills {
+            return match self.below(10) {
+                0..=6 => self.kill_process(site),
+                7 => self.power(site),
+                8 => self.kill_redis(site),
+                _ => self.kill_broker(site, brokers),
+            };
+        }
         match self.below(if brokers > 0 { 24 } else { 16 }) {
             0..=6 => self.process(site),
             7..=9 => self.disk(site),
@@ -123,15 +134,7 @@ impl Faults {
             return Ok(());
         }
         match self.below(7) {
-            0..=3 => {
-                self.tell(match site.nodes.get(index).context("a node")?.role {
-                    "gateway" => "kills of a gateway",
-                    "worker" => "kills of a worker",
-                    _ => "kills of an access node",
-                });
-                site.kill(index)?;
-                self.later(Pending::Start(index), 2000);
-            }
+            0..=3 => self.kill_process(site)?,
             4 | 5 => {
                 self.tell("stand-stills of a process");
                 site.signal(index, "STOP")?;
@@ -143,6 +146,21 @@ impl Faults {
                 site.begin(index)?;
             }
         }
+        Ok(())
+    }
+
+    fn kill_process(&mut self, site: &mut Site) -> anyhow::Result<()> {
+        let index = usize::try_from(self.below(site.nodes.len() as u64))?;
+        if self.is_busy(index) {
+            return Ok(());
+        }
+        self.tell(match site.nodes.get(index).context("a node")?.role {
+            "gateway" => "kills of a gateway",
+            "worker" => "kills of a worker",
+            _ => "kills of an access node",
+        });
+        site.kill(index)?;
+        self.later(Pending::Start(index), 2000);
         Ok(())
     }
 
@@ -287,15 +305,45 @@ impl Faults {
         if self.waits_for(Pending::StartRedis) || self.waits_for(Pending::ContinueRedis) {
             return Ok(());
         }
-        let Some(redis) = &mut site.redis else { return Ok(()) };
         if self.below(2) == 0 {
-            self.tell("kills of Redis");
-            redis.kill()?;
-            self.later(Pending::StartRedis, 5000);
+            return self.kill_redis(site);
+        }
+        let Some(redis) = &mut site.redis else { return Ok(()) };
+        self.tell("stand-stills of Redis");
+        redis.signal("STOP")?;
+        self.later(Pending::ContinueRedis, AWAY_MAX);
+        Ok(())
+    }
+
+    fn kill_redis(&mut self, site: &mut Site) -> anyhow::Result<()> {
+        if self.waits_for(Pending::StartRedis) || self.waits_for(Pending::ContinueRedis) {
+            return Ok(());
+        }
+        let Some(redis) = &mut site.redis else { return Ok(()) };
+        self.tell("kills of Redis");
+        redis.kill()?;
+        self.later(Pending::StartRedis, 5000);
+        Ok(())
+    }
+
+    /// One node, or all of them.
+    fn kill_broker(&mut self, site: &mut Site, brokers: u64) -> anyhow::Result<()> {
+        if brokers == 0 || self.pending.iter().any(|(_, pending)| matches!(pending, Pending::StartBroker(_)))
+        {
+            return Ok(());
+        }
+        let (index, all) = (usize::try_from(self.below(brokers))?, self.below(4) == 0);
+        let Some(cluster) = &mut site.cluster else { return Ok(()) };
+        if all && brokers > 1 {
+            self.tell("kills of the whole cluster");
+            for index in 0..usize::try_from(brokers)? {
+                cluster.kill(index);
+                self.later(Pending::StartBroker(index), 3000);
+            }
         } else {
-            self.tell("stand-stills of Redis");
-            redis.signal("STOP")?;
-            self.later(Pending::ContinueRedis, AWAY_MAX);
+            self.tell("kills of a broker");
+            cluster.kill(index);
+            self.later(Pending::StartBroker(index), 5000);
         }
         Ok(())
     }
@@ -308,23 +356,11 @@ impl Faults {
             return Ok(());
         }
         let index = usize::try_from(self.below(brokers))?;
-        let all = self.below(4) == 0;
         let kind = self.below(5);
         let full = self.waits_for(Pending::Free(Disks::Broker(index)));
         let Some(cluster) = &mut site.cluster else { return Ok(()) };
         match kind {
-            0 | 1 if all && brokers > 1 => {
-                self.tell("kills of the whole cluster");
-                for index in 0..usize::try_from(brokers)? {
-                    cluster.kill(index);
-                    self.later(Pending::StartBroker(index), 3000);
-                }
-            }
-            0 | 1 => {
-                self.tell("kills of a broker");
-                cluster.kill(index);
-                self.later(Pending::StartBroker(index), 5000);
-            }
+            0 | 1 => return self.kill_broker(site, brokers),
             2 => {
                 self.tell("stand-stills of a broker");
                 cluster.signal(index, "STOP");

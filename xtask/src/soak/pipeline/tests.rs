@@ -13,6 +13,7 @@ fn short(backend: Backend, seed: u64) -> Arguments {
         program: built.exists().then_some(built),
         early: false,
         unsynced: None,
+        kills: false,
         unpoisoned: false,
     }
 }
