@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::message::{Attempt, now};
 use crate::metrics::Outcome;
-use crate::outcome::{Deferred, Failed};
+use crate::outcome::{Deferred, Failed, Failure};
 use crate::report::{Kind, Report, Told};
 
 /// Why a report could not be queued, and the shortest wait that makes sense.
@@ -69,7 +69,14 @@ impl Attempt<'_> {
         // A list's owner hears of each member under a name that tells which.
         let mut senders: BTreeMap<Address, Vec<Failed>> = BTreeMap::new();
         for failed in failed {
-            if let ReversePath::Address(sender) = self.envelope.reverse_path_for(&failed.recipient) {
+            // Of a loop as a whole: a stranger can write marks for all members into one message.
+            let is_loop = failed.failure.code == Failure::LOOP.code;
+            let path = if is_loop {
+                self.envelope.reverse_path.clone()
+            } else {
+                self.envelope.reverse_path_for(&failed.recipient)
+            };
+            if let ReversePath::Address(sender) = path {
                 senders.entry(sender).or_default().push(failed);
             }
         }
