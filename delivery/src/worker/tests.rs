@@ -86,7 +86,7 @@ impl Setup {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the condition did not come true")
+        tokio::time::timeout(Duration::from_secs(60), wait).await.expect("the condition did not come true")
     }
 
     /// Runs until nothing is in the local lane but what waits.
