@@ -1,6 +1,7 @@
 //! `sluice alias`: aliases and mailing lists.
 
 use clap::Subcommand;
+use directory::AliasChange;
 use envelope::{Address, Domain};
 
 use crate::arguments::Place;
@@ -84,8 +85,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             println!("alias {} removed", address.canonical());
         }
         Action::Set { address, targets, owner, no_owner, place } => {
-            let owner = if *no_owner { Some(None) } else { owner.as_ref().map(Some) };
-            admin(place)?.set_alias(address, targets, owner)?;
+            let change = AliasChange {
+                targets: (!targets.is_empty()).then(|| targets.clone()),
+                owner: if *no_owner { Some(None) } else { owner.clone().map(Some) },
+            };
+            admin(place)?.set_alias(address, &change)?;
             println!("alias {} changed", address.canonical());
         }
     }

@@ -12,7 +12,7 @@ use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehav
 use sasl::password::Cost;
 
 pub use account::{AccountChange, AccountInfo};
-pub use alias::AliasInfo;
+pub use alias::{AliasChange, AliasInfo};
 pub use domain::{DomainChange, DomainInfo};
 
 use crate::lookup::LookupError;

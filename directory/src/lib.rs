@@ -39,7 +39,7 @@ use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, Quota, Secret};
 use sha2::{Digest as _, Sha256};
 
-pub use admin::{AccountChange, AccountInfo, Admin, AliasInfo, DomainChange, DomainInfo};
+pub use admin::{AccountChange, AccountInfo, Admin, AliasChange, AliasInfo, DomainChange, DomainInfo};
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
 pub use error::{AdminError, OpenError, Use};
 pub use sqlite::SqliteDirectory;

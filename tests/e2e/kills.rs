@@ -60,6 +60,27 @@ fn send_until(
     }
 }
 
+/// Sends from several sessions until enough is accepted, and does this while they go on.
+fn send_while(
+    address: std::net::SocketAddr,
+    ledger: &Ledger,
+    round: usize,
+    to: &[&str],
+    then: impl FnOnce(),
+) {
+    let stop = AtomicBool::new(false);
+    let goal = ledger.count() + ACCEPTED_BETWEEN;
+    std::thread::scope(|scope| {
+        for sender in 0..SENDERS {
+            let stop = &stop;
+            scope.spawn(move || send_until(stop, address, ledger, round, sender, to));
+        }
+        wait_for("messages are accepted", || (ledger.count() >= goal).then_some(()));
+        then();
+        stop.store(true, Ordering::Relaxed);
+    });
+}
+
 fn found(node: &Node, account: &str) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for message in imap_fetch_all(node.address("imap"), account, PASSWORD, "INBOX") {
@@ -76,18 +97,7 @@ fn twenty_kills_lose_nothing_and_double_nothing() {
     let mut node = Node::start();
     let ledger = Ledger::default();
     for round in 0..KILLS {
-        let address = node.address("mx");
-        let stop = AtomicBool::new(false);
-        let goal = ledger.count() + ACCEPTED_BETWEEN;
-        std::thread::scope(|scope| {
-            for sender in 0..SENDERS {
-                let (stop, ledger) = (&stop, &ledger);
-                scope.spawn(move || send_until(stop, address, ledger, round, sender, &BOTH));
-            }
-            wait_for("messages are accepted", || (ledger.count() >= goal).then_some(()));
-            node.kill();
-            stop.store(true, Ordering::Relaxed);
-        });
+        send_while(node.address("mx"), &ledger, round, &BOTH, || node.kill());
         node.up();
     }
     let accepted = ledger.accepted.lock().unwrap().clone();
@@ -127,21 +137,12 @@ fn kills_lose_nothing_on_its_way_to_another_system() {
     node.sluice(&["alias", "add", "away@example.test", "carol@other.test"], "");
     let ledger = Ledger::default();
     for round in 0..ROUNDS {
-        let address = node.address("mx");
-        let stop = AtomicBool::new(false);
-        let goal = ledger.count() + ACCEPTED_BETWEEN;
-        std::thread::scope(|scope| {
-            for sender in 0..SENDERS {
-                let (stop, ledger) = (&stop, &ledger);
-                scope.spawn(move || send_until(stop, address, ledger, round, sender, &["away@example.test"]));
-            }
-            wait_for("messages are accepted", || (ledger.count() >= goal).then_some(()));
+        send_while(node.address("mx"), &ledger, round, &["away@example.test"], || {
             // Ours, or both, theirs first.
             if round % 2 == 1 {
                 other.kill();
             }
             node.kill();
-            stop.store(true, Ordering::Relaxed);
         });
         if round % 2 == 1 {
             other.up();

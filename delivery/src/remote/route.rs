@@ -49,11 +49,7 @@ pub(crate) async fn route(
         let host = Host { name: domain.to_string(), address: Some(address), secure: false };
         return Routed::Hosts(vec![host]);
     }
-    let found = match dns.mx(domain.as_str()).await {
-        Err(DnsError::NoRecord) => Ok(Answer { records: Vec::new(), secure: false, complete: true }),
-        found => found,
-    };
-    match found {
+    match dns.mx(domain.as_str()).await {
         // The domain itself is its server (RFC 5321 §5.1), when it has an address: that shows when it is asked for.
         Ok(found) if found.records.is_empty() && is_own(domain.as_str()) => Routed::Failed(Failure::MX_LOOP),
         Ok(none) if none.records.is_empty() => {

@@ -67,7 +67,7 @@ impl Attempt<'_> {
         self.tell_next(next, &from, count, lane);
         self.tell_handed_over(&recipient, next, lane);
         if recipient.wants_success() {
-            self.distributed.push(recipient);
+            self.passed_on.push((recipient, None));
         }
     }
 

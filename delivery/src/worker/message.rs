@@ -33,10 +33,8 @@ pub(super) struct Attempt<'a> {
     pub(super) deferred: Vec<Deferred>,
     /// In a mailbox, and the sender wants to hear of it.
     pub(super) arrived: Vec<Recipient>,
-    /// A list has it for its members, and the sender wants to hear of it.
-    pub(super) distributed: Vec<Recipient>,
-    /// Another mail system has it, does not tell of it, and the sender wants to hear.
-    pub(super) relayed: Vec<(Recipient, RemoteReply)>,
+    /// A list has it for its members, or another mail system that does not tell of it, and said so; the sender wants to hear.
+    pub(super) passed_on: Vec<(Recipient, Option<RemoteReply>)>,
     /// Nobody who waits was tried: the wait is the one that was told, not the ladder's.
     pub(super) untried: bool,
     /// Whose mailboxes have it.
@@ -91,8 +89,7 @@ impl<'a> Attempt<'a> {
             failed: Vec::new(),
             deferred: Vec::new(),
             arrived: Vec::new(),
-            distributed: Vec::new(),
-            relayed: Vec::new(),
+            passed_on: Vec::new(),
             untried: false,
             served: HashSet::new(),
             panicked: false,
@@ -105,8 +102,7 @@ impl<'a> Attempt<'a> {
         self.report_delay().await;
         self.report_failure().await;
         self.report_success().await;
-        self.report_distributed().await;
-        self.report_relayed().await;
+        self.report_passed_on().await;
         self.decide()
     }
 }

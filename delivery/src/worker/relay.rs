@@ -122,7 +122,7 @@ impl Attempt<'_> {
                     "another mail system has it"
                 );
                 if recipient.wants_success() && !tells {
-                    self.relayed.push((recipient, said));
+                    self.passed_on.push((recipient, Some(said)));
                 }
             }
             Fate::Failed(failure) => self.failed.push(Failed { recipient, failure }),

@@ -69,14 +69,7 @@ impl Attempt<'_> {
         // A list's owner hears of each member under a name that tells which.
         let mut senders: BTreeMap<Address, Vec<Failed>> = BTreeMap::new();
         for failed in failed {
-            // Of a loop as a whole: a stranger can write marks for all members into one message.
-            let is_loop = failed.failure.code == Failure::LOOP.code;
-            let path = if is_loop {
-                self.envelope.reverse_path.clone()
-            } else {
-                self.envelope.reverse_path_for(&failed.recipient)
-            };
-            if let ReversePath::Address(sender) = path {
+            if let ReversePath::Address(sender) = self.who_hears_of(&failed) {
                 senders.entry(sender).or_default().push(failed);
             }
         }
@@ -101,27 +94,19 @@ impl Attempt<'_> {
         }
     }
 
-    /// Tells of lists that have it. When that fails nothing is tried again: members would get it twice.
-    pub(super) async fn report_distributed(&mut self) {
-        let distributed = std::mem::take(&mut self.distributed);
-        let (Some(sender), false) = (self.envelope.reverse_path.address(), distributed.is_empty()) else {
+    /// Tells of those for whom it is in other hands now. When that fails nothing is tried again: it would go there twice.
+    pub(super) async fn report_passed_on(&mut self) {
+        let passed_on = std::mem::take(&mut self.passed_on);
+        let (Some(sender), false) = (self.envelope.reverse_path.address(), passed_on.is_empty()) else {
             return;
         };
-        let told: Vec<_> = distributed.iter().map(Told::delivered).collect();
-        if let Err((_, reason)) = self.publish(sender, Kind::Success, &told).await {
-            warn!(id = %self.envelope.id, reason, "the sender is not told that the list has the message");
-        }
-    }
-
-    /// Tells of those whom another mail system has now. When that fails nothing is tried again: it would be sent twice.
-    pub(super) async fn report_relayed(&mut self) {
-        let relayed = std::mem::take(&mut self.relayed);
-        let (Some(sender), false) = (self.envelope.reverse_path.address(), relayed.is_empty()) else {
-            return;
-        };
-        let told: Vec<_> = relayed.iter().map(|(recipient, said)| Told::relayed(recipient, said)).collect();
-        if let Err((_, reason)) = self.publish(sender, Kind::Success, &told).await {
-            warn!(id = %self.envelope.id, reason, "the sender is not told that the message was relayed");
+        let told = passed_on.iter().map(|(recipient, said)| match said {
+            Some(said) => Told::relayed(recipient, said),
+            // RFC 3461 §5.2.7.2: for the sender a list is where the way ends.
+            None => Told::delivered(recipient),
+        });
+        if let Err((_, reason)) = self.publish(sender, Kind::Success, &told.collect::<Vec<_>>()).await {
+            warn!(id = %self.envelope.id, reason, "the sender is not told that the message was passed on");
         }
     }
 
@@ -201,6 +186,14 @@ impl Attempt<'_> {
             "a report to the sender"
         );
         Ok(id.to_string())
+    }
+
+    fn who_hears_of(&self, failed: &Failed) -> ReversePath {
+        if failed.failure.code == Failure::LOOP.code {
+            // Of a loop once for all: a stranger can write marks for all members of a list into one message.
+            return self.envelope.reverse_path.clone();
+        }
+        self.envelope.reverse_path_for(&failed.recipient)
     }
 
     fn bounced(&self, failed: &[Failed], dsn: &str) {

@@ -30,6 +30,15 @@ pub struct AliasInfo {
     pub created_at: Timestamp,
 }
 
+/// What shall change about an alias; `None` leaves a thing as it is, `Some(None)` takes it away.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AliasChange {
+    /// Where it leads.
+    pub targets: Option<Vec<Address>>,
+    /// Who answers for it, as a mailing list.
+    pub owner: Option<Option<Address>>,
+}
+
 impl Admin {
     /// Adds an alias. Targets may be here or elsewhere, and need not exist yet; a loop is refused. With an owner, who has an address here, it is
     /// a mailing list.
@@ -77,24 +86,19 @@ impl Admin {
         Ok(aliases)
     }
 
-    /// Gives an alias other targets, where any are named, and another owner or none, where something is said of it.
-    pub fn set_alias(
-        &mut self,
-        alias: &Address,
-        targets: &[Address],
-        owner: Option<Option<&Address>>,
-    ) -> Result<(), AdminError> {
+    /// Changes an alias.
+    pub fn set_alias(&mut self, alias: &Address, change: &AliasChange) -> Result<(), AdminError> {
         let alias = alias.canonical();
         let transaction = self.change()?;
         need_alias(&transaction, &alias)?;
-        if !targets.is_empty() {
+        if let Some(targets) = &change.targets {
             transaction
                 .execute("DELETE FROM alias_target WHERE alias = ?1", [alias.to_string()])
                 .map_err(AdminError::sqlite("change an alias"))?;
             put_targets(&transaction, &alias, targets)?;
         }
-        if let Some(owner) = owner {
-            put_owner(&transaction, &alias, owner)?;
+        if let Some(owner) = &change.owner {
+            put_owner(&transaction, &alias, owner.as_ref())?;
         }
         commit(transaction)
     }

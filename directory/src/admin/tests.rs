@@ -1,7 +1,7 @@
 use envelope::{Address, Domain, Secret};
 
 use super::{AccountChange, Admin, DomainChange};
-use crate::{AdminError, Config, PasswordCost};
+use crate::{AdminError, AliasChange, Config, PasswordCost};
 
 struct Rig {
     _folder: tempfile::TempDir,
@@ -124,6 +124,14 @@ fn accounts() {
     assert!(matches!(admin.accounts(Some(&domain("other.test"))), Err(AdminError::UnknownDomain(_))));
 }
 
+fn leads_to(targets: &[Address]) -> AliasChange {
+    AliasChange { targets: Some(targets.to_vec()), ..AliasChange::default() }
+}
+
+fn owned_by(owner: Option<&Address>) -> AliasChange {
+    AliasChange { owner: Some(owner.cloned()), ..AliasChange::default() }
+}
+
 #[test]
 fn aliases() {
     let Rig { _folder, mut admin } = rig();
@@ -154,10 +162,10 @@ fn aliases() {
         admin.remove_alias(&b),
         "b@example.test is still a target of the alias a@example.test: change that first",
     );
-    check(admin.set_alias(&a, &[address("X@Elsewhere.test")], None), "done");
+    check(admin.set_alias(&a, &leads_to(&[address("X@Elsewhere.test")])), "done");
     assert_eq!(admin.aliases(None).unwrap()[0].targets[0].to_string(), "X@elsewhere.test");
     check(
-        admin.set_alias(&c, std::slice::from_ref(&a), None),
+        admin.set_alias(&c, &leads_to(std::slice::from_ref(&a))),
         "alias c@example.test is not known: add it with `sluice alias add c@example.test TARGET`",
     );
     let catch_all = DomainChange { catch_all: Some(Some(alice.clone())), ..DomainChange::default() };
@@ -168,9 +176,9 @@ fn aliases() {
     );
     check(admin.remove_alias(&b), "done");
     let many: Vec<Address> = (0..1001).map(|n| address(&format!("u{n}@elsewhere.test"))).collect();
-    check(admin.set_alias(&a, &many[..1000], None), "done");
+    check(admin.set_alias(&a, &leads_to(&many[..1000])), "done");
     check(
-        admin.set_alias(&a, &many, None),
+        admin.set_alias(&a, &leads_to(&many)),
         "an alias has at most 1000 targets, a@example.test would have 1001",
     );
     assert_eq!(admin.aliases(Some(&domain("example.test"))).unwrap()[0].targets.len(), 1000);
@@ -193,21 +201,21 @@ fn lists() {
         admin.remove_account(&alice),
         "alice@example.test is still the owner of the list list@example.test: change that first",
     );
-    check(admin.set_alias(&list, &[address("y@a.test")], None), "done");
+    check(admin.set_alias(&list, &leads_to(&[address("y@a.test")])), "done");
     let listed = admin.aliases(None).unwrap();
     assert_eq!((&listed[0].targets[0], listed[0].owner.as_ref()), (&address("y@a.test"), Some(&alice)));
     check(
-        admin.set_alias(&list, &[], Some(Some(&list))),
+        admin.set_alias(&list, &owned_by(Some(&list))),
         "the alias list@example.test would lead back to itself through list@example.test",
     );
     let boss = address("boss@example.test");
     check(admin.add_alias(&boss, std::slice::from_ref(&x), Some(&list)), "done");
     check(
-        admin.set_alias(&list, &[], Some(Some(&boss))),
+        admin.set_alias(&list, &owned_by(Some(&boss))),
         "the alias list@example.test would lead back to itself through boss@example.test",
     );
     check(admin.remove_alias(&boss), "done");
-    check(admin.set_alias(&list, &[], Some(None)), "done");
+    check(admin.set_alias(&list, &owned_by(None)), "done");
     let listed = admin.aliases(None).unwrap();
     assert_eq!((&listed[0].targets[0], listed[0].owner.as_ref()), (&address("y@a.test"), None));
     check(admin.remove_account(&alice), "done");

@@ -35,11 +35,11 @@ impl Dns for Zone {
             preference: record[1].parse().unwrap(),
             host: record[2].trim_end_matches('.').to_owned(),
         };
-        Ok(Answer {
-            records: self.find(domain, "MX")?.into_iter().map(mx).collect(),
-            secure: true,
-            complete: true,
-        })
+        let records = match self.find(domain, "MX") {
+            Err(DnsError::NoRecord) => Vec::new(),
+            found => found?.into_iter().map(mx).collect(),
+        };
+        Ok(Answer { records, secure: true, complete: true })
     }
 
     async fn addresses(&self, host: &str) -> Result<Answer<IpAddr>, DnsError> {

@@ -142,7 +142,7 @@ impl Site {
         while empty < 2 {
             let all = self.waiting().is_ok_and(|waiting| waiting == 0)
                 && self.dead().is_ok_and(|(dead, _)| dead >= poisoned)
-                && self.at_hand()? == 0;
+                && self.at_the_broker()? == 0;
             // One order looks through so many messages and no more.
             if !all && looks % RETRY_EVERY == RETRY_EVERY - 1 {
                 self.retry()?;
@@ -162,7 +162,7 @@ impl Site {
 
     /// What only the broker counts: what workers have at hand, and what is between two of its queues, for minutes when one of its nodes stood
     /// still then.
-    fn at_hand(&self) -> anyhow::Result<u64> {
+    fn at_the_broker(&self) -> anyhow::Result<u64> {
         let Some(cluster) = &self.cluster else { return Ok(0) };
         let listed = cluster.control(0, &["list_queues", "--no-table-headers", "name", "messages"]);
         let mut count = 0;
