@@ -172,7 +172,7 @@ impl<P> Schedule<P> {
 
     fn look(&mut self, wall: Timestamp, elapsed: Duration) {
         let expected = self.looked.0.plus(elapsed);
-        self.looked = (wall, Instant::now());
+        self.looked = (wall, self.looked.1 + elapsed);
         let (ahead, behind) = (wall.since(expected), expected.since(wall));
         if ahead.max(behind) < CLOCK_SET_FROM {
             return;

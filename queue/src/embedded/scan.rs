@@ -329,12 +329,14 @@ pub(super) fn each_record(
     let mut scan = Scan::new(segment, START);
     let mut damaged = 0;
     loop {
+        let offset = scan.offset();
         match scan.next()? {
             (Found::Record(header), octets) => {
                 let envelope = octets.get(header.envelope_range()).unwrap_or_default();
                 visit(header.kind, header.id, envelope, octets.get(header.body_range()).unwrap_or_default());
             }
-            (_, _) if scan.resync()? => damaged += 1,
+            // The log may be at work.
+            (_, _) if scan.skip_damage()? => damaged += u64::from(scan.offset() != offset),
             (_, _) => return Ok(damaged),
         }
     }

@@ -81,8 +81,8 @@ impl Hand {
     fn insert(&self, mut taken: Taken, wait: Duration) -> Option<Taken> {
         let mut guard = self.lock();
         let held = guard.as_mut()?;
-        // By the clock that the schedule goes by: it may be set at any time.
-        taken.meta.due = held.schedule.now().plus(wait);
+        // By the clock that the schedule goes by: it may be set at any time. Every take looks at it.
+        taken.meta.due = if wait.is_zero() { held.schedule.looked() } else { held.schedule.now().plus(wait) };
         let id = taken.meta.envelope.id;
         let Some(slot) = held.schedule.slot(id) else {
             held.schedule.insert(id, arrival(taken));
