@@ -1,0 +1,10 @@
+//! What is decided about mail on its way in: checks that end in one [`Verdict`].
+//!
+//! What it is not: it speaks no SMTP, stores nothing and delivers nothing. The gateway asks at each step of a session and does what the answer says.
+//!
+//! Failure behaviour: each check that needs somebody else says in its configuration what it means when that one does not answer
+//! ([`OnFailure`]); the default is a temporary refusal.
+
+mod verdict;
+
+pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
