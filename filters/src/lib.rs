@@ -5,6 +5,8 @@
 //! Failure behaviour: each check that needs somebody else says in its configuration what it means when that one does not answer
 //! ([`OnFailure`]); the default is a temporary refusal.
 
+mod dns;
 mod verdict;
 
+pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};

@@ -1,0 +1,163 @@
+//! The DNS of the internet, through hickory.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::dnssec::TrustAnchors;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
+
+use super::{Dns, DnsConfig, DnsError};
+
+/// Why the resolver can't be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum ResolverError {
+    /// The system's configuration can't be read, or a server can't be used.
+    #[error("failed to set up the DNS")]
+    Unusable(#[source] NetError),
+    /// The file of trust anchors can't be used.
+    #[error("trust anchors can't be read from `{path}`: {why}")]
+    TrustAnchors {
+        /// Which file.
+        path: String,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+/// Asks DNS servers. Cheap to clone; clones share their cache.
+#[derive(Clone)]
+pub struct Resolver {
+    resolver: TokioResolver,
+    question_max: Duration,
+    records_max: usize,
+}
+
+impl Resolver {
+    /// Nothing is asked yet.
+    pub fn new(config: &DnsConfig) -> Result<Self, ResolverError> {
+        let mut builder = if config.resolvers.is_empty() {
+            TokioResolver::builder_tokio().map_err(ResolverError::Unusable)?
+        } else {
+            let servers = config.resolvers.iter().map(|address| {
+                let mut server = NameServerConfig::udp_and_tcp(address.ip());
+                server.connections.iter_mut().for_each(|connection| connection.port = address.port());
+                server
+            });
+            let servers = ResolverConfig::from_name_servers(servers.collect());
+            TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+        };
+        let options = builder.options_mut();
+        options.validate = config.dnssec;
+        options.cache_size = u64::from(config.cache_entries);
+        options.positive_max_ttl = Some(config.cache_age_max.as_duration());
+        options.negative_max_ttl = Some(config.cache_age_max.as_duration());
+        options.use_hosts_file = ResolveHosts::Never;
+        options.edns0 = true;
+        options.timeout = config.try_max.as_duration();
+        if config.dnssec && !config.trust_anchors.as_os_str().is_empty() {
+            builder = builder.with_trust_anchor(Arc::new(anchors(config)?));
+        }
+        let resolver = builder.build().map_err(ResolverError::Unusable)?;
+        let question_max = config.question_max.as_duration();
+        Ok(Self { resolver, question_max, records_max: config.records_max as usize })
+    }
+
+    async fn ask<T>(
+        &self,
+        name: Name,
+        kind: RecordType,
+        pick: impl Fn(&RData) -> Option<T>,
+    ) -> Result<Vec<T>, DnsError> {
+        let asked = tokio::time::timeout(self.question_max, self.resolver.lookup(name, kind));
+        let found = asked.await.map_err(|_| DnsError::Failed("no answer in time".to_owned()))?;
+        let found = found.map_err(|error| failed(&error))?;
+        let records = found.answers().iter().filter_map(|record| pick(&record.data));
+        let records: Vec<T> = records.take(self.records_max).collect();
+        if records.is_empty() { Err(DnsError::NoRecord) } else { Ok(records) }
+    }
+}
+
+fn anchors(config: &DnsConfig) -> Result<TrustAnchors, ResolverError> {
+    let wrong =
+        |why: String| ResolverError::TrustAnchors { path: config.trust_anchors.display().to_string(), why };
+    let anchors = TrustAnchors::from_file(&config.trust_anchors).map_err(|error| wrong(error.to_string()))?;
+    if anchors.is_empty() { Err(wrong("no key of the root is in it".to_owned())) } else { Ok(anchors) }
+}
+
+fn failed(error: &NetError) -> DnsError {
+    if error.is_nx_domain() {
+        DnsError::NoName
+    } else if error.is_no_records_found() {
+        DnsError::NoRecord
+    } else {
+        DnsError::Failed(error.to_string())
+    }
+}
+
+/// A name as it is; the dot at the end keeps the search list of the system out. What can't be a name does not exist.
+fn name(text: &str) -> Result<Name, DnsError> {
+    let mut name = Name::from_str_relaxed(text).map_err(|_| DnsError::NoName)?;
+    name.set_fqdn(true);
+    Ok(name)
+}
+
+fn plain(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
+}
+
+#[async_trait]
+impl Dns for Resolver {
+    async fn a(&self, host: &str) -> Result<Vec<Ipv4Addr>, DnsError> {
+        let pick = |data: &RData| if let RData::A(a) = data { Some(a.0) } else { None };
+        self.ask(name(host)?, RecordType::A, pick).await
+    }
+
+    async fn aaaa(&self, host: &str) -> Result<Vec<Ipv6Addr>, DnsError> {
+        let pick = |data: &RData| if let RData::AAAA(aaaa) = data { Some(aaaa.0) } else { None };
+        self.ask(name(host)?, RecordType::AAAA, pick).await
+    }
+
+    async fn mx(&self, domain: &str) -> Result<Vec<String>, DnsError> {
+        let pick = |data: &RData| match data {
+            RData::MX(mx) => Some((mx.preference, plain(&mx.exchange))),
+            _ => None,
+        };
+        let mut found = self.ask(name(domain)?, RecordType::MX, pick).await?;
+        found.sort_by_key(|(preference, _)| *preference);
+        Ok(found.into_iter().map(|(_, host)| host).collect())
+    }
+
+    async fn ptr(&self, address: IpAddr) -> Result<Vec<String>, DnsError> {
+        let pick = |data: &RData| if let RData::PTR(ptr) = data { Some(plain(&ptr.0)) } else { None };
+        self.ask(Name::from(address), RecordType::PTR, pick).await
+    }
+
+    async fn txt(&self, owner: &str) -> Result<Vec<Vec<u8>>, DnsError> {
+        let pick = |data: &RData| if let RData::TXT(txt) = data { Some(txt.txt_data.concat()) } else { None };
+        self.ask(name(owner)?, RecordType::TXT, pick).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_whole() {
+        let check = |text: &str, expected: Result<&str, DnsError>| {
+            assert_eq!(name(text).map(|name| name.to_string()), expected.map(str::to_owned), "{text}");
+        };
+        check("a.test", Ok("a.test."));
+        check("a.test.", Ok("a.test."));
+        check("_dmarc.a.test", Ok("_dmarc.a.test."));
+        check("a..test", Err(DnsError::NoName));
+        check(&"x".repeat(64), Err(DnsError::NoName));
+        check(&vec!["x".repeat(60); 5].join("."), Err(DnsError::NoName));
+    }
+}
