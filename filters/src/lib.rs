@@ -6,7 +6,10 @@
 //! ([`OnFailure`]); the default is a temporary refusal.
 
 mod dns;
+#[allow(dead_code, reason = "its caller is the room next door, which is being built")]
+mod spf;
 mod verdict;
 
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
+pub use spf::{SpfLimits, fuzz_spf};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
