@@ -18,7 +18,9 @@ pub struct Network {
 
 /// Why a text is not a network.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not a network: write an address and a prefix, such as \"192.0.2.0/24\" or \"2001:db8::/32\"")]
+#[error(
+    "`{0}` is not a network: write an address and a prefix, such as \"192.0.2.0/24\" or \"2001:db8::/32\""
+)]
 pub struct NetworkError(String);
 
 impl Network {

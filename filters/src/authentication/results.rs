@@ -1,0 +1,194 @@
+//! What the checks found, in words that policies, fields and logs share (RFC 8601 §2.7).
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Author, Origin};
+use crate::spf;
+
+/// A result (RFC 8601 §2.7.1, §2.7.2).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Word {
+    /// There was nothing to check.
+    #[default]
+    None,
+    /// It holds.
+    Pass,
+    /// It does not.
+    Fail,
+    /// It does not, says a domain that is not sure of itself (SPF).
+    SoftFail,
+    /// Neither.
+    Neutral,
+    /// It would hold, but for a rule of ours.
+    Policy,
+    /// The DNS did not answer.
+    TempError,
+    /// What the domain publishes, or what the message holds, is wrong.
+    PermError,
+}
+
+impl Word {
+    /// As fields and policies write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::SoftFail => "softfail",
+            Self::Neutral => "neutral",
+            Self::Policy => "policy",
+            Self::TempError => "temperror",
+            Self::PermError => "permerror",
+        }
+    }
+}
+
+impl fmt::Display for Word {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Everything that was found out about one message.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Authentication {
+    /// SPF.
+    pub spf: SpfFinding,
+    /// Each signature that was looked at.
+    pub dkim: Vec<DkimResult>,
+    /// Signatures that were not looked at: there were too many.
+    pub signatures_ignored: usize,
+    /// The ARC chain.
+    pub arc: ArcResult,
+    /// DMARC.
+    pub dmarc: DmarcResult,
+    /// The From field.
+    pub author: Author,
+}
+
+/// SPF (RFC 7208).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SpfFinding {
+    /// The result.
+    pub result: Word,
+    /// The domain that was asked.
+    pub domain: String,
+    /// Whether it is HELO's: the sender was null.
+    pub helo: bool,
+    /// Which part of the record decided, or what went wrong.
+    pub detail: String,
+}
+
+impl SpfFinding {
+    /// The time passed.
+    pub(super) fn temporary(origin: Origin<'_>) -> Self {
+        let domain = origin.reverse_path.address().map(|sender| sender.domain().to_string());
+        Self {
+            result: Word::TempError,
+            helo: domain.is_none(),
+            domain: domain.unwrap_or_else(|| origin.helo.to_owned()),
+            detail: "no answer in time".to_owned(),
+        }
+    }
+}
+
+impl From<spf::Outcome> for SpfFinding {
+    fn from(outcome: spf::Outcome) -> Self {
+        let result = match outcome.result {
+            spf::SpfResult::Pass => Word::Pass,
+            spf::SpfResult::Fail => Word::Fail,
+            spf::SpfResult::SoftFail => Word::SoftFail,
+            spf::SpfResult::Neutral => Word::Neutral,
+            spf::SpfResult::None => Word::None,
+            spf::SpfResult::TempError => Word::TempError,
+            spf::SpfResult::PermError => Word::PermError,
+        };
+        Self {
+            result,
+            domain: outcome.domain,
+            helo: outcome.identity == spf::Identity::Helo,
+            detail: outcome.mechanism.unwrap_or_default(),
+        }
+    }
+}
+
+/// One DKIM signature (RFC 6376).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DkimResult {
+    /// The result.
+    pub result: Word,
+    /// Who signed (`d=`).
+    pub domain: String,
+    /// With which key (`s=`).
+    pub selector: String,
+    /// The algorithm (`a=`).
+    pub algorithm: String,
+    /// The beginning of the signature, by which it is told from others (RFC 6008).
+    pub signature: String,
+    /// Why it is not a pass.
+    pub reason: String,
+}
+
+/// The ARC chain (RFC 8617).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ArcResult {
+    /// The result: none, pass or fail.
+    pub result: Word,
+    /// Who sealed last.
+    pub sealer: String,
+    /// Sets in the chain.
+    pub sets: usize,
+    /// Whether the last sealer saw the message pass DMARC, by its own word.
+    pub saw_dmarc_pass: bool,
+    /// Why it is not a pass.
+    pub reason: String,
+}
+
+/// What a domain asks for (RFC 9989 §4.7).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DmarcPolicy {
+    /// Nothing, or there is no policy.
+    #[default]
+    None,
+    /// Mail that fails is suspicious.
+    Quarantine,
+    /// Mail that fails is not to be taken.
+    Reject,
+}
+
+impl DmarcPolicy {
+    /// As records write it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Quarantine => "quarantine",
+            Self::Reject => "reject",
+        }
+    }
+}
+
+/// DMARC (RFC 9989).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct DmarcResult {
+    /// The result.
+    pub result: Word,
+    /// The domain of the From field.
+    pub domain: String,
+    /// What that domain asks for.
+    pub policy: DmarcPolicy,
+    /// Whether SPF passed for a domain of the same owner.
+    pub spf_aligned: bool,
+    /// Whether a signature passed for a domain of the same owner.
+    pub dkim_aligned: bool,
+    /// Where the owner wants aggregate reports (`rua=`).
+    pub reports_to: Vec<String>,
+}

@@ -1,0 +1,296 @@
+//! What a message is, in the words of rules. Only what some rule names is worked out: conversion is most of the cost.
+
+mod html;
+mod mailboxes;
+mod parts;
+mod urls;
+
+use std::collections::{HashMap, HashSet};
+
+use cel::Value;
+use envelope::{Entrance, Envelope};
+use mail_parser::{Message, MessageParser};
+use serde::{Deserialize, Serialize};
+
+use super::PolicyConfig;
+use crate::authentication::{Authentication, Word};
+use crate::fields::{self, Field};
+
+/// What a rule is asked about.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Sender, recipients, where it came from.
+    pub envelope: &'a Envelope,
+    /// `mx`, `submission`, `submissions` or `lmtp`.
+    pub listener: &'a str,
+    /// What was found out about the peer.
+    pub peer: &'a PeerFacts,
+    /// Who wrote it.
+    pub authentication: &'a Authentication,
+    /// What scanners said.
+    pub scan: &'a ScanFacts,
+    /// The message.
+    pub message: &'a [u8],
+}
+
+/// What is known of the peer besides its address.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PeerFacts {
+    /// Its name by a reverse and a forward look-up.
+    pub hostname: String,
+    /// Whether it showed a certificate that verified.
+    pub client_certificate: bool,
+    /// Block and allow lists that know it.
+    pub lists: Vec<String>,
+    /// Points from these.
+    pub score: f64,
+}
+
+/// What milters and scanners said.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ScanFacts {
+    /// Whether it is spam.
+    pub spam: bool,
+    /// Points.
+    pub spam_score: f64,
+    /// What was found.
+    pub symbols: Vec<String>,
+    /// Whether there is a virus.
+    pub virus: bool,
+    /// Which.
+    pub virus_name: String,
+}
+
+/// The variables that the rules use, and what their functions look at.
+pub(super) struct Facts {
+    pub(super) variables: HashMap<String, Value>,
+    pub(super) fields: HashMap<String, Vec<String>>,
+}
+
+/// The message with what was read of it.
+struct Reader<'a> {
+    subject: Subject<'a>,
+    config: &'a PolicyConfig,
+    fields: Vec<Field<'a>>,
+    parsed: Option<Message<'a>>,
+}
+
+/// Works out what `uses` names: pairs of a variable and its field.
+pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, config: &PolicyConfig) -> Facts {
+    let whole = uses.iter().any(|(variable, field)| match variable.as_str() {
+        "parts" | "urls" => true,
+        "message" => matches!(field.as_str(), "text" | "has_html"),
+        _ => false,
+    });
+    let header = whole || uses.iter().any(|(variable, _)| variable == "message");
+    let parsed = if whole {
+        MessageParser::default().parse(subject.message)
+    } else if header {
+        MessageParser::default().parse_headers(subject.message)
+    } else {
+        None
+    };
+    let reader = Reader { subject, config, fields: fields::split(subject.message), parsed };
+    let mut objects: HashMap<&str, HashMap<String, Value>> = HashMap::new();
+    let mut variables = HashMap::new();
+    for (variable, field) in uses {
+        let value = match variable.as_str() {
+            "auth" => reader.auth(field),
+            "connection" => reader.connection(field),
+            "envelope" => reader.envelope(field),
+            "message" => reader.message(field),
+            "scan" => reader.scan(field),
+            "parts" => {
+                variables.insert(variable.clone(), parts::values(reader.parsed.as_ref(), config));
+                continue;
+            }
+            "urls" => {
+                variables.insert(variable.clone(), urls::values(reader.parsed.as_ref(), config));
+                continue;
+            }
+            // The score changes from rule to rule.
+            _ => continue,
+        };
+        objects.entry(variable).or_default().insert(field.clone(), value);
+    }
+    variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), Value::from(fields))));
+    Facts { variables, fields: reader.unfolded() }
+}
+
+impl Reader<'_> {
+    fn auth(&self, field: &str) -> Value {
+        let found = self.subject.authentication;
+        let passed = || found.dkim.iter().filter(|one| one.result == Word::Pass);
+        match field {
+            "arc" => found.arc.result.as_str().into(),
+            "dkim" => {
+                let any = passed().next().or_else(|| found.dkim.first());
+                any.map_or(Word::None, |one| one.result).as_str().into()
+            }
+            "dkim_domains" => passed().map(|one| one.domain.clone()).collect::<Vec<_>>().into(),
+            "dmarc" => found.dmarc.result.as_str().into(),
+            "dmarc_policy" => found.dmarc.policy.as_str().into(),
+            "from_fault" => found.author.fault.map(|fault| fault.to_string()).unwrap_or_default().into(),
+            "spf" => found.spf.result.as_str().into(),
+            _ => found.spf.domain.as_str().into(),
+        }
+    }
+
+    fn connection(&self, field: &str) -> Value {
+        let (origin, peer) = (&self.subject.envelope.origin, self.subject.peer);
+        match field {
+            "account" => origin.authenticated.as_ref().map(ToString::to_string).unwrap_or_default().into(),
+            "address" => origin.peer.map(|peer| peer.to_string()).unwrap_or_default().into(),
+            "authenticated" => Value::Bool(is_authenticated(self.subject.envelope)),
+            "client_certificate" => Value::Bool(peer.client_certificate),
+            "helo" => origin.helo.as_str().into(),
+            "hostname" => peer.hostname.as_str().into(),
+            "listener" => self.subject.listener.into(),
+            "lists" => peer.lists.clone().into(),
+            _ => Value::Bool(origin.tls),
+        }
+    }
+
+    fn envelope(&self, field: &str) -> Value {
+        let envelope = self.subject.envelope;
+        let recipients = || envelope.recipients.iter().take(self.config.addresses_max);
+        let sender = envelope.reverse_path.address();
+        match field {
+            "recipient_count" => Value::Int(i64::try_from(envelope.recipients.len()).unwrap_or(i64::MAX)),
+            "recipient_domains" => {
+                let mut domains: Vec<String> =
+                    recipients().map(|one| one.address.domain().to_string()).collect();
+                domains.sort();
+                domains.dedup();
+                domains.into()
+            }
+            "recipients" => recipients().map(|one| one.address.to_string()).collect::<Vec<_>>().into(),
+            "sender" => sender.map(ToString::to_string).unwrap_or_default().into(),
+            _ => sender.map(|sender| sender.domain().to_string()).unwrap_or_default().into(),
+        }
+    }
+
+    fn scan(&self, field: &str) -> Value {
+        let scan = self.subject.scan;
+        match field {
+            "spam" => Value::Bool(scan.spam),
+            "spam_score" => Value::Float(scan.spam_score),
+            "symbols" => scan.symbols.clone().into(),
+            "virus" => Value::Bool(scan.virus),
+            _ => scan.virus_name.as_str().into(),
+        }
+    }
+
+    fn message(&self, field: &str) -> Value {
+        let has = |name: &str| self.fields.iter().any(|field| field.is(name.as_bytes()));
+        let first = |name: &str| {
+            let found = self.fields.iter().find(|field| field.is(name.as_bytes()));
+            found.map(Field::unfolded).unwrap_or_default()
+        };
+        let parsed = self.parsed.as_ref();
+        let max = self.config.addresses_max;
+        let author = || mailboxes::first(parsed.and_then(Message::from));
+        let reply_to = || mailboxes::first(parsed.and_then(Message::reply_to));
+        let subject = || parsed.and_then(Message::subject).unwrap_or_default().to_owned();
+        match field {
+            "auto_submitted" => {
+                let value = first("auto-submitted").to_lowercase();
+                Value::Bool(!value.is_empty() && value != "no")
+            }
+            "bulk" => {
+                let precedence = first("precedence").to_lowercase();
+                let says = ["bulk", "list", "junk"].contains(&precedence.as_str());
+                Value::Bool(says || has("list-id") || has("list-unsubscribe"))
+            }
+            "cc" => mailboxes::values(parsed.and_then(Message::cc), max),
+            "charset_mix" => Value::Bool(mixes_scripts(&author().name) || mixes_scripts(&subject())),
+            "from" => mailboxes::values(parsed.and_then(Message::from), max),
+            "from_address" => author().address.into(),
+            "from_domain" => author().domain.into(),
+            "from_name" => author().name.into(),
+            "has_html" => {
+                Value::Bool(parsed.is_some_and(|message| message.html_body_count() > 0 && is_html(message)))
+            }
+            "list_unsubscribe" => Value::Bool(has("list-unsubscribe")),
+            "message_id" => first("message-id").into(),
+            "received_count" => {
+                let count = self.fields.iter().filter(|field| field.is(b"received")).count();
+                Value::Int(i64::try_from(count).unwrap_or(i64::MAX))
+            }
+            "reply_to_address" => reply_to().address.into(),
+            "reply_to_domain" => reply_to().domain.into(),
+            "size" => Value::Int(i64::try_from(self.subject.message.len()).unwrap_or(i64::MAX)),
+            "subject" => subject().into(),
+            "text" => text(parsed, self.config.text_max.as_usize()).into(),
+            _ => mailboxes::values(parsed.and_then(Message::to), max),
+        }
+    }
+
+    /// Fields by their name in lower case, decoded, for `header` and `headers`.
+    fn unfolded(&self) -> HashMap<String, Vec<String>> {
+        let mut found: HashMap<String, Vec<String>> = HashMap::new();
+        for field in &self.fields {
+            let name = String::from_utf8_lossy(field.name).to_lowercase();
+            found.entry(name).or_default().push(decoded(field));
+        }
+        found
+    }
+}
+
+pub(super) fn is_authenticated(envelope: &Envelope) -> bool {
+    envelope.origin.authenticated.is_some() || envelope.origin.entrance == Entrance::Submission
+}
+
+/// A field's value with its encoded words decoded (RFC 2047).
+fn decoded(field: &Field<'_>) -> String {
+    let unfolded = field.unfolded();
+    if !unfolded.contains("=?") {
+        return unfolded;
+    }
+    let line = format!("{unfolded}\r\n");
+    let parsed = mail_parser::parsers::MessageStream::new(line.as_bytes()).parse_unstructured();
+    parsed.as_text().map_or(unfolded.clone(), str::to_owned)
+}
+
+fn is_html(message: &Message<'_>) -> bool {
+    message.parts.iter().any(|part| matches!(part.body, mail_parser::PartType::Html(_)))
+}
+
+/// The text of all text parts, HTML without its tags, cut at a letter's boundary.
+fn text(message: Option<&Message<'_>>, max: usize) -> String {
+    let mut text = String::new();
+    for part in message.iter().flat_map(|message| &message.parts) {
+        match &part.body {
+            mail_parser::PartType::Text(body) => text.push_str(body),
+            mail_parser::PartType::Html(body) => {
+                text.push_str(&html::read(cut(body, max.saturating_mul(4)), 0).text);
+            }
+            _ => continue,
+        }
+        text.push('\n');
+        if text.len() > max {
+            break;
+        }
+    }
+    cut(&text, max).to_owned()
+}
+
+/// At most `max` octets, no half letter.
+fn cut(text: &str, max: usize) -> &str {
+    let mut end = max.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default()
+}
+
+/// Whether a word has Latin letters beside Greek or Cyrillic ones.
+fn mixes_scripts(text: &str) -> bool {
+    text.split(|c: char| !c.is_alphabetic()).any(|word| {
+        let latin = word.chars().any(|c| c.is_ascii_alphabetic() || ('\u{c0}'..='\u{24f}').contains(&c));
+        let other = word.chars().any(|c| ('\u{370}'..='\u{52f}').contains(&c));
+        latin && other
+    })
+}

@@ -1,0 +1,33 @@
+//! Addresses in fields.
+
+use std::collections::HashMap;
+
+use cel::Value;
+use mail_parser::{Addr, Address};
+
+#[derive(Debug, Default)]
+pub(super) struct Mailbox {
+    pub(super) address: String,
+    pub(super) domain: String,
+    pub(super) name: String,
+}
+
+impl Mailbox {
+    fn of(one: &Addr<'_>) -> Self {
+        let address = one.address.as_deref().unwrap_or_default().trim().to_lowercase();
+        let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
+        Self { address, domain, name: one.name.as_deref().unwrap_or_default().to_owned() }
+    }
+}
+
+pub(super) fn first(field: Option<&Address<'_>>) -> Mailbox {
+    field.and_then(Address::first).map(Mailbox::of).unwrap_or_default()
+}
+
+pub(super) fn values(field: Option<&Address<'_>>, max: usize) -> Value {
+    let all = field.into_iter().flat_map(Address::iter).take(max).map(Mailbox::of);
+    let values = all.map(|one| {
+        Value::from(HashMap::from([("address", one.address), ("domain", one.domain), ("name", one.name)]))
+    });
+    values.collect::<Vec<Value>>().into()
+}

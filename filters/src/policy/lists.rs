@@ -1,0 +1,181 @@
+//! Named lists, and what looks like their values.
+
+use std::collections::HashSet;
+
+/// Values, and how they are compared.
+#[derive(Debug, Clone)]
+pub(super) struct List {
+    pub(super) values: Vec<String>,
+    lower: HashSet<String>,
+    skeletons: HashSet<String>,
+}
+
+/// Names shorter than this are not compared letter by letter: too many are alike.
+const DISTANCE_FROM: usize = 6;
+/// Longer texts are not compared letter by letter.
+const DISTANCE_LENGTH_MAX: usize = 100;
+
+impl List {
+    pub(super) fn new(values: Vec<String>) -> Self {
+        let lower = values.iter().map(|value| value.to_lowercase()).collect();
+        let skeletons = values.iter().map(|value| skeleton(value)).collect();
+        Self { values, lower, skeletons }
+    }
+
+    /// Whether it holds the text, in any case.
+    pub(super) fn holds(&self, text: &str) -> bool {
+        self.lower.contains(&text.trim().to_lowercase())
+    }
+
+    /// Whether the text is none of the values but could be taken for one: the same skeleton, the same name under another top-level domain or with
+    /// hyphens, or one letter off.
+    pub(super) fn is_imitated_by(&self, text: &str) -> bool {
+        let text = text.trim().to_lowercase();
+        if text.is_empty() || self.lower.contains(&text) {
+            return false;
+        }
+        let own = self.lower.iter().any(|value| text.ends_with(&format!(".{value}")));
+        if own {
+            return false;
+        }
+        let shape = skeleton(&text);
+        if self.skeletons.contains(&shape) {
+            return true;
+        }
+        self.lower.iter().any(|value| {
+            let wanted = skeleton(value);
+            let (front, core) = (without_suffix(&wanted), without_suffix(&shape));
+            let apart = core.split('.').next_back().unwrap_or(core);
+            let same_name =
+                front.len() >= DISTANCE_FROM && (apart == front || apart.replace('-', "") == front);
+            let near = front.len() >= DISTANCE_FROM && distance(&wanted, &shape) == 1;
+            let within =
+                front.len() >= DISTANCE_FROM && apart.split('-').any(|word| word == front) && apart != front;
+            same_name || near || within
+        })
+    }
+}
+
+/// A domain without its last label; a name without dots as it is.
+fn without_suffix(domain: &str) -> &str {
+    domain.rsplit_once('.').map_or(domain, |(front, _)| front)
+}
+
+/// Letters that look alike made the same (a part of Unicode Technical Standard 39 §4, and digits that stand for letters); punycode is decoded first.
+pub(super) fn skeleton(text: &str) -> String {
+    let (decoded, _) = idna::domain_to_unicode(text);
+    let text = if text.contains("xn--") { decoded } else { text.to_owned() };
+    let mut shape = String::with_capacity(text.len());
+    for letter in text.chars().flat_map(char::to_lowercase) {
+        match look(letter) {
+            Some(alike) => shape.push_str(alike),
+            None => shape.push(letter),
+        }
+    }
+    shape.replace("rn", "m").replace("vv", "w").replace("cl", "d")
+}
+
+/// What a letter looks like, when that is not itself. Accents, Cyrillic, Greek, Armenian and full-width letters, digits, invisible characters.
+fn look(letter: char) -> Option<&'static str> {
+    Some(match letter {
+        'а' | 'à' | 'á' | 'â' | 'ã' | 'ä' | 'å' | 'ā' | 'ă' | 'ą' | 'α' | 'ɑ' | 'ａ' => "a",
+        'Ь' | 'ь' | 'в' | 'ｂ' => "b",
+        'с' | 'ç' | 'ć' | 'č' | 'ϲ' | 'ｃ' => "c",
+        'ԁ' | 'ď' | 'đ' | 'ｄ' => "d",
+        'е' | 'ё' | 'è' | 'é' | 'ê' | 'ë' | 'ē' | 'ė' | 'ę' | 'ě' | 'ε' | 'ｅ' => "e",
+        'ｆ' => "f",
+        'ɡ' | 'ğ' | 'ģ' | 'ｇ' => "g",
+        'һ' | 'ｈ' => "h",
+        'і' | 'ї' | 'ì' | 'í' | 'î' | 'ï' | 'ı' | 'ī' | 'į' | 'ι' | '1' | 'l' | '|' | 'ӏ' | 'ｉ' | 'ｌ'
+        | 'ł' | 'ĺ' => "i",
+        'ј' | 'ｊ' => "j",
+        'к' | 'κ' | 'ķ' | 'ｋ' => "k",
+        'м' | 'ｍ' => "m",
+        'п' | 'ո' | 'ñ' | 'ń' | 'ň' | 'ņ' | 'ｎ' => "n",
+        'о' | 'ò' | 'ó' | 'ô' | 'õ' | 'ö' | 'ø' | 'ō' | 'ő' | 'ο' | 'օ' | '0' | 'ｏ' => "o",
+        'р' | 'ρ' | 'ｐ' => "p",
+        'ԛ' | 'ｑ' => "q",
+        'ŕ' | 'ř' | 'г' | 'ｒ' => "r",
+        'ѕ' | 'ś' | 'š' | 'ş' | 'ș' | '5' | 'ｓ' => "s",
+        'т' | 'τ' | 'ț' | 'ť' | 'ţ' | 'ｔ' => "t",
+        'ս' | 'υ' | 'ù' | 'ú' | 'û' | 'ü' | 'ū' | 'ů' | 'ű' | 'ų' | 'ｕ' => "u",
+        'ѵ' | 'ν' | 'ｖ' => "v",
+        'ԝ' | 'ω' | 'ŵ' | 'ｗ' => "w",
+        'х' | 'χ' | 'ｘ' => "x",
+        'у' | 'ý' | 'ÿ' | 'γ' | 'ｙ' => "y",
+        'ź' | 'ž' | 'ż' | 'ｚ' => "z",
+        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => "",
+        '\u{2010}'..='\u{2015}' => "-",
+        '\u{a0}' => " ",
+        _ => return None,
+    })
+}
+
+/// Letters to change, add, drop, or swap with their neighbour (the restricted distance of Damerau and Levenshtein); of long texts the longer one's length.
+pub(super) fn distance(one: &str, other: &str) -> usize {
+    let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    if one.len().max(other.len()) > DISTANCE_LENGTH_MAX {
+        return one.len().max(other.len());
+    }
+    let mut before: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=other.len()).collect();
+    for (row, a) in one.iter().enumerate() {
+        let mut current = vec![row + 1];
+        for (column, b) in other.iter().enumerate() {
+            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let mut least = at(&last, column) + usize::from(a != b);
+            least = least.min(at(&last, column + 1) + 1).min(at(&current, column) + 1);
+            let swapped =
+                row > 0 && column > 0 && one.get(row - 1) == Some(b) && other.get(column - 1) == Some(a);
+            if swapped {
+                least = least.min(at(&before, column - 1) + 1);
+            }
+            current.push(least);
+        }
+        before = std::mem::replace(&mut last, current);
+    }
+    last.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn distances() {
+        let check = |a: &str, b: &str, expected: usize| assert_eq!(distance(a, b), expected, "{a} {b}");
+        check("", "", 0);
+        check("abc", "", 3);
+        check("abc", "abd", 1);
+        check("abc", "acb", 1);
+        check("kitten", "sitting", 3);
+        check(&"a".repeat(101), "a", 101);
+    }
+
+    #[test]
+    fn what_looks_like_a_domain_of_ours() {
+        let list = List::new(vec!["example-bank.test".to_owned(), "paywell.test".to_owned()]);
+        let check = |text: &str, expected: bool| assert_eq!(list.is_imitated_by(text), expected, "{text}");
+        for own in ["example-bank.test", "EXAMPLE-BANK.test", "mail.paywell.test"] {
+            check(own, false);
+        }
+        for alike in [
+            "payvvell.test",
+            "paywe11.test",
+            "p\u{430}ywell.test",
+            "xn--pywell-ixe.test",
+            "paywell.example",
+            "pay-well.test",
+            "paywel.test",
+            "pawyell.test",
+            "paywell-login.test",
+            "login-paywell.example",
+            "exarnple-bank.test",
+        ] {
+            check(alike, true);
+        }
+        for other in ["", "other.test", "pay.test", "wellness.test", "example.test"] {
+            check(other, false);
+        }
+    }
+}
