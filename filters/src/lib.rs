@@ -23,6 +23,13 @@ pub use policy::{
     Subject, action_name, crlf, judge, run_cases, types,
 };
 pub use spf::{SpfLimits, fuzz_spf};
+mod changes;
+pub mod milter;
+mod peer;
+mod verdict;
+
+pub use changes::{apply, fuzz_changes};
+pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
 
 /// Feeds arbitrary octets to the reader of From fields: without a fault there is exactly one domain.
