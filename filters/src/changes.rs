@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub(crate) use section::Section;
+pub(crate) use section::{Field, Section};
 
 use crate::verdict::Change;
 
@@ -91,8 +91,13 @@ fn written<'a>(name: &str, value: &str) -> Written<'a> {
     (Cow::Owned(name.as_bytes().to_vec()), Cow::Owned(format!("{name}:{space}{value}\r\n").into_bytes()))
 }
 
+/// A value of a program that ends lines in LF, with CRLF. Whether it is one is for [`is_valid`] to say.
+pub(crate) fn with_crlf(value: &str) -> String {
+    value.replace("\r\n", "\n").replace('\n', "\r\n")
+}
+
 /// Whether a field of this name and value is one field (RFC 5322 §2.2).
-fn is_valid(name: &str, value: &str) -> bool {
+pub(crate) fn is_valid(name: &str, value: &str) -> bool {
     let graphic = |byte: u8| byte.is_ascii_graphic() && byte != b':';
     let mut lines = value.split("\r\n");
     let first = lines.next().unwrap_or_default();

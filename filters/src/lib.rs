@@ -26,6 +26,7 @@ pub use spf::{SpfLimits, fuzz_spf};
 mod changes;
 pub mod milter;
 mod peer;
+pub mod scanner;
 mod verdict;
 
 pub use changes::{apply, fuzz_changes};

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use prometheus::Registry;
 
 pub use config::{Clients, MilterConfig, MilterLimits, faults};
+pub(crate) use config::{list_faults, serves};
 pub use facts::{Authenticated, Connection, Tls};
 pub use session::MilterSession;
 
