@@ -26,6 +26,8 @@ use crate::verdict::{Action, Change, OnFailure, Refusal, Verdict};
 pub struct ScanFacts {
     /// The message's id.
     pub id: String,
+    /// This server's name.
+    pub our_name: String,
     /// Where it comes from.
     pub peer: Option<IpAddr>,
     /// The name of that address, when the name leads back to it.

@@ -11,7 +11,8 @@ pub struct Connection {
     pub peer: Option<SocketAddr>,
     /// The name of its address, when the name leads back to the address.
     pub hostname: Option<String>,
-    /// What this server calls its listener towards milters (`{daemon_name}`).
+    /// What this server calls its listener towards milters (`{daemon_name}`). Postfix says its host name, and rspamd takes it for the name in its
+    /// Authentication-Results.
     pub daemon: String,
     /// This server's name (`j`).
     pub our_name: String,

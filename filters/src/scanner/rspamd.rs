@@ -102,6 +102,7 @@ fn request(facts: &ScanFacts, message: &Bytes) -> Result<Request<Full<Bytes>>, S
     let mut fields: Vec<(&'static str, String)> = vec![
         ("host", "rspamd".to_owned()),
         ("queue-id", facts.id.clone()),
+        ("mta-name", facts.our_name.clone()),
         ("from", format!("<{}>", facts.reverse_path)),
         // Asks for what a milter would do: the block with changes.
         ("milter", "Yes".to_owned()),

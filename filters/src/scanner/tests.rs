@@ -47,6 +47,7 @@ fn scanner(port: u16, kind: ScannerKind, change: impl Fn(&mut ScannerConfig)) ->
 fn facts() -> ScanFacts {
     ScanFacts {
         id: "01JID".to_owned(),
+        our_name: "mx.b.test".to_owned(),
         peer: Some("192.0.2.7".parse().unwrap()),
         hostname: None,
         helo: Some("mail.a.test".to_owned()),
@@ -169,7 +170,7 @@ async fn rspamd_s_request() {
     let failed = fake.scanner(ScannerKind::Rspamd, |_| ()).scan(&facts(), &Bytes::from_static(MESSAGE)).await;
     assert!(matches!(failed, Err(ScanFailure::Closed(_))), "{failed:?}");
     let request = received.recv().await.unwrap();
-    let expected = "POST /checkv2 HTTP/1.1\r\nhost: rspamd\r\nqueue-id: 01JID\r\nfrom: <>\r\nmilter: Yes\r\n\
+    let expected = "POST /checkv2 HTTP/1.1\r\nhost: rspamd\r\nqueue-id: 01JID\r\nmta-name: mx.b.test\r\nfrom: <>\r\nmilter: Yes\r\n\
          rcpt: <b@c.test>\r\nrcpt: <d@c.test>\r\nip: 192.0.2.7\r\nhelo: mail.a.test\r\nuser: ann\r\n\
          content-length: 20\r\n\r\nSubject: x\r\n\r\ntext\r\n";
     assert_eq!(request, expected);

@@ -89,12 +89,15 @@ fn advice(answer: &Answer) -> Result<Advice, ScanFailure> {
 /// Collects changes, with what must be known of the message for them.
 struct Changes<'a> {
     section: Section<'a>,
+    /// Fields that the message has after the changes so far.
+    fields: usize,
     changes: Vec<Change>,
 }
 
 impl<'a> Changes<'a> {
     fn new(message: &'a [u8]) -> Self {
-        Self { section: Section::parse(message), changes: Vec::new() }
+        let section = Section::parse(message);
+        Self { fields: section.fields.len(), section, changes: Vec::new() }
     }
 
     fn of(mut self, answer: &Answer, advice: &Advice) -> Result<Vec<Change>, ScanFailure> {
@@ -187,16 +190,16 @@ impl<'a> Changes<'a> {
             _ => return Err(ScanFailure::Protocol("a field that is none".to_owned())),
         };
         let (name, value) = checked(name, text)?;
-        let fields = i64::try_from(self.section.fields.len()).unwrap_or(i64::MAX);
-        // Places are those of the milter protocol, where 1 is behind the server's own trace field.
-        let place = order
-            .map(|order| if order >= 0 { order } else { fields.saturating_add(order).saturating_add(1) });
+        let fields = i64::try_from(self.fields).unwrap_or(i64::MAX);
+        self.fields += 1;
+        // Places are those of the milter protocol, where 1 is behind the server's own trace field; below 0 they are counted from the end.
+        let place = order.map(|order| match order {
+            ..0 => fields.saturating_add(order).saturating_add(1),
+            _ => order.saturating_sub(1),
+        });
         self.changes.push(match place {
             None => Change::AddField { name, value },
-            Some(place) => {
-                let index = usize::try_from(place.saturating_sub(1)).unwrap_or(0);
-                Change::InsertField { index, name, value }
-            }
+            Some(place) => Change::InsertField { index: usize::try_from(place).unwrap_or(0), name, value },
         });
         Ok(())
     }
@@ -294,10 +297,12 @@ mod tests {
             r#"{"add_headers":{"A":[{"value":"1","order":2},"2"]}}"#,
             &format!("{}|A: 2", SAME.replacen('|', "|A: 1|", 1)),
         );
+        check(r#"{"add_headers":{"A":{"value":"1","order":-1}}}"#, &format!("{SAME}|A: 1"));
         check(
-            r#"{"add_headers":{"A":{"value":"1","order":-1}}}"#,
+            r#"{"add_headers":{"A":{"value":"1","order":-2}}}"#,
             "From: <a@b.test>|Subject: hello|X-Spam: old|A: 1|x-spam: older",
         );
+        check(r#"{"add_headers":{"A":{"value":"1","order":-99}}}"#, &format!("A: 1|{SAME}"));
     }
 
     #[test]
