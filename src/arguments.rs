@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{account, alias, config_command, domain, load_test, mailbox, queue_command, trace};
+use crate::{account, alias, config_command, domain, load_test, mailbox, queue_command, tls_command, trace};
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
 #[derive(Parser)]
@@ -34,6 +34,8 @@ pub(crate) enum Command {
     Mailbox(mailbox::Arguments),
     /// What waits in the queue.
     Queue(queue_command::Arguments),
+    /// Certificates.
+    Tls(tls_command::Arguments),
     /// Where is my mail? The whole way of a message.
     Trace(trace::Arguments),
     /// Run every role in one process. The first start makes the data folder and the domain example.test.

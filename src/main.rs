@@ -22,6 +22,7 @@ mod quota;
 mod roles;
 mod settings;
 mod start;
+mod tls_command;
 mod trace;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Loadtest(arguments) => load_test::run(arguments),
         Command::Mailbox(arguments) => mailbox::run(&arguments),
         Command::Queue(arguments) => queue_command::run(&arguments),
+        Command::Tls(arguments) => tls_command::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Up(node) => start::run(&node, roles::Role::ALL),
         Command::Worker(node) => start::run(&node, &[roles::Role::Worker]),

@@ -128,12 +128,11 @@ impl Settings {
         let named = keys.chain(passwords).chain([
             &mut settings.delivery.remote.authorities,
             &mut settings.directory.srs.secret_file,
-            &mut settings.tls.certificate_file,
-            &mut settings.tls.key_file,
             &mut settings.queue.rabbitmq.password_file,
             &mut settings.queue.rabbitmq.tls_ca_file,
             &mut settings.shared_state.redis.password_file,
         ]);
+        let named = named.chain(settings.tls.paths_mut());
         for path in named {
             // An empty path means "none" and stays empty.
             if *path != PathBuf::new() {

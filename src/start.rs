@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use runtime::Drain;
 use runtime::health::Health;
-use runtime::signals::Terminate;
+use runtime::signals::{Hangup, Terminate};
 use tracing::{info, warn};
 
 use crate::announce::Announcement;
@@ -55,6 +55,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     let _telemetry = runtime::telemetry::init(&settings.log, process, &data.trail(), &registry)?;
     runtime::process::observe(&registry)?;
     let mut terminate = Terminate::new().context("failed to listen for signals")?;
+    let hangup = Hangup::new().context("failed to listen for signals")?;
     let first = roles.len() > 1 && data.is_new();
     if first {
         data.begin_installation()?;
@@ -84,6 +85,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     ));
     let serving = running.spawn(&drain);
     let upkeep = begin_upkeep(&parts, &drain);
+    drop(tokio::spawn(parts.certificates.clone().run(hangup, drain.clone())));
     latch.ready();
     let announcement = Announcement { pid: std::process::id(), addresses };
     let announced = announcement.publish(&data.run(), process)?;

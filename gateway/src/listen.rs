@@ -72,7 +72,7 @@ pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec
             let failed = |source| BindError::Listen { listener: kind.name(), address: *address, source };
             let listener = TcpListener::bind(address).await.map_err(failed)?;
             let address = listener.local_addr().map_err(failed)?;
-            let tls = tls.map(|tls| tls.for_listener(&ALPN)).transpose()?;
+            let tls = tls.map(|tls| tls.for_listener_asking(&ALPN)).transpose()?;
             bound.push(Bound { kind, address, listener, tls });
         }
     }

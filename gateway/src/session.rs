@@ -91,6 +91,7 @@ pub(crate) async fn run(shared: Arc<Shared>, door: Door, tcp: TcpStream, peer: S
         messages = session.accepted,
         errors = session.machine.errors(),
         tls = session.machine.is_tls(),
+        client_certificate = session.wire.peer_certificate().map(tracing::field::display),
         milliseconds = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
         "session ended"
     );

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use runtime::{Drain, ServerTls, Stream};
+use runtime::{Drain, PeerCertificate, ServerTls, Stream};
 use smtp_proto::Reply;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -100,6 +100,11 @@ impl Wire {
             }
             _ => Err(End::Broken),
         }
+    }
+
+    /// Whose certificate the client showed, where one was asked for and an authority of ours vouches for it.
+    pub(crate) fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        self.stream.as_ref().and_then(Stream::peer_certificate)
     }
 
     /// Says goodbye to the transport, as far as the peer lets us.

@@ -6,6 +6,7 @@ mod blocking;
 mod drain;
 pub mod health;
 mod memory;
+mod pages;
 pub mod process;
 mod proxy;
 mod serve;
@@ -20,6 +21,9 @@ pub use drain::Drain;
 pub use health::{Health, HealthConfig};
 pub use memory::{HeldMemory, MemoryBudget};
 pub use serve::{Accepted, Admission, ConnectionLimits, serve};
-pub use stream::{Stream, WriteDeadline};
+pub use stream::{Encrypted, Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
-pub use tls::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa, install_crypto_provider};
+pub use tls::{
+    Certificates, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa,
+    install_crypto_provider,
+};

@@ -25,6 +25,21 @@ impl Terminate {
     }
 }
 
+/// Waits for SIGHUP: read again what may have changed. Made early: from then on the signal no longer ends the process.
+pub struct Hangup(Signal);
+
+impl Hangup {
+    /// Takes the signal over.
+    pub fn new() -> io::Result<Self> {
+        Ok(Self(signal(SignalKind::hangup())?))
+    }
+
+    /// Waits for the next one. Cancel-safe.
+    pub async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}
+
 /// Waits for the first SIGTERM or SIGINT.
 pub async fn terminate() -> io::Result<&'static str> {
     Ok(Terminate::new()?.next().await)

@@ -1,6 +1,7 @@
 //! A connection, plain or encrypted, and one with a deadline for whoever does not read.
 
 use std::io;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,16 +11,45 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tokio_rustls::TlsStream;
 
+use crate::tls::PeerCertificate;
+
 /// What a session reads and writes. STARTTLS turns a plain one into an encrypted one ([`crate::ServerTls::upgrade`]);
 /// as a client, [`crate::ClientTls::connect`] does.
 pub enum Stream {
     /// Not encrypted.
     Plain(TcpStream),
     /// Encrypted, as the server or as the client.
-    Tls(Box<TlsStream<TcpStream>>),
+    Tls(Box<Encrypted>),
+}
+
+/// A connection under TLS, and what is known of the peer.
+pub struct Encrypted {
+    tls: TlsStream<TcpStream>,
+    /// Boxed: most connections have none.
+    peer: Option<Box<PeerCertificate>>,
+}
+
+impl Deref for Encrypted {
+    type Target = TlsStream<TcpStream>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.tls
+    }
 }
 
 impl Stream {
+    pub(crate) fn encrypted(tls: TlsStream<TcpStream>, peer: Option<PeerCertificate>) -> Self {
+        Self::Tls(Box::new(Encrypted { tls, peer: peer.map(Box::new) }))
+    }
+
+    /// The certificate of the client, where it was asked for one and an authority of ours vouches for it.
+    pub fn peer_certificate(&self) -> Option<&PeerCertificate> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(tls) => tls.peer.as_deref(),
+        }
+    }
+
     /// Whether the connection is encrypted.
     pub const fn is_tls(&self) -> bool {
         matches!(self, Self::Tls(_))
@@ -38,7 +68,7 @@ impl AsyncRead for Stream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut tls.tls).poll_read(cx, buf),
         }
     }
 }
@@ -47,21 +77,21 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Self::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+            Self::Tls(tls) => Pin::new(&mut tls.tls).poll_write(cx, buf),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.tls).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(&mut tls.tls).poll_shutdown(cx),
         }
     }
 }

@@ -2,18 +2,36 @@
 //!
 //! TLS 1.2 and 1.3 with aws-lc-rs as the one provider. A server's side ([`ServerTls`]) and a client's ([`ClientTls`]);
 //! both give a [`crate::Stream`].
+//!
+//! ```text
+//! files ──read──→ pairs ──→ Shown: name → certificate ──swapped whole──→ Current ←─asked by every handshake── ServerTls
+//!   ↑                 ↑ again on SIGHUP and when they change (Certificates)
+//!   └── acme: orders, answers challenges, renews
+//! ```
 
+mod acme;
+mod certificate;
 mod client;
 mod config;
+mod described;
 mod files;
+mod kept;
+mod peer;
 mod server;
+mod shown;
 mod verify;
 
 use std::io;
+use std::path::Path;
 
+pub use acme::{AcmeConfig, Challenge};
+pub use certificate::{CertificateFacts, fuzz_certificate};
 pub use client::ClientTls;
-pub use config::TlsConfig;
-pub use files::load_or_create;
+pub use config::{CertificateConfig, TlsConfig};
+pub use described::{Described, describe};
+pub use files::Origin;
+pub use kept::{Certificates, Reloaded};
+pub use peer::PeerCertificate;
 pub use server::{SelfSigned, ServerTls};
 pub use verify::Tlsa;
 
@@ -26,6 +44,26 @@ pub enum TlsError {
     /// Making a certificate failed.
     #[error("failed to make a self-signed certificate")]
     SelfSigned(#[source] rcgen::Error),
+    /// A new certificate is over, and the one in use is not.
+    #[error("the certificate has expired")]
+    Expired,
+    /// No certificate is there that can be the default.
+    #[error("there is no certificate to show by default")]
+    NoDefault,
+    /// Two metrics have one name.
+    #[error("failed to register the metrics")]
+    Metrics(#[source] prometheus::Error),
+    /// A pair of files can't be used.
+    #[error("failed to use the certificate `{certificate}` with the key `{key}`")]
+    Pair {
+        /// The certificate's file.
+        certificate: String,
+        /// The key's file.
+        key: String,
+        /// Why.
+        #[source]
+        source: Box<Self>,
+    },
     /// A file can't be read or written.
     #[error("failed to {step} `{path}`")]
     File {
@@ -45,6 +83,14 @@ pub enum TlsError {
         /// What the reader said.
         reason: String,
     },
+}
+
+impl TlsError {
+    /// The same, saying which pair of files it is about.
+    fn of_pair(self, certificate: &Path, key: &Path) -> Self {
+        let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+        Self::Pair { certificate, key, source: Box::new(self) }
+    }
 }
 
 /// Makes aws-lc-rs the process's cryptography. First thing in `main`; calling it again does nothing.

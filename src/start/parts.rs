@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use queue::Queue;
-use runtime::{BlockingPool, ClientTls, Drain, ServerTls};
+use runtime::{BlockingPool, Certificates, Drain};
 use shared_state::SharedState;
 use store::Store;
 use tokio::task::JoinSet;
@@ -26,9 +26,8 @@ pub(crate) struct Parts {
     pub(crate) store: Option<Store>,
     pub(crate) shared_state: Option<Arc<dyn SharedState>>,
     queue: Option<Arc<dyn Queue>>,
+    pub(crate) certificates: Certificates,
     directory: SharedDirectory,
-    tls: ServerTls,
-    client_tls: Option<ClientTls>,
     registry: prometheus::Registry,
     /// Where running processes say what they listen on.
     run: PathBuf,
@@ -53,7 +52,8 @@ impl Parts {
         process: &str,
         first: bool,
     ) -> anyhow::Result<Self> {
-        let tls = settings.tls.server(&data.tls(), &[&settings.hostname, "localhost"])?;
+        let own_names = [settings.hostname.as_str(), "localhost"];
+        let certificates = Certificates::open(&settings.tls, &data.tls(), &own_names, registry)?;
         if !first && !settings.directory.path.exists() {
             bail!(
                 "there is no directory at `{}`: without it every domain would be refused as unknown. Bring the file back, or give \
@@ -91,9 +91,8 @@ impl Parts {
             store,
             shared_state,
             queue,
+            certificates,
             directory,
-            client_tls: client_tls(settings, data)?,
-            tls,
             registry: registry.clone(),
             run: data.run(),
         })
@@ -150,7 +149,7 @@ impl Parts {
         let deps = gateway::Deps {
             queue: self.queue()?,
             directory: Arc::clone(&self.directory),
-            tls: Some(self.tls.clone()),
+            tls: Some(self.certificates.server()?),
             registry: self.registry.clone(),
         };
         Ok(gateway::bind(settings.gateway.clone(), deps).await?)
@@ -171,7 +170,8 @@ impl Parts {
     async fn access(&self, settings: &Settings, own: Option<SocketAddr>) -> anyhow::Result<access::Access> {
         let submission = access::Submission {
             locate: locate(own.or(settings.submission), self.run.clone()),
-            tls: self.client_tls.clone(),
+            // The gateway must show a certificate of ours.
+            tls: Some(self.certificates.client()),
             server_name: settings.hostname.clone(),
         };
         if (submission.locate)().is_none() {
@@ -183,7 +183,7 @@ impl Parts {
             directory: Arc::clone(&self.directory),
             store: self.store()?,
             blocking: self.blocking.clone(),
-            tls: Some(self.tls.clone()),
+            tls: Some(self.certificates.server()?),
             registry: self.registry.clone(),
             submission: Some(submission),
         };
@@ -198,14 +198,6 @@ fn locate(given: Option<SocketAddr>, run: PathBuf) -> access::Locate {
             || Announcement::read(&run, Role::Gateway.name())?.addresses.get("submission").copied();
         given.or_else(announced)
     })
-}
-
-/// How the webmail checks the gateway's certificate: it must be ours.
-fn client_tls(settings: &Settings, data: &DataFolder) -> anyhow::Result<Option<ClientTls>> {
-    let path = settings.tls.certificate_path(&data.tls());
-    let pem =
-        std::fs::read_to_string(&path).with_context(|| format!("failed to read `{}`", path.display()))?;
-    Ok(Some(ClientTls::trusting(&pem)?))
 }
 
 impl Bound {

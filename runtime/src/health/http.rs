@@ -1,37 +1,19 @@
 //! The three pages.
 
-use std::convert::Infallible;
 use std::fmt::Write as _;
-use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Request, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use prometheus::{Encoder as _, Registry, TextEncoder};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
-use tower::Service as _;
-use tracing::debug;
+use tokio::net::TcpListener;
 
 use super::{Health, HealthConfig};
 use crate::Drain;
-
-/// Octets of a request's header.
-const HEADER_SIZE_MAX: usize = 16 << 10;
-
-/// How long a scrape that is under way may delay the end.
-const FINISH_MAX: Duration = Duration::from_secs(2);
-/// How long to wait when the system gives no connection, for lack of file descriptors for example.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+use crate::pages::PageLimits;
 
 #[derive(Clone)]
 struct Shared {
@@ -49,44 +31,12 @@ pub async fn serve(
     health: Health,
     drain: Drain,
 ) {
-    let mut ended = pin!(drained(drain.clone()));
-    let app = router(Shared { drain, health, registry });
-    let places = Arc::new(Semaphore::new(config.connections_max.into()));
-    let mut answering = JoinSet::new();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut ended => break,
-        };
-        while answering.try_join_next().is_some() {}
-        let Ok((tcp, _)) = accepted else {
-            tokio::time::sleep(ACCEPT_PAUSE).await;
-            continue;
-        };
-        // Without a place the connection is closed at once.
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else { continue };
-        let answer = answer(tcp, app.clone());
-        let request_max = config.request_max.as_duration();
-        answering.spawn(async move {
-            let _place = place;
-            let _ = tokio::time::timeout(request_max, answer).await;
-        });
-    }
-    let _ = tokio::time::timeout(FINISH_MAX, answering.join_all()).await;
-}
-
-async fn answer(tcp: TcpStream, app: Router) {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut app = app.clone();
-        async move { app.call(request.map(Body::new)).await as Result<_, Infallible> }
-    });
-    let connection = hyper::server::conn::http1::Builder::new()
-        .keep_alive(false)
-        .max_header_size(HEADER_SIZE_MAX)
-        .serve_connection(TokioIo::new(tcp), service);
-    if let Err(error) = connection.await {
-        debug!(%error, "health connection ended early");
-    }
+    let ended = drained(drain.clone());
+    let limits = PageLimits {
+        connections_max: config.connections_max.into(),
+        request_max: config.request_max.as_duration(),
+    };
+    crate::pages::serve(listener, router(Shared { drain, health, registry }), limits, ended).await;
 }
 
 async fn drained(drain: Drain) {
@@ -131,6 +81,7 @@ mod tests {
     use std::net::SocketAddr;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
     use units::Span;
 
     use super::*;

@@ -9,8 +9,9 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
+use super::certificate::certificates;
 use super::files::read;
-use super::server::certificates;
+use super::shown::Current;
 use super::verify::Verifier;
 use super::{TlsError, Tlsa};
 use crate::Stream;
@@ -21,7 +22,7 @@ const HANDSHAKE_MAX: Duration = Duration::from_secs(30);
 /// The client's side of TLS. Cheap to clone.
 #[derive(Clone)]
 pub struct ClientTls {
-    connector: TlsConnector,
+    pub(super) connector: TlsConnector,
 }
 
 impl ClientTls {
@@ -60,6 +61,11 @@ impl ClientTls {
         Self::judging(Verifier::dane(records))
     }
 
+    /// Talks to services that show the certificates of this process, or what the authorities in their chains signed.
+    pub(super) fn trusting_ours(current: Arc<Current>) -> Self {
+        Self::judging(Verifier::ours(current))
+    }
+
     fn judging(verifier: Verifier) -> Self {
         super::install_crypto_provider();
         let config = rustls::ClientConfig::builder()
@@ -83,6 +89,6 @@ impl ClientTls {
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
         let handshake = tokio::time::timeout(HANDSHAKE_MAX, self.connector.connect(name, tcp));
         let tls = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Stream::Tls(Box::new(TlsStream::Client(tls))))
+        Ok(Stream::encrypted(TlsStream::Client(tls), None))
     }
 }

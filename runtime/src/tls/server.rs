@@ -1,21 +1,23 @@
 //! The server's side.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::TlsError;
-use super::files::read;
+use super::certificate::Certificate;
+use super::peer::ClientAuthorities;
+use super::shown::{Current, Shown};
 use crate::{Drain, Stream};
 
 /// How long a handshake may take when the caller names no time.
 const HANDSHAKE_MAX_DEFAULT: Duration = Duration::from_secs(30);
+
+/// Sessions of a listener that are remembered for clients of TLS 1.2 that take no tickets.
+const SESSIONS_MAX: usize = 256;
 
 /// How long a certificate that we made is valid.
 const SELF_SIGNED_VALIDITY: time::Duration = time::Duration::days(3650);
@@ -25,6 +27,10 @@ const SELF_SIGNED_VALIDITY: time::Duration = time::Duration::days(3650);
 pub struct ServerTls {
     acceptor: TlsAcceptor,
     handshake_max: Duration,
+    current: Arc<Current>,
+    /// Who may vouch for clients, for listeners that ask.
+    clients: Option<Arc<ClientAuthorities>>,
+    asks: bool,
 }
 
 /// A certificate that nobody but ourselves vouches for.
@@ -59,31 +65,21 @@ impl std::fmt::Debug for SelfSigned {
 }
 
 impl ServerTls {
-    /// Wraps a configuration; a handshake takes at most `handshake_max`.
-    pub fn new(config: Arc<rustls::ServerConfig>, handshake_max: Duration) -> Self {
-        Self { acceptor: TlsAcceptor::from(config), handshake_max }
-    }
-
-    /// Reads a certificate chain (leaf first) and its key, both PEM.
-    pub fn load(certificate: &Path, key: &Path, handshake_max: Duration) -> Result<Self, TlsError> {
-        Self::from_pem(&read(certificate)?, &read(key)?, handshake_max)
+    /// Shows what is current, and asks nobody for a certificate yet.
+    pub(super) fn showing(
+        current: Arc<Current>,
+        clients: Option<Arc<ClientAuthorities>>,
+        handshake_max: Duration,
+    ) -> Result<Self, TlsError> {
+        let acceptor = acceptor(&current, None, &[])?;
+        Ok(Self { acceptor, handshake_max, current, clients, asks: false })
     }
 
     /// Takes a certificate chain (leaf first) and its key, both PEM.
     pub fn from_pem(certificate: &[u8], key: &[u8], handshake_max: Duration) -> Result<Self, TlsError> {
         super::install_crypto_provider();
-        let chain = certificates(certificate)?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| TlsError::Pem { what: "private key", reason: error.to_string() })?;
-        let mut config = rustls::ServerConfig::builder_with_protocol_versions(&[
-            &rustls::version::TLS13,
-            &rustls::version::TLS12,
-        ])
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .map_err(TlsError::Unusable)?;
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Unusable)?;
-        Ok(Self::new(Arc::new(config), handshake_max))
+        let shown = Shown::new(Arc::new(Certificate::from_pem(certificate, key)?), &[]);
+        Self::showing(Arc::new(Current::new(shown)), None, handshake_max)
     }
 
     /// Makes a certificate for `names` and serves with it. For tests and a first start.
@@ -94,14 +90,18 @@ impl ServerTls {
         Ok((tls, made))
     }
 
-    /// The same certificate for another listener: session tickets of its own, and these ALPN protocols (RFC 7301).
+    /// The same certificates for another listener: session tickets of its own, and these ALPN protocols (RFC 7301).
     /// A client that offers ALPN and none of them is refused; one that offers none is served. No protocols: ALPN is off.
     pub fn for_listener(&self, protocols: &[&str]) -> Result<Self, TlsError> {
-        let mut config = rustls::ServerConfig::clone(self.acceptor.config());
-        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Unusable)?;
-        config.session_storage = rustls::server::ServerSessionMemoryCache::new(256);
-        config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        Ok(Self::new(Arc::new(config), self.handshake_max))
+        let acceptor = acceptor(&self.current, None, protocols)?;
+        Ok(Self { acceptor, asks: false, ..self.clone() })
+    }
+
+    /// The same for a listener that asks clients for a certificate, when the configuration names authorities for them. Nobody needs one; whose it
+    /// is says [`Stream::peer_certificate`].
+    pub fn for_listener_asking(&self, protocols: &[&str]) -> Result<Self, TlsError> {
+        let acceptor = acceptor(&self.current, self.clients.as_ref(), protocols)?;
+        Ok(Self { acceptor, asks: true, ..self.clone() })
     }
 
     /// The same with another deadline for the handshake.
@@ -115,7 +115,9 @@ impl ServerTls {
     pub async fn upgrade(&self, tcp: TcpStream) -> io::Result<Stream> {
         let handshake = tokio::time::timeout(self.handshake_max, self.acceptor.accept(tcp));
         let tls = handshake.await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
-        Ok(Stream::Tls(Box::new(TlsStream::Server(tls))))
+        let asked = self.clients.as_ref().filter(|_| self.asks);
+        let peer = asked.and_then(|clients| clients.judge(tls.get_ref().1.peer_certificates()));
+        Ok(Stream::encrypted(TlsStream::Server(tls), peer))
     }
 
     /// The same as the first thing of a connection: nothing is under way yet that a drain would wait for, and it is given up
@@ -129,11 +131,21 @@ impl ServerTls {
     }
 }
 
-/// Every certificate of a PEM text; at least one.
-pub(super) fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-    let wrong = |reason: String| TlsError::Pem { what: "certificate", reason };
-    let chain = CertificateDer::pem_slice_iter(pem)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| wrong(error.to_string()))?;
-    if chain.is_empty() { Err(wrong("there is none".to_owned())) } else { Ok(chain) }
+/// TLS 1.2 and 1.3 with session tickets of its own.
+fn acceptor(
+    current: &Arc<Current>,
+    clients: Option<&Arc<ClientAuthorities>>,
+    protocols: &[&str],
+) -> Result<TlsAcceptor, TlsError> {
+    let versions = [&rustls::version::TLS13, &rustls::version::TLS12];
+    let builder = rustls::ServerConfig::builder_with_protocol_versions(&versions);
+    let builder = match clients {
+        Some(clients) => builder.with_client_cert_verifier(Arc::<ClientAuthorities>::clone(clients)),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::<Current>::clone(current));
+    config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError::Unusable)?;
+    config.session_storage = rustls::server::ServerSessionMemoryCache::new(SESSIONS_MAX);
+    config.alpn_protocols = protocols.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
+    Ok(TlsAcceptor::from(Arc::new(config)))
 }

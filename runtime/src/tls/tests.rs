@@ -4,8 +4,13 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, io, load_or_create};
+use super::{Certificates, ClientTls, SelfSigned, ServerTls, TlsConfig, TlsError, io};
 use crate::Stream;
+
+mod clients;
+mod names;
+mod openssl;
+mod reload;
 
 async fn pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -83,21 +88,35 @@ async fn alpn_is_negotiated_and_a_stranger_refused() {
 async fn a_made_certificate_is_kept_and_its_key_is_private() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tls");
-    load_or_create(&path, &["a.example.test"], Duration::from_secs(5)).unwrap();
+    let open = |name: &str| {
+        Certificates::open(&TlsConfig::default(), &path, &[name], &prometheus::Registry::new()).unwrap()
+    };
+    open("a.example.test");
     let first = std::fs::read_to_string(path.join("certificate.pem")).unwrap();
-    let server = load_or_create(&path, &["b.example.test"], Duration::from_secs(5)).unwrap();
+    let certificates = open("b.example.test");
     assert_eq!(std::fs::read_to_string(path.join("certificate.pem")).unwrap(), first);
     assert_eq!(std::fs::metadata(path.join("key.pem")).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::read_dir(&path).unwrap().count(), 2);
     let client = ClientTls::trusting(&first).unwrap();
-    assert!(handshake(&server, &client, "a.example.test").await.1.is_ok());
+    assert!(handshake(&certificates.server().unwrap(), &client, "a.example.test").await.1.is_ok());
 }
 
 #[test]
 fn says_what_is_wrong_with_files() {
     let directory = tempfile::tempdir().unwrap();
     let (certificate, key) = (directory.path().join("c.pem"), directory.path().join("k.pem"));
-    let load = || ServerTls::load(&certificate, &key, Duration::from_secs(5)).err().unwrap();
+    let config =
+        TlsConfig { certificate_file: certificate.clone(), key_file: key.clone(), ..TlsConfig::default() };
+    let load = || {
+        let opened = Certificates::open(&config, directory.path(), &[], &prometheus::Registry::new());
+        match opened.err().unwrap() {
+            TlsError::Pair { certificate, source, .. } => {
+                assert!(certificate.ends_with("/c.pem"));
+                *source
+            }
+            other => panic!("{other}"),
+        }
+    };
     assert!(matches!(load(), TlsError::File { .. }));
     std::fs::write(&certificate, "nothing").unwrap();
     std::fs::write(&key, "nothing").unwrap();
@@ -107,11 +126,4 @@ fn says_what_is_wrong_with_files() {
     assert!(matches!(load(), TlsError::Pem { what: "private key", .. }));
     std::fs::write(&key, &two.key_pem).unwrap();
     assert!(matches!(load(), TlsError::Unusable(_)));
-}
-
-#[test]
-fn half_a_pair_is_a_fault() {
-    let config = TlsConfig { key_file: "k.pem".into(), ..TlsConfig::default() };
-    assert_eq!(config.faults().first().unwrap().0, "certificate_file");
-    assert!(TlsConfig::default().faults().is_empty());
 }

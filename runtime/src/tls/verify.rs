@@ -10,6 +10,8 @@ use rustls::server::ParsedCertificate;
 use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::shown::{Current, Shown};
+
 /// What a TLSA record says of a server's certificate (RFC 6698 §2), as far as mail makes use of it (RFC 7672 §3.1).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tlsa {
@@ -88,6 +90,8 @@ enum Rule {
     Anybody,
     /// One of these fits.
     Dane(Vec<Tlsa>),
+    /// It is a certificate that this process shows now, or one with the right name that the authorities of those vouch for.
+    Ours(Arc<Current>),
 }
 
 /// A verifier for one rule. Signatures of the handshake are checked in any case.
@@ -104,6 +108,10 @@ impl Verifier {
 
     pub(super) fn dane(records: Vec<Tlsa>) -> Self {
         Self { rule: Rule::Dane(records), provider: provider() }
+    }
+
+    pub(super) fn ours(current: Arc<Current>) -> Self {
+        Self { rule: Rule::Ours(current), provider: provider() }
     }
 
     fn authority(
@@ -124,7 +132,28 @@ impl Verifier {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
+impl Verifier {
+    fn one_of_us(
+        &self,
+        shown: &Shown,
+        server: &CertificateDer<'_>,
+        chain: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        // Who has the key of a certificate of ours is one of us, under whatever name we reached it.
+        if shown.holds(server) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        let parsed = ParsedCertificate::try_from(server)?;
+        let algorithms = self.provider.signature_verification_algorithms.all;
+        verify_server_cert_signed_by_trust_anchor(&parsed, shown.roots(), chain, now, algorithms)?;
+        verify_server_name(&parsed, name)?;
+        Ok(ServerCertVerified::assertion())
+    }
+}
+
+pub(super) fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
@@ -137,7 +166,11 @@ impl ServerCertVerifier for Verifier {
         _: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let Rule::Dane(records) = &self.rule else { return Ok(ServerCertVerified::assertion()) };
+        let records = match &self.rule {
+            Rule::Anybody => return Ok(ServerCertVerified::assertion()),
+            Rule::Ours(current) => return self.one_of_us(&current.shown(), server, chain, name, now),
+            Rule::Dane(records) => records,
+        };
         let parsed = ParsedCertificate::try_from(server)?;
         let fits = records.iter().any(|record| match record.usage {
             Usage::Server => record.matches(server),

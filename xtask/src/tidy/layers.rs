@@ -25,12 +25,15 @@ const EXCLUSIVE: &[(&str, &[&str])] = &[
     ("argon2", &["sasl"]),
     ("axum", &["access", "runtime"]),
     ("hickory-resolver", &["delivery", "filters"]),
+    ("instant-acme", &["runtime"]),
     ("lapin", &["queue"]),
     ("ldap3", &["directory"]),
     ("redis", &["shared-state"]),
+    ("rcgen", &["runtime"]),
     ("rusqlite", &["directory"]),
     ("rustls", &["runtime"]),
     ("tokio-rustls", &["runtime"]),
+    ("x509-parser", &["runtime"]),
 ];
 
 /// L0 has no I/O, no clock, no logging: none of these.
