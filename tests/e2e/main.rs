@@ -12,6 +12,7 @@
 mod adoption;
 mod broker;
 mod browser;
+mod certificates;
 mod clients;
 #[path = "../../queue/src/rabbitmq/tests/broker.rs"]
 mod cluster;
