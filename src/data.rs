@@ -7,7 +7,7 @@
 //!   mail/                 Maildirs
 //!   queue/                accepted messages on their way
 //!   run/                  what running processes listen on; locks
-//!   tls/                  the self-signed certificate
+//!   tls/                  the self-signed certificate; in `acme/` the one from an authority, and the account there
 //!   trail/                what became of every message
 //! ```
 

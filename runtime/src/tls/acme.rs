@@ -196,8 +196,17 @@ impl Acme {
         }
     }
 
+    fn ordering(&self) -> Ordering<'_> {
+        Ordering {
+            config: &self.config,
+            folder: &self.folder,
+            answers: &self.answers,
+            certificate_file: &self.certificate_file,
+        }
+    }
+
     async fn order(&self) -> Result<(), OrderError> {
-        let ordering = Ordering { config: &self.config, folder: &self.folder, answers: &self.answers };
+        let ordering = self.ordering();
         let text = Box::pin(ordering.certificate()).await?;
         order::keep(Arc::clone(&self.certificate_file), text).await
     }

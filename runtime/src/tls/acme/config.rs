@@ -51,6 +51,8 @@ pub struct AcmeConfig {
     /// Where the account, the certificate and its key are kept: `certificate.pem` holds both. Empty: in the data directory. Of several processes
     /// over one folder, one at a time asks the authority, and all show the certificate.
     pub folder: PathBuf,
+    /// Whether a renewed certificate keeps its key, so that a TLSA record of usage 3 and selector 1 (DANE) stays true.
+    pub keep_key: bool,
     /// The authorities that are trusted for the connection to the ACME server, in PEM form.
     pub authorities_file: PathBuf,
     /// Connections at once to `http_listen` or `tls_listen`; more are closed unanswered.
@@ -78,6 +80,7 @@ impl Default for AcmeConfig {
             http_listen: None,
             tls_listen: None,
             folder: PathBuf::new(),
+            keep_key: false,
             authorities_file: PathBuf::from("/etc/ssl/certs/ca-certificates.crt"),
             connections_max: 32,
             answer_max: Span::secs(10),

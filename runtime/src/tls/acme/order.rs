@@ -99,6 +99,8 @@ pub(super) struct Ordering<'a> {
     pub(super) config: &'a AcmeConfig,
     pub(super) folder: &'a Path,
     pub(super) answers: &'a Answers,
+    /// Where the present certificate and its key are, if there are any.
+    pub(super) certificate_file: &'a Path,
 }
 
 impl Ordering<'_> {
@@ -120,7 +122,7 @@ impl Ordering<'_> {
             }
         };
         self.prove(&mut order).await?;
-        let key = KeyPair::generate().map_err(TlsError::SelfSigned)?;
+        let key = self.key().await?;
         let mut parameters =
             CertificateParams::new(self.config.domains.clone()).map_err(TlsError::SelfSigned)?;
         parameters.distinguished_name = DistinguishedName::new();
@@ -174,6 +176,21 @@ impl Ordering<'_> {
             Ok(status) => Err(OrderError::Ended(status)),
             Err(error) => Err(failed("have the domains checked")(error)),
         }
+    }
+
+    /// The key of the new certificate.
+    async fn key(&self) -> Result<KeyPair, OrderError> {
+        let path = self.certificate_file.to_owned();
+        let kept = if self.config.keep_key && path.exists() {
+            blocking(move || Ok(Some(files::read(&path)?))).await?
+        } else {
+            None
+        };
+        let pem = kept.as_deref().map(String::from_utf8_lossy);
+        // One that is no key, or of a kind that we do not make, is replaced.
+        let kept =
+            pem.and_then(|pem| KeyPair::from_pem(pem.get(pem.find("-----BEGIN PRIVATE KEY")?..)?).ok());
+        kept.map_or_else(|| Ok(KeyPair::generate().map_err(TlsError::SelfSigned)?), Ok)
     }
 
     fn polls(&self) -> RetryPolicy {

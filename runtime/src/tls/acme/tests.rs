@@ -245,14 +245,34 @@ async fn an_account_that_the_authority_forgot_is_made_anew() {
     node.ordered("issued", 1).await;
     std::fs::remove_file(node.file("certificate.pem")).unwrap();
     authority.state().mood = Mood::Forgetful;
-    let ordering =
-        Ordering { config: &node.acme().config, folder: &node.acme().folder, answers: &node.acme().answers };
+    let ordering = node.acme().ordering();
     let refused = ordering.certificate().await.unwrap_err();
     assert!(matches!(refused, OrderError::Step { step: "order a certificate", .. }), "{refused}");
     assert!(!node.file("account.json").exists());
     assert!(ordering.certificate().await.unwrap().contains("BEGIN PRIVATE KEY"));
     assert_eq!(authority.state().accounts.len(), 2);
     node.ends().await;
+}
+
+#[tokio::test]
+async fn a_key_is_kept_for_who_wants_it() {
+    let authority = Authority::start().await;
+    for keep_key in [false, true] {
+        let mut node = Node::open(&authority, tempfile::tempdir().unwrap(), |config| {
+            config.acme.keep_key = keep_key;
+        });
+        node.run();
+        node.is_reached_by(&authority).await;
+        node.ordered("issued", 1).await;
+        let key = |text: &str| text.split_once("-----BEGIN PRIVATE KEY").unwrap().1.to_owned();
+        let first = key(&std::fs::read_to_string(node.file("certificate.pem")).unwrap());
+        let second = key(&node.acme().ordering().certificate().await.unwrap());
+        assert_eq!(first == second, keep_key);
+        // What is no key is no reason to stop.
+        std::fs::write(node.file("certificate.pem"), "-----BEGIN PRIVATE KEY-----\nnothing").unwrap();
+        assert_ne!(key(&node.acme().ordering().certificate().await.unwrap()), first);
+        node.ends().await;
+    }
 }
 
 #[tokio::test]
