@@ -3,57 +3,43 @@
 mod header;
 mod intake;
 mod received;
+mod text;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use envelope::{Entrance, Envelope, MessageId, Origin, Recipient, Timestamp};
 use queue::{Body, Lane, PublishError};
+use smtp_proto::Reply;
 use smtp_proto::server::Transaction;
-use smtp_proto::{DataDecoder, Reply};
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tracing::{error, info, warn};
 
 use super::shared::new_id;
 use super::{End, Refused, Session};
 use crate::reply;
 use intake::{Fault, Intake, Taken};
+use text::Ending;
+
+/// A message on its way in: what is known of it before its first octet, and what came since.
+pub(super) struct Incoming {
+    envelope: Envelope,
+    lane: Lane,
+    intake: Intake,
+}
 
 impl Session {
     /// Sends the 354, reads the message to its true end, publishes it. An error ends the session without an answer and
     /// without a message.
     pub(super) async fn receive(&mut self, go_ahead: &Reply) -> Result<Reply, End> {
-        let now = Timestamp::from(SystemTime::now());
-        let Some(transaction) = self.machine.transaction().cloned() else { return Ok(reply::queue_failed()) };
-        let Ok(id) = new_id(now) else {
-            error!("no randomness for a message id, message refused for now");
-            return Ok(reply::queue_failed());
+        let mut incoming = match self.begin_message() {
+            Ok(incoming) => incoming,
+            Err(refusal) => return Ok(refusal),
         };
         self.send(go_ahead).await?;
-        let mut envelope = self.envelope(id, now, &transaction);
-        // A message for people here and elsewhere is parted by the worker.
-        let lane = if self.elsewhere < transaction.recipients.len() { Lane::Local } else { Lane::Remote };
-        let intake =
-            Intake::new(self.trace_field(&envelope), self.kind.is_submission().then_some(id), &self.shared);
-        let (intake, ending) = self.read_message(intake).await?;
-        envelope.size = intake.size();
-        let reply = match intake.finish().await {
-            Ok(Taken { body, message_id, priority, authors, memory }) => {
-                envelope.size = body.size();
-                envelope.priority = priority;
-                let reply = match self.check_from(&authors).await {
-                    None => self.publish(lane, envelope, body, &message_id).await,
-                    Some(refusal) => {
-                        self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
-                        refusal
-                    }
-                };
-                drop(memory);
-                reply
-            }
-            Err(fault) => self.refuse_message(&envelope, &fault),
-        };
+        let ending = self.read_text(&mut incoming.intake).await?;
+        let reply = self.finish_message(incoming).await;
         if ending == Ending::Unknown {
             // Where the peer sees the end of its message can't be known: nothing it sends on may be trusted.
             self.send(&reply).await?;
@@ -62,61 +48,41 @@ impl Session {
         Ok(reply)
     }
 
-    /// Reads to `CRLF.CRLF`, or as far as makes sense with a message that is refused anyway.
-    async fn read_message(&mut self, mut intake: Intake) -> Result<(Intake, Ending), End> {
-        let limits = &self.shared.config.limits;
-        let (discard_max, rate_min) = (limits.discard_max.as_u64(), limits.data_rate_min.as_u64());
-        let mut decoder = DataDecoder::new(limits.data());
-        let began = Instant::now();
-        let mut text = Vec::new();
-        let (mut octets, mut discarded) = (0u64, 0u64);
-        let mut tail = Tail::default();
-        loop {
-            text.clear();
-            let progress = decoder.decode(&self.wire.input, |slice| text.extend_from_slice(slice));
-            tail.push(self.wire.input.get(..progress.consumed).unwrap_or_default());
-            self.wire.consume(progress.consumed);
-            octets = octets.saturating_add(progress.consumed as u64);
-            if let Some(poison) = decoder.poison() {
-                intake.fail(Fault::Poison(poison));
-            }
-            intake.take(&text).await;
-            let smuggling = decoder.poison().is_some_and(smtp_proto::Poison::is_smuggling);
-            if progress.finished {
-                return Ok((intake, if smuggling { Ending::Unknown } else { Ending::Known }));
-            }
-            if smuggling && tail.is_an_end_to_others() {
-                // A client with other line ends waits for its answer now.
-                return Ok((intake, Ending::Unknown));
-            }
-            if intake.has_failed() {
-                discarded = discarded.saturating_add(progress.consumed as u64);
-                if discarded > discard_max {
-                    return Ok((intake, Ending::Unknown));
-                }
-            }
-            let (deadline, end) = self.data_deadline(began, octets, rate_min);
-            if Instant::now() >= deadline {
-                // A sender that always has an octet at hand never lets the wait below run out.
-                return Err(end);
-            }
-            match self.wire.read_data(deadline).await {
-                // Who waits here for an answer gets the one that is final.
-                Err(End::Timeout) if smuggling => return Ok((intake, Ending::Unknown)),
-                Err(End::Timeout) => return Err(end),
-                read => read?,
-            }
-        }
+    /// Gives the message its id and its place. An error is the refusal.
+    fn begin_message(&self) -> Result<Incoming, Reply> {
+        let now = Timestamp::from(SystemTime::now());
+        let transaction = self.machine.transaction().ok_or_else(reply::queue_failed)?;
+        let Ok(id) = new_id(now) else {
+            error!("no randomness for a message id, message refused for now");
+            return Err(reply::queue_failed());
+        };
+        let envelope = self.envelope(id, now, transaction);
+        // A message for people here and elsewhere is parted by the worker.
+        let lane = if self.elsewhere < transaction.recipients.len() { Lane::Local } else { Lane::Remote };
+        let intake =
+            Intake::new(self.trace_field(&envelope), self.kind.is_submission().then_some(id), &self.shared);
+        Ok(Incoming { envelope, lane, intake })
     }
 
-    /// When the next octets must be here, and what it means if they are not: the wait for a block, the least rate or
-    /// the session's end, whichever comes first.
-    fn data_deadline(&self, began: Instant, octets: u64, rate_min: u64) -> (Instant, End) {
-        let timeouts = &self.shared.config.timeouts;
-        let by_block = (Instant::now() + timeouts.data_block.as_duration()).min(self.deadline);
-        let Some(allowed) = octets.checked_div(rate_min) else { return (by_block, End::DataTimeout) };
-        let by_rate = began + timeouts.data_grace.as_duration() + Duration::from_secs(allowed);
-        if by_rate < by_block { (by_rate, End::TooSlow) } else { (by_block, End::DataTimeout) }
+    /// The message is complete, however it came: it is judged, made durable, answered.
+    async fn finish_message(&mut self, incoming: Incoming) -> Reply {
+        let Incoming { mut envelope, lane, intake } = incoming;
+        envelope.size = intake.size();
+        let Taken { body, message_id, priority, authors, memory } = match intake.finish().await {
+            Ok(taken) => taken,
+            Err(fault) => return self.refuse_message(&envelope, &fault),
+        };
+        envelope.size = body.size();
+        envelope.priority = priority;
+        let reply = match self.check_from(&authors).await {
+            None => self.publish(lane, envelope, body, &message_id).await,
+            Some(refusal) => {
+                self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
+                refusal
+            }
+        };
+        drop(memory);
+        reply
     }
 
     fn envelope(&self, id: MessageId, received_at: Timestamp, transaction: &Transaction) -> Envelope {
@@ -235,39 +201,6 @@ impl Session {
             reply = %reply,
             "message refused"
         );
-    }
-}
-
-/// How the reading of a message ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Ending {
-    /// At its end: what follows are commands.
-    Known,
-    /// Somewhere in it: the session is over with the answer.
-    Unknown,
-}
-
-/// The last octets of a message as it comes.
-#[derive(Debug, Default)]
-struct Tail([u8; 4]);
-
-impl Tail {
-    fn push(&mut self, octets: &[u8]) {
-        let last = octets.last_chunk::<4>();
-        match last {
-            Some(last) => self.0 = *last,
-            None => octets.iter().for_each(|octet| {
-                self.0.rotate_left(1);
-                if let Some(slot) = self.0.last_mut() {
-                    *slot = *octet;
-                }
-            }),
-        }
-    }
-
-    /// Whether a program that takes LF for a line's end has said that the message ends here.
-    fn is_an_end_to_others(&self) -> bool {
-        self.0.ends_with(b"\n.\n") || self.0.ends_with(b"\n.\r\n")
     }
 }
 
