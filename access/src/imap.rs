@@ -80,6 +80,7 @@ async fn serve(listener: Option<TcpListener>, server: Arc<Server>, tls_first: bo
         per_address: server.config.connections_per_address_max,
         proxies: Vec::new(),
         proxy_protocol_from: server.config.proxy_protocol_from.clone(),
+        reserve: None,
     };
     let session_drain = drain.clone();
     runtime::serve(listener, limits, drain, move |accepted| {

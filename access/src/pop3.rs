@@ -78,6 +78,7 @@ async fn accept(listener: TcpListener, kind: Listener, server: Arc<Server>, drai
         per_address: server.config.connections_per_address_max,
         proxies: Vec::new(),
         proxy_protocol_from: server.config.proxy_protocol_from.clone(),
+        reserve: None,
     };
     let sessions = drain.clone();
     runtime::serve(listener, limits, drain, move |accepted| {
@@ -88,7 +89,7 @@ async fn accept(listener: TcpListener, kind: Listener, server: Arc<Server>, drai
                     Box::pin(session::run(server, drain, kind, tcp, peer)).await;
                     drop(admission);
                 }
-                Accepted::Refused(mut tcp, _) => {
+                Accepted::Refused(mut tcp, ..) => {
                     server.metrics.ended(kind, End::PerAddressLimit);
                     if kind == Listener::Pop3 {
                         let refusal = reply::too_many_connections();

@@ -127,6 +127,7 @@ impl Web {
             per_address: inner.config.connections_per_address_max,
             proxies: inner.config.trusted_proxies.clone(),
             proxy_protocol_from: Vec::new(),
+            reserve: None,
         };
         let (header_timeout, write_timeout) = (inner.config.header_timeout, inner.config.write_timeout);
         let tls = inner.deps.tls.clone();

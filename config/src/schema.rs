@@ -33,6 +33,7 @@ pub(crate) fn type_name(schema: &Value) -> String {
 fn named(kind: &str, format: Option<&str>, schema: &Value) -> String {
     match (kind, format) {
         ("string", Some("duration")) => "duration".to_owned(),
+        ("string", Some("network")) => "network".to_owned(),
         ("string", Some("size")) => "size".to_owned(),
         ("string", _) => "text".to_owned(),
         ("boolean", _) => "true or false".to_owned(),

@@ -8,6 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use envelope::{Address, AddressError, Domain};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::Network;
 
 pub use limits::Limits;
 pub use timeouts::Timeouts;
@@ -26,8 +27,13 @@ pub struct Config {
     pub submission: Vec<SocketAddr>,
     /// Addresses on which people submit with TLS from the first octet (port 465). An empty list serves none.
     pub submissions: Vec<SocketAddr>,
-    /// Addresses of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
-    pub proxy_protocol_from: Vec<IpAddr>,
+    /// Addresses on which mail systems of our own deliver with LMTP (RFC 2033). An empty list serves none. Nobody logs in there, so only
+    /// loopback and private addresses can be listened on, unless `lmtp_from` says who may connect.
+    pub lmtp: Vec<SocketAddr>,
+    /// Addresses and networks from which LMTP is taken; others are refused. When the list is empty: loopback and private addresses.
+    pub lmtp_from: Vec<Network>,
+    /// Addresses and networks of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
+    pub proxy_protocol_from: Vec<Network>,
     /// The address that `RCPT TO:<Postmaster>` without a domain means. When it is empty: `postmaster@` and the host name, or, when
     /// that is no domain served here, the postmaster of the domain that was added first.
     pub postmaster: String,
@@ -53,6 +59,8 @@ impl Default for Config {
             mx: on(25),
             submission: on(587),
             submissions: on(465),
+            lmtp: Vec::new(),
+            lmtp_from: Vec::new(),
             proxy_protocol_from: Vec::new(),
             postmaster: String::new(),
             allow_plaintext_auth: false,
@@ -80,6 +88,7 @@ impl Config {
         {
             faults.push(("postmaster".to_owned(), error.to_string()));
         }
+        faults.extend(self.lmtp_faults());
         let limits = self.limits.faults().into_iter().map(|(key, text)| (format!("limits.{key}"), text));
         faults.extend(limits);
         let timeouts =
@@ -88,12 +97,43 @@ impl Config {
         faults
     }
 
+    fn lmtp_faults(&self) -> Vec<(String, String)> {
+        let mut faults = Vec::new();
+        for (index, address) in self.lmtp.iter().enumerate() {
+            let mut fault = |problem: &str| faults.push((format!("lmtp[{index}]"), problem.to_owned()));
+            if address.port() == 25 {
+                fault("LMTP must not be on port 25, where clients speak SMTP (RFC 2033 section 5)");
+            }
+            if self.lmtp_from.is_empty() && !is_inside(address.ip()) {
+                fault("not a loopback or private address: name in lmtp_from who may connect");
+            }
+        }
+        faults
+    }
+
+    /// Whether LMTP is taken from this address.
+    pub(crate) fn may_deliver(&self, peer: IpAddr) -> bool {
+        if self.lmtp_from.is_empty() {
+            is_inside(peer)
+        } else {
+            self.lmtp_from.iter().any(|network| network.contains(peer))
+        }
+    }
+
     /// The address that `<Postmaster>` means.
     pub(crate) fn postmaster_address(&self) -> Result<Address, AddressError> {
         if self.postmaster.is_empty() {
             return format!("postmaster@{}", self.hostname).parse();
         }
         self.postmaster.parse()
+    }
+}
+
+/// Whether an address can't be reached from the internet: loopback, private (RFC 1918, RFC 4193) or of one link.
+fn is_inside(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local(),
     }
 }
 
@@ -114,5 +154,40 @@ mod tests {
         config.timeouts.command = units::Span::secs(0);
         let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
         assert_eq!(keys, ["hostname", "postmaster", "limits.recipients_max", "timeouts.command"]);
+    }
+
+    #[test]
+    fn lmtp_is_not_for_everybody() {
+        for (listen, from, good) in [
+            ("127.0.0.1:2003", "", true),
+            ("[::1]:24", "", true),
+            ("10.1.2.3:24", "", true),
+            ("[fd00::1]:24", "", true),
+            ("172.32.0.1:24", "", false),
+            ("0.0.0.0:24", "", false),
+            ("[::]:24", "", false),
+            ("192.0.2.1:24", "", false),
+            ("0.0.0.0:24", "192.0.2.0/24", true),
+            ("127.0.0.1:25", "", false),
+            ("127.0.0.1:25", "192.0.2.0/24", false),
+        ] {
+            let lmtp_from = from.parse().into_iter().collect();
+            let config = Config { lmtp: vec![listen.parse().unwrap()], lmtp_from, ..Config::default() };
+            let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
+            assert_eq!(keys.is_empty(), good, "{listen} {from}: {keys:?}");
+            assert!(good || keys == ["lmtp[0]"]);
+        }
+        let config =
+            |from: &str| Config { lmtp_from: from.parse().into_iter().collect(), ..Config::default() };
+        for (from, peer, expected) in [
+            ("", "127.0.0.1", true),
+            ("", "::ffff:10.0.0.1", true),
+            ("", "fd00::5", true),
+            ("", "192.0.2.1", false),
+            ("192.0.2.0/24", "192.0.2.1", true),
+            ("192.0.2.0/24", "127.0.0.1", false),
+        ] {
+            assert_eq!(config(from).may_deliver(peer.parse().unwrap()), expected, "{from} {peer}");
+        }
     }
 }

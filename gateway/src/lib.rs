@@ -1,9 +1,10 @@
-//! The gateway role: mail comes in here, from other mail systems (MX) and from people who log in (submission).
+//! The gateway role: mail comes in here, from other mail systems (MX), from people who log in (submission) and from mail
+//! systems of our own (LMTP).
 //!
 //! ```text
 //!                 ┌ line ─▶ smtp-proto's Session ─▶ Action ┐
 //!  TCP, TLS ─ wire│                                        │ RCPT ─▶ directory      AUTH ─▶ sasl, directory
-//!                 └ text ─▶ smtp-proto's DataDecoder ──────┘ message ─▶ queue's body writer ─▶ publish ─▶ 250
+//!                 └ text ─▶ its Data- or ChunkDecoder ─────┘ message ─▶ queue's body writer ─▶ publish ─▶ 250
 //! ```
 //!
 //! **Invariant:** a message gets its 250 after [`queue::Queue::publish`] said that it is durable, and from nowhere else.
@@ -58,7 +59,7 @@ pub async fn bind(config: Config, deps: Deps) -> Result<Gateway, BindError> {
 }
 
 impl Gateway {
-    /// Each listener's name (`mx`, `submission`, `submissions`) and where it listens.
+    /// Each listener's name (`mx`, `submission`, `submissions`, `lmtp`) and where it listens.
     pub fn addresses(&self) -> Vec<(&'static str, SocketAddr)> {
         self.listeners.iter().map(|bound| (bound.kind.name(), bound.address)).collect()
     }

@@ -3,7 +3,9 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use runtime::{Accepted, Drain, ServerTls};
+use envelope::Entrance;
+use runtime::{Accepted, Drain, Overload, ServerTls};
+use smtp_proto::server::Service;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tracing::debug;
@@ -11,7 +13,7 @@ use tracing::debug;
 use crate::session::{self, Door, Shared};
 use crate::{BindError, Config, reply};
 
-/// The three doors.
+/// The doors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Kind {
     /// Port 25.
@@ -20,22 +22,43 @@ pub(crate) enum Kind {
     Submission,
     /// Port 465.
     Submissions,
+    /// LMTP, from mail systems of our own.
+    Lmtp,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Mx, Self::Submission, Self::Submissions];
+    pub(crate) const ALL: [Self; 4] = [Self::Mx, Self::Submission, Self::Submissions, Self::Lmtp];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Mx => "mx",
             Self::Submission => "submission",
             Self::Submissions => "submissions",
+            Self::Lmtp => "lmtp",
         }
     }
 
     /// Whether people log in here.
     pub(crate) const fn is_submission(self) -> bool {
-        !matches!(self, Self::Mx)
+        matches!(self, Self::Submission | Self::Submissions)
+    }
+
+    /// What the protocol's machine calls it.
+    pub(crate) const fn service(self) -> Service {
+        match self {
+            Self::Mx => Service::Mx,
+            Self::Submission | Self::Submissions => Service::Submission,
+            Self::Lmtp => Service::Lmtp,
+        }
+    }
+
+    /// What the queue calls it.
+    pub(crate) const fn entrance(self) -> Entrance {
+        match self {
+            Self::Mx => Entrance::Mx,
+            Self::Submission | Self::Submissions => Entrance::Submission,
+            Self::Lmtp => Entrance::Lmtp,
+        }
     }
 
     /// Whether the connection begins with a handshake.
@@ -62,6 +85,7 @@ pub(crate) async fn bind(config: &Config, tls: Option<&ServerTls>) -> Result<Vec
         (Kind::Mx, &config.mx),
         (Kind::Submission, &config.submission),
         (Kind::Submissions, &config.submissions),
+        (Kind::Lmtp, &config.lmtp),
     ];
     let mut bound = Vec::new();
     for (kind, addresses) in doors {
@@ -93,7 +117,7 @@ pub(crate) async fn serve(bound: Bound, shared: Arc<Shared>, drain: Drain) {
                     Box::pin(session::run(shared, Door { kind, tls, drain }, tcp, peer)).await;
                     drop(admission);
                 }
-                Accepted::Refused(tcp, peer) => refuse(&shared, kind, tcp, peer).await,
+                Accepted::Refused(tcp, peer, overload) => refuse(&shared, kind, tcp, peer, overload).await,
             }
         }
     })
@@ -101,14 +125,18 @@ pub(crate) async fn serve(bound: Bound, shared: Arc<Shared>, drain: Drain) {
 }
 
 /// One line to a client over its limit; nothing where it expects a handshake.
-async fn refuse(shared: &Shared, kind: Kind, mut tcp: TcpStream, peer: SocketAddr) {
-    shared.metrics.session_ended(kind, session::End::PerAddressLimit);
-    debug!(%peer, "connection refused, its address has too many");
+async fn refuse(shared: &Shared, kind: Kind, mut tcp: TcpStream, peer: SocketAddr, overload: Overload) {
+    let (end, reply) = match overload {
+        Overload::Network => (session::End::PerAddressLimit, reply::too_many_connections()),
+        Overload::Total => (session::End::TotalLimit, reply::busy()),
+    };
+    shared.metrics.session_ended(kind, end);
+    debug!(%peer, end = end.name(), "connection refused");
     if kind.is_implicit_tls() {
         return;
     }
     let mut line = Vec::new();
-    reply::too_many_connections().write(&mut line);
+    reply.write(&mut line);
     let write = async {
         let _ = tcp.write_all(&line).await;
         let _ = tcp.shutdown().await;

@@ -9,6 +9,11 @@ pub(crate) fn queued(id: MessageId) -> Reply {
     Reply::enhanced(250, (2, 0, 0), format!("queued as {id}"))
 }
 
+/// A chunk is taken; the message is not complete.
+pub(crate) fn chunk_taken(size: u64) -> Reply {
+    Reply::enhanced(250, (2, 0, 0), format!("{size} octets received"))
+}
+
 pub(crate) fn sender_ok() -> Reply {
     Reply::enhanced(250, (2, 1, 0), "Sender OK")
 }
@@ -102,6 +107,14 @@ pub(crate) fn timed_out() -> Reply {
 
 pub(crate) fn early_talker() -> Reply {
     Reply::enhanced(554, (5, 5, 0), "You spoke before the greeting")
+}
+
+pub(crate) fn not_allowed() -> Reply {
+    Reply::enhanced(554, (5, 7, 1), "Your address may not deliver here")
+}
+
+pub(crate) fn busy() -> Reply {
+    Reply::enhanced(421, (4, 3, 2), "Too many connections, try again later, closing connection")
 }
 
 pub(crate) fn too_many_connections() -> Reply {

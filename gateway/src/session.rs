@@ -14,14 +14,15 @@ mod starttls;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::BytesMut;
 use envelope::{AccountId, Address};
 use runtime::{Drain, ServerTls, Stream};
-use smtp_proto::server::{Action, Input, Offer, Service, Session as Machine};
+use smtp_proto::server::{Action, Input, Offer, Session as Machine};
 use smtp_proto::{Frame, LineDecoder, Reply};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::info;
 
 use crate::listen::Kind;
@@ -54,6 +55,8 @@ struct Session {
     /// Who logged in.
     account: Option<AccountId>,
     exchange: Option<sasl::server::Exchange>,
+    /// The message that comes with BDAT, between two chunks.
+    chunked: Option<data::Chunked>,
     /// The last moment of the session.
     deadline: Instant,
     /// Whom `<Postmaster>` means, when it is not the configured address.
@@ -111,19 +114,24 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
     };
     let offer = Offer {
         name: shared.hostname.clone(),
-        service: if kind.is_submission() { Service::Submission } else { Service::Mx },
+        service: kind.service(),
         starttls: tls.is_some() && !kind.is_implicit_tls(),
         mechanisms: if kind.is_submission() { shared.mechanisms() } else { Vec::new() },
-        dsn: kind.is_submission() || shared.config.mx_dsn,
+        dsn: kind != Kind::Mx || shared.config.mx_dsn,
         plaintext_auth: shared.config.allow_plaintext_auth && peer.is_loopback(),
     };
     let machine = Machine::new(offer, shared.config.limits.session(), stream.is_tls());
     let mut wire = Wire::new(stream, BytesMut::new(), timeouts.reply.as_duration());
-    if early {
-        wire.push(&reply::early_talker()).await?;
+    let unwelcome = if kind == Kind::Lmtp && !shared.config.may_deliver(peer) {
+        Some((End::NotAllowed, reply::not_allowed()))
+    } else {
+        early.then(|| (End::EarlyTalker, reply::early_talker()))
+    };
+    if let Some((end, reply)) = unwelcome {
+        wire.push(&reply).await?;
         wire.flush().await?;
         wire.close().await;
-        return Err(End::EarlyTalker);
+        return Err(end);
     }
     Ok(Session {
         shared: Arc::clone(shared),
@@ -136,6 +144,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         lines: LineDecoder::default(),
         account: None,
         exchange: None,
+        chunked: None,
         deadline: Instant::now() + timeouts.session.as_duration(),
         postmaster: None,
         unknown_recipients: 0,
@@ -178,7 +187,9 @@ impl Session {
                 Frame::Incomplete(useless) => {
                     self.wire.consume(useless);
                     self.wire.flush().await?;
-                    self.wire.read_commands(deadline, &self.drain).await?;
+                    // A message of which a part came is awaited to its end.
+                    let drain = self.chunked.is_none().then_some(&self.drain);
+                    self.wire.read_commands(deadline, drain).await?;
                     if self.commands == 0 && self.wire.input.first() == Some(&TLS_HANDSHAKE) {
                         return Err(End::NotSmtp);
                     }
@@ -192,9 +203,14 @@ impl Session {
 
     /// Does what the machine wants until it wants another line. Gives whether the session is over.
     async fn act(&mut self, mut action: Action) -> Result<bool, End> {
+        if !self.machine.in_chunks() {
+            // RSET, EHLO or QUIT between two chunks: what came of the message goes.
+            self.chunked = None;
+        }
         loop {
             let input = match action {
                 Action::Reply(reply) => {
+                    self.tarpit(&reply).await;
                     self.say(&reply).await?;
                     return Ok(false);
                 }
@@ -206,9 +222,20 @@ impl Session {
                         self.wire.flush().await.and(Err(End::Refused))
                     };
                 }
+                Action::ReplyToEach { reply, count, close } => {
+                    self.say_to_each(&reply, count).await?;
+                    return if close { self.wire.flush().await.and(Err(End::Refused)) } else { Ok(false) };
+                }
+                Action::SkipChunk(size, reply) => {
+                    self.skip_chunk(size, &reply).await?;
+                    self.tarpit(&reply).await;
+                    self.say(&reply).await?;
+                    return Ok(false);
+                }
                 Action::CheckSender(mail) => Input::Verdict(self.check_sender(&mail).await),
                 Action::CheckRecipient(rcpt) => Input::Verdict(self.check_recipient(&rcpt).await),
                 Action::ReceiveMessage(reply) => Input::Verdict(self.receive(&reply).await?),
+                Action::ReceiveChunk(bdat) => Input::Verdict(self.receive_chunk(bdat).await?),
                 Action::StartTls(reply) => {
                     self.start_tls(&reply).await?;
                     Input::TlsStarted
@@ -232,6 +259,28 @@ impl Session {
             self.shared.metrics.reply(reply.code);
         }
         self.wire.push(reply).await
+    }
+
+    /// The same for each of `count` recipients (RFC 2033 §4.2).
+    async fn say_to_each(&mut self, reply: &Reply, count: usize) -> Result<(), End> {
+        for _ in 0..count {
+            self.say(reply).await?;
+        }
+        Ok(())
+    }
+
+    /// Who makes many errors is answered ever later; the budget of errors ends it.
+    async fn tarpit(&mut self, reply: &Reply) {
+        if reply.is_permanent() && self.machine.errors() > self.shared.config.limits.errors_prompt {
+            self.delay(self.shared.config.timeouts.error_delay.as_duration()).await;
+        }
+    }
+
+    /// Lets a client wait for its answer. What was answered before does not wait with it; a peer that is gone shows at the
+    /// next write.
+    async fn delay(&mut self, delay: Duration) {
+        let _ = self.wire.flush().await;
+        let _ = timeout(delay, self.drain.requested()).await;
     }
 
     /// Puts a reply into the output and sends what is there.

@@ -56,15 +56,25 @@ impl Wire {
         }
     }
 
-    /// Waits for more commands. The drain ends the wait: nothing is under way here.
-    pub(crate) async fn read_commands(&mut self, deadline: Instant, drain: &Drain) -> Result<(), End> {
+    /// Waits for more commands. The drain, if there is one, ends the wait: nothing is under way then.
+    pub(crate) async fn read_commands(
+        &mut self,
+        deadline: Instant,
+        drain: Option<&Drain>,
+    ) -> Result<(), End> {
         if self.input.is_empty() && self.input.capacity() > COMMAND_ROOM * 2 {
             // A message came through here: give its room back.
             self.input = BytesMut::new();
         }
+        let drained = async {
+            match drain {
+                Some(drain) => drain.requested().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
-            () = drain.requested() => Err(End::Drained),
+            () = drained => Err(End::Drained),
             read = self.read(deadline, COMMAND_ROOM) => read.map_err(|end| if end == End::Timeout { End::CommandTimeout } else { end }),
         }
     }

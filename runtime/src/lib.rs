@@ -20,10 +20,15 @@ pub use blocking::{BlockingError, BlockingPool};
 pub use drain::Drain;
 pub use health::{Health, HealthConfig};
 pub use memory::{HeldMemory, MemoryBudget};
-pub use serve::{Accepted, Admission, ConnectionLimits, serve};
+pub use serve::{Accepted, Admission, ConnectionLimits, Overload, serve};
 pub use stream::{Encrypted, Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{
     Certificates, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa,
     install_crypto_provider,
 };
+
+/// Feeds arbitrary octets to the reader of PROXY headers: one that is taken was taken whole, and nothing behind it.
+pub fn fuzz_proxy_header(input: &[u8]) {
+    proxy::fuzz(input);
+}

@@ -4,7 +4,7 @@
 //!  v1  PROXY TCP4 192.0.2.1 198.51.100.1 56324 25 CRLF              at most 107 octets
 //!  v2  | 0D0A0D0A000D0A515549540A | version 2, command | family | length | addresses, TLVs |
 //! ```
-//! Only connections from the addresses that the configuration names must begin with it, and those must: without it the peer could name itself, or
+//! Only connections from the networks that the configuration names must begin with it, and those must: without it the peer could name itself, or
 //! the balancer would be taken for everybody.
 
 use std::io;
@@ -51,8 +51,14 @@ fn text(line: &[u8], peer: SocketAddr) -> io::Result<SocketAddr> {
         }
         _ => None,
     };
-    let client = address.and_then(|(source, port)| Some(SocketAddr::new(source, port.parse().ok()?)));
+    let client = address.and_then(|(source, port)| Some(SocketAddr::new(source, decimal(port)?)));
     client.ok_or_else(|| wrong("the PROXY header names no address"))
+}
+
+/// A port as the header writes it: digits, no sign, no zero in front.
+fn decimal(text: &str) -> Option<u16> {
+    let port: u16 = text.parse().ok()?;
+    (port.to_string() == text).then_some(port)
 }
 
 async fn binary(stream: &mut (impl AsyncRead + Unpin), peer: SocketAddr) -> io::Result<SocketAddr> {
@@ -96,6 +102,25 @@ fn v6(rest: &[u8]) -> io::Result<SocketAddr> {
 
 fn wrong(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+/// Reads arbitrary octets as a header: one that is taken was taken whole, and nothing behind it.
+pub(crate) fn fuzz(input: &[u8]) {
+    let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 5));
+    let mut rest = input;
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    let answer = Box::pin(read(&mut rest, peer)).as_mut().poll(&mut context);
+    let std::task::Poll::Ready(answer) = answer else { return };
+    let taken = input.get(..input.len() - rest.len()).unwrap_or_default();
+    if answer.is_ok() {
+        let length = taken
+            .get(14..16)
+            .map_or(0, |length| length.iter().fold(0, |sum, octet| sum << 8 | usize::from(*octet)));
+        let is_text = taken.starts_with(b"PROXY ") && taken.ends_with(b"\r\n") && taken.len() <= TEXT_MAX;
+        let is_binary = taken.starts_with(&SIGNATURE) && taken.len() == 16 + length && length <= BINARY_MAX;
+        assert!(is_text || is_binary, "a header is taken whole, and nothing behind it");
+    }
+    assert!(taken.len() <= 16 + BINARY_MAX, "no more is read than a header may have");
 }
 
 #[cfg(test)]
@@ -142,6 +167,18 @@ mod tests {
             b"PROXY TCP4 192.0.2.256 198.51.100.1 56324 25\r\n",
             b"PROXY TCP4 2001:db8::1 2001:db8::2 56324 25\r\n",
             b"PROXY TCP4 192.0.2.1 198.51.100.1 70000 25\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 +5 25\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 05 25\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 5\r\n",
+            b"PROXY TCP4 192.0.2.1 198.51.100.1 5 25 26\r\n",
+            b"PROXY TCP4  192.0.2.1 198.51.100.1 5 25\r\n",
+            b"PROXY TCP4 192.0.2.1\r198.51.100.1 5 25\r\n",
+            b"PROXY TCP4 192.0.2.1\n198.51.100.1 5 25\r\n",
+            b"PROXY TCP4 192.0.2.\x001 198.51.100.1 5 25\r\n",
+            b"PROXY TCP4 192.0.2.\xff 198.51.100.1 5 25\r\n",
+            b"PROXY TCP6 ::ffff:1%eth0 ::1 5 25\r\n",
+            b"proxy tcp4 192.0.2.1 198.51.100.1 5 25\r\n",
+            b"PROXY TCP4 \r\n",
             b"PROXY UDP4 192.0.2.1 198.51.100.1 1 25\r\n",
             &long,
             &v2(0x11, 0x11, &[0; 12]),
@@ -157,5 +194,46 @@ mod tests {
             assert_eq!(parse(&whole[..cut]).await.0, Err(io::ErrorKind::UnexpectedEof), "cut at {cut}");
         }
         assert!(parse(&v2(0x21, 0x11, &[0; BINARY_MAX])).await.0.is_ok());
+        // The longest text, and one octet more.
+        let text = |length: usize| format!("PROXY UNKNOWN {}\r\n", "x".repeat(length - 16)).into_bytes();
+        assert!(parse(&text(TEXT_MAX)).await.0.is_ok());
+        assert_eq!(parse(&text(TEXT_MAX + 1)).await.0, Err(io::ErrorKind::InvalidData));
+    }
+
+    #[tokio::test]
+    async fn attack_of_64_kib_and_of_wrong_tlvs() {
+        // The length alone refuses it: nothing of it is read or kept.
+        let large = [&SIGNATURE[..], &[0x21, 0x11, 0xff, 0xff], &[0; 65_535]].concat();
+        assert_eq!(parse(&large).await, (Err(io::ErrorKind::InvalidData), 65_535));
+        // TLVs say nothing to us: whatever they claim, the header ends where its own length says.
+        let four = [192, 0, 2, 1, 198, 51, 100, 1, 0xdc, 0x04, 0, 25];
+        for tlvs in
+            [&b"\x01\xff\xff"[..], b"\x01", b"\x20\x00\x05\xff\xff\xff\xff\xff", b"\0\0\0\0", b"EHLO x\r\n"]
+        {
+            let octets = [&v2(0x21, 0x11, &[&four[..], tlvs].concat())[..], b"EHLO me\r\n"].concat();
+            assert_eq!(parse(&octets).await, (Ok("192.0.2.1:56324".to_owned()), 9), "{tlvs:?}");
+        }
+        // LOCAL with addresses is LOCAL all the same.
+        assert_eq!(parse(&v2(0x20, 0x11, &four)).await.0, Ok(PEER.to_owned()));
+    }
+
+    #[test]
+    fn arbitrary_octets_are_survived() {
+        let four = v2(0x21, 0x11, &[192, 0, 2, 1, 198, 51, 100, 1, 0xdc, 0x04, 0, 25]);
+        let text = b"PROXY TCP4 192.0.2.1 198.51.100.1 56324 25\r\nEHLO x\r\n".to_vec();
+        let mut seed = 0x2545_f491_4f6c_dd1d_u64;
+        for _ in 0..5000 {
+            for whole in [&four, &text] {
+                let mut changed = whole.clone();
+                for _ in 0..3 {
+                    seed ^= seed << 13;
+                    seed ^= seed >> 7;
+                    seed ^= seed << 17;
+                    let at = usize::try_from(seed >> 32).unwrap() % changed.len();
+                    changed[at] = u8::try_from(seed & 0xff).unwrap();
+                }
+                fuzz(&changed);
+            }
+        }
     }
 }

@@ -9,6 +9,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{Instrument as _, debug, info_span, warn};
+use units::Network;
 
 use crate::Drain;
 
@@ -16,6 +17,8 @@ use crate::Drain;
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 /// How long a connection over the limit may take to read why it is refused.
 const REFUSAL_MAX: Duration = Duration::from_secs(10);
+/// How many connections over the total are told so at once; more wait in the system's backlog until one of those is gone.
+const REFUSALS_MAX: usize = 64;
 /// How long a load balancer may take to say for whom it connects.
 const PROXY_HEADER_MAX: Duration = Duration::from_secs(10);
 /// How long a connection is silent before the system asks whether the peer is still there.
@@ -30,29 +33,56 @@ pub struct ConnectionLimits {
     pub per_address: usize,
     /// Addresses of proxies, which speak for many: `per_address` is not for them.
     pub proxies: Vec<IpAddr>,
-    /// Addresses of load balancers whose connections begin with a PROXY header; the address in it is the peer.
-    pub proxy_protocol_from: Vec<IpAddr>,
+    /// Networks of load balancers whose connections begin with a PROXY header; the address in it is the peer.
+    pub proxy_protocol_from: Vec<Network>,
+    /// What becomes of a connection beyond `total`. None: it waits in the system's backlog. Otherwise it is told, and so many
+    /// places of the total are kept for networks that have no connection yet, so that a few can't take them all.
+    pub reserve: Option<usize>,
 }
 
 impl ConnectionLimits {
-    fn per_address(&self, peer: IpAddr) -> usize {
-        if self.proxies.contains(&peer.to_canonical()) { usize::MAX } else { self.per_address }
+    /// Whether a peer that has `count` connections may have one more beside the `open` ones of everybody.
+    fn admit(&self, peer: IpAddr, count: usize, open: usize) -> Result<(), Overload> {
+        let is_proxy = self.proxies.contains(&peer.to_canonical());
+        if count >= self.per_address && !is_proxy {
+            return Err(Overload::Network);
+        }
+        let Some(reserve) = self.reserve else { return Ok(()) };
+        let kept = if count == 0 || is_proxy { 0 } else { reserve };
+        if open >= self.total.saturating_sub(kept) { Err(Overload::Total) } else { Ok(()) }
     }
 }
 
-/// A connection's place in the count of its network; given back when dropped.
+/// Which limit a connection is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// Its network has too many.
+    Network,
+    /// The listener has too many, or keeps the rest for others.
+    Total,
+}
+
+/// The connections that are served.
+#[derive(Debug, Default)]
+struct Counts {
+    open: usize,
+    networks: HashMap<IpAddr, usize>,
+}
+
+/// A connection's place in the counts; given back when dropped.
 pub struct Admission {
     network: IpAddr,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Counts>>,
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.network) {
+        counts.open -= 1;
+        if let Some(count) = counts.networks.get_mut(&self.network) {
             *count -= 1;
             if *count == 0 {
-                counts.remove(&self.network);
+                counts.networks.remove(&self.network);
             }
         }
     }
@@ -62,8 +92,8 @@ impl Drop for Admission {
 pub enum Accepted {
     /// Serve it; keep the admission until it ends.
     Connection(TcpStream, SocketAddr, Admission),
-    /// Over the limit per address: say so in the protocol's terms and close.
-    Refused(TcpStream, SocketAddr),
+    /// Over a limit: say so in the protocol's terms and close.
+    Refused(TcpStream, SocketAddr, Overload),
 }
 
 /// Accepts until the drain begins. A slot is taken before the accept, so that no accepted connection waits for one.
@@ -73,7 +103,9 @@ where
     F: Fn(Accepted) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(limits.total));
+    let refusals = if limits.reserve.is_some() { REFUSALS_MAX } else { 0 };
+    let places = limits.total.saturating_add(refusals).min(Semaphore::MAX_PERMITS);
+    let slots = Arc::new(Semaphore::new(places));
     let door = Arc::new(Door { limits, counts: Arc::default(), serve });
     loop {
         let accepted = tokio::select! {
@@ -90,7 +122,7 @@ where
         };
         let _ = tcp.set_nodelay(true);
         let _ = SockRef::from(&tcp).set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER));
-        // The slot is held to the task's end, refusals and headers included: they count against the total.
+        // The slot is held to the task's end, refusals and headers included.
         let door = Arc::clone(&door);
         drain.spawn(holding(slot, async move { door.enter(tcp, peer).await }));
     }
@@ -99,7 +131,7 @@ where
 /// What every connection of a listener passes.
 struct Door<F> {
     limits: ConnectionLimits,
-    counts: Arc<Mutex<HashMap<IpAddr, usize>>>,
+    counts: Arc<Mutex<Counts>>,
     serve: F,
 }
 
@@ -110,7 +142,7 @@ where
 {
     async fn enter(&self, mut tcp: TcpStream, peer: SocketAddr) {
         let mut client = peer;
-        if self.limits.proxy_protocol_from.contains(&peer.ip().to_canonical()) {
+        if self.limits.proxy_protocol_from.iter().any(|network| network.contains(peer.ip())) {
             let named = tokio::time::timeout(PROXY_HEADER_MAX, crate::proxy::read(&mut tcp, peer)).await;
             match named.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 Ok(named) => client = named,
@@ -121,12 +153,12 @@ where
             }
         }
         let span = info_span!("conn", peer = %client);
-        match admit(&self.counts, self.limits.per_address(client.ip()), network(client.ip())) {
-            Some(admission) => {
+        match admit(&self.counts, &self.limits, client.ip()) {
+            Ok(admission) => {
                 (self.serve)(Accepted::Connection(tcp, client, admission)).instrument(span).await;
             }
-            None => {
-                let refusal = (self.serve)(Accepted::Refused(tcp, client)).instrument(span);
+            Err(overload) => {
+                let refusal = (self.serve)(Accepted::Refused(tcp, client, overload)).instrument(span);
                 drop(tokio::time::timeout(REFUSAL_MAX, refusal).await);
             }
         }
@@ -147,23 +179,24 @@ async fn accept(
     Ok((tcp, peer, slot))
 }
 
-fn admit(counts: &Arc<Mutex<HashMap<IpAddr, usize>>>, limit: usize, network: IpAddr) -> Option<Admission> {
+fn admit(
+    counts: &Arc<Mutex<Counts>>,
+    limits: &ConnectionLimits,
+    peer: IpAddr,
+) -> Result<Admission, Overload> {
+    let network = network(peer);
     let mut table = counts.lock().unwrap_or_else(PoisonError::into_inner);
-    let count = table.get(&network).copied().unwrap_or(0);
-    if count >= limit {
-        return None;
-    }
-    table.insert(network, count + 1);
+    let count = table.networks.get(&network).copied().unwrap_or(0);
+    limits.admit(peer, count, table.open)?;
+    table.networks.insert(network, count + 1);
+    table.open += 1;
     drop(table);
-    Some(Admission { network, counts: Arc::clone(counts) })
+    Ok(Admission { network, counts: Arc::clone(counts) })
 }
 
 /// What one customer of an access provider holds: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-        v4 @ IpAddr::V4(_) => v4,
-    }
+    Network::of(address, 64).first()
 }
 
 #[cfg(test)]
@@ -171,6 +204,16 @@ mod tests {
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     use super::*;
+
+    fn limits(total: usize, per_address: usize) -> ConnectionLimits {
+        ConnectionLimits {
+            total,
+            per_address,
+            proxies: Vec::new(),
+            proxy_protocol_from: Vec::new(),
+            reserve: None,
+        }
+    }
 
     /// Serves an echo of one octet, "no" to those over the limit.
     async fn start(limits: ConnectionLimits) -> (SocketAddr, Drain, tokio::task::JoinHandle<()>) {
@@ -182,7 +225,12 @@ mod tests {
                 let mut octet = [0];
                 while tcp.read_exact(&mut octet).await.is_ok() && tcp.write_all(&octet).await.is_ok() {}
             }
-            Accepted::Refused(mut tcp, _) => tcp.write_all(b"no").await.unwrap_or_default(),
+            Accepted::Refused(mut tcp, _, Overload::Network) => {
+                tcp.write_all(b"no").await.unwrap_or_default()
+            }
+            Accepted::Refused(mut tcp, _, Overload::Total) => {
+                tcp.write_all(b"full").await.unwrap_or_default()
+            }
         });
         let accepting = tokio::spawn(accepting);
         (address, drain, accepting)
@@ -197,13 +245,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_drain_lets_the_open_connection_finish() {
-        let (address, drain, accepting) = start(ConnectionLimits {
-            total: 10,
-            per_address: 10,
-            proxies: Vec::new(),
-            proxy_protocol_from: Vec::new(),
-        })
-        .await;
+        let (address, drain, accepting) = start(limits(10, 10)).await;
         let mut tcp = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut tcp).await);
         drain.begin();
@@ -217,13 +259,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_address_has_its_limit_and_gets_places_back() {
-        let (address, drain, _accepting) = start(ConnectionLimits {
-            total: 10,
-            per_address: 2,
-            proxies: Vec::new(),
-            proxy_protocol_from: Vec::new(),
-        })
-        .await;
+        let (address, drain, _accepting) = start(limits(10, 2)).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await && talks(&mut second).await);
@@ -243,9 +279,7 @@ mod tests {
     #[tokio::test]
     async fn a_proxy_speaks_for_many() {
         let proxies = vec!["127.0.0.1".parse().unwrap()];
-        let (address, _drain, _accepting) =
-            start(ConnectionLimits { total: 10, per_address: 1, proxies, proxy_protocol_from: Vec::new() })
-                .await;
+        let (address, _drain, _accepting) = start(ConnectionLimits { proxies, ..limits(10, 1) }).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         let mut second = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await && talks(&mut second).await);
@@ -254,20 +288,16 @@ mod tests {
     #[tokio::test]
     async fn behind_a_balancer_the_client_in_the_header_counts() {
         let proxy_protocol_from = vec!["127.0.0.1".parse().unwrap()];
-        let limits = ConnectionLimits { total: 10, per_address: 1, proxies: Vec::new(), proxy_protocol_from };
+        let limits = ConnectionLimits { proxy_protocol_from, ..limits(10, 1) };
         let (address, _drain, _accepting) = start(limits).await;
-        let from = async |client: &str| {
-            let mut tcp = TcpStream::connect(address).await.unwrap();
-            let header = format!("PROXY TCP4 {client} 198.51.100.1 56324 25\r\n");
-            tcp.write_all(header.as_bytes()).await.unwrap();
-            tcp
-        };
-        let mut first = from("192.0.2.1").await;
-        let mut other = from("192.0.2.2").await;
+        let mut first = from(address, "192.0.2.1").await;
+        let mut other = from(address, "192.0.2.2").await;
         assert!(talks(&mut first).await && talks(&mut other).await);
-        let mut answer = String::new();
-        from("192.0.2.1").await.read_to_string(&mut answer).await.unwrap();
-        assert_eq!(answer, "no", "one of this client is served already");
+        assert_eq!(
+            answer(from(address, "192.0.2.1").await).await,
+            "no",
+            "one of this client is served already"
+        );
         // Who does not say for whom is not served.
         let mut mute = TcpStream::connect(address).await.unwrap();
         mute.write_all(b"EHLO example.org\r\n").await.unwrap();
@@ -276,15 +306,80 @@ mod tests {
         assert_eq!(octets, b"");
     }
 
+    /// Comes through a balancer.
+    async fn from(address: SocketAddr, client: &str) -> TcpStream {
+        let mut tcp = TcpStream::connect(address).await.unwrap();
+        let header = format!("PROXY TCP4 {client} 198.51.100.1 56324 25\r\n");
+        tcp.write_all(header.as_bytes()).await.unwrap();
+        tcp
+    }
+
+    async fn answer(mut tcp: TcpStream) -> String {
+        let mut answer = String::new();
+        tcp.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn over_the_total_others_are_told_and_the_last_places_are_for_new_networks() {
+        let proxy_protocol_from = vec!["127.0.0.0/8".parse().unwrap()];
+        let limits = ConnectionLimits { proxy_protocol_from, reserve: Some(2), ..limits(4, 3) };
+        let (address, drain, _accepting) = start(limits).await;
+        let mut greedy = from(address, "192.0.2.1").await;
+        let mut again = from(address, "192.0.2.1").await;
+        assert!(talks(&mut greedy).await && talks(&mut again).await);
+        assert_eq!(answer(from(address, "192.0.2.1").await).await, "full", "the rest is for others");
+        let mut second = from(address, "192.0.2.2").await;
+        let mut third = from(address, "192.0.2.3").await;
+        assert!(talks(&mut second).await && talks(&mut third).await);
+        assert_eq!(answer(from(address, "192.0.2.4").await).await, "full");
+        drop(third);
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+        while drain.open() > 3 {
+            assert!(tokio::time::Instant::now() < deadline);
+            tokio::task::yield_now().await;
+        }
+        assert!(talks(&mut from(address, "192.0.2.4").await).await, "a place came back");
+        assert!(talks(&mut greedy).await, "who is served goes on");
+    }
+
+    #[tokio::test]
+    async fn who_is_no_balancer_can_not_name_another() {
+        let proxy_protocol_from = vec!["192.0.2.0/24".parse().unwrap(), "127.0.0.2".parse().unwrap()];
+        let (address, _drain, _accepting) =
+            start(ConnectionLimits { proxy_protocol_from, ..limits(10, 1) }).await;
+        let mut first = from(address, "192.0.2.1").await;
+        let mut octets = [0; 5];
+        first.read_exact(&mut octets).await.unwrap();
+        assert_eq!(&octets, b"PROXY", "the header is what any client's first octets are");
+        let other = TcpStream::connect(address).await.unwrap();
+        assert_eq!(answer(other).await, "no", "it counts under its own address");
+    }
+
+    #[test]
+    fn places() {
+        let limits = ConnectionLimits {
+            proxies: vec!["192.0.2.9".parse().unwrap()],
+            reserve: Some(3),
+            ..limits(10, 4)
+        };
+        for (peer, count, open, expected) in [
+            ("192.0.2.1", 0, 9, Ok(())),
+            ("192.0.2.1", 0, 10, Err(Overload::Total)),
+            ("192.0.2.1", 1, 6, Ok(())),
+            ("192.0.2.1", 1, 7, Err(Overload::Total)),
+            ("192.0.2.1", 3, 6, Ok(())),
+            ("192.0.2.1", 4, 4, Err(Overload::Network)),
+            ("192.0.2.9", 9, 9, Ok(())),
+            ("192.0.2.9", 9, 10, Err(Overload::Total)),
+        ] {
+            assert_eq!(limits.admit(peer.parse().unwrap(), count, open), expected, "{peer} {count} {open}");
+        }
+    }
+
     #[tokio::test]
     async fn the_total_makes_others_wait_not_fail() {
-        let (address, _drain, _accepting) = start(ConnectionLimits {
-            total: 1,
-            per_address: 5,
-            proxies: Vec::new(),
-            proxy_protocol_from: Vec::new(),
-        })
-        .await;
+        let (address, _drain, _accepting) = start(limits(1, 5)).await;
         let mut first = TcpStream::connect(address).await.unwrap();
         assert!(talks(&mut first).await);
         let mut second = TcpStream::connect(address).await.unwrap();

@@ -105,7 +105,7 @@ pub(crate) struct Session {
 pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bool, drain: Drain) {
     let (tcp, peer, admission) = match accepted {
         Accepted::Connection(tcp, peer, admission) => (tcp, peer, admission),
-        Accepted::Refused(mut tcp, _) => {
+        Accepted::Refused(mut tcp, ..) => {
             server.metrics.refused.with_label_values(&["address"]).inc();
             if !tls_first {
                 let line = b"* BYE [LIMIT] Too many connections from your address\r\n";

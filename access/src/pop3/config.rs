@@ -1,10 +1,10 @@
 //! How POP3 is served.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::{ByteSize, Span};
+use units::{ByteSize, Network, Span};
 
 use crate::login::PlaintextLogin;
 
@@ -18,8 +18,8 @@ pub struct Config {
     pub listen_tls: Option<SocketAddr>,
     /// On which connections without TLS a password is taken: `loopback` or `never`.
     pub plaintext_login: PlaintextLogin,
-    /// Addresses of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
-    pub proxy_protocol_from: Vec<IpAddr>,
+    /// Addresses and networks of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
+    pub proxy_protocol_from: Vec<Network>,
     /// The most connections that each listener serves at once.
     pub connections_max: usize,
     /// The most connections from one IPv4 address or one IPv6 /64 network.

@@ -49,7 +49,7 @@ pub(super) async fn run(listener: TcpListener, serving: Serving, drain: Drain) {
         let (serving, drain) = (serving.clone(), draining.clone());
         async move {
             match accepted {
-                Accepted::Refused(tcp, _) => refuse(tcp).await,
+                Accepted::Refused(tcp, ..) => refuse(tcp).await,
                 Accepted::Connection(tcp, peer, admission) => {
                     converse(tcp, peer, serving, drain).await;
                     drop(admission);

@@ -5,6 +5,7 @@ mod bdat;
 mod hello;
 mod mail;
 mod rcpt;
+mod vrfy;
 
 use std::borrow::Cow;
 
@@ -13,6 +14,7 @@ pub use bdat::Bdat;
 pub use hello::ClientName;
 pub use mail::{BodyType, Mail};
 pub use rcpt::Rcpt;
+pub use vrfy::Vrfy;
 
 use crate::{ParameterError, PathError};
 
@@ -21,7 +23,7 @@ use crate::{ParameterError, PathError};
 pub enum Command {
     /// Log in (RFC 4954).
     Auth(Auth),
-    /// A chunk of the message (RFC 3030). Recognised so that it can be refused by name.
+    /// A chunk of the message (RFC 3030).
     Bdat(Bdat),
     /// The message follows.
     Data,
@@ -35,8 +37,12 @@ pub enum Command {
     Help,
     /// From whom.
     Mail(Mail),
+    /// Who the client is, in LMTP (RFC 2033 §4.1).
+    Lhlo(ClientName),
     /// Nothing.
     Noop,
+    /// A command of RFC 5321's forerunners or of an extension that is not offered, by its name.
+    NotOffered(&'static str),
     /// The end.
     Quit,
     /// To whom.
@@ -46,7 +52,7 @@ pub enum Command {
     /// Encrypt from here on (RFC 3207).
     StartTls,
     /// Is this somebody.
-    Vrfy,
+    Vrfy(Vrfy),
 }
 
 /// Why a line is no command.
@@ -55,6 +61,9 @@ pub enum CommandError {
     /// The argument is missing, or there is one where none belongs.
     #[error("the argument of {0} is not well formed")]
     Argument(&'static str),
+    /// BDAT without a size that can be read: nobody can say where the commands go on.
+    #[error("a chunk without a size")]
+    Chunk,
     /// A control character, or octets that are not UTF-8.
     #[error("a command is printable text")]
     Characters,
@@ -75,8 +84,16 @@ pub enum CommandError {
     Unknown,
 }
 
-/// First words of requests of other protocols; Postfix drops them at once too.
-const FOREIGN_VERBS: [&str; 7] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PUT"];
+/// First words of requests of other protocols, which Postfix drops at once too, and of a PROXY header from an address that is
+/// no balancer's.
+const FOREIGN_VERBS: [&str; 8] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "POST", "PROXY", "PUT"];
+
+/// Commands that others know and nobody here: old ones, those of extensions that are not offered, and those with which a
+/// proxy speaks for somebody else (XCLIENT, XFORWARD), which nobody may.
+const NOT_OFFERED: [&str; 13] = [
+    "ATRN", "BURL", "ETRN", "MTRK", "ONEX", "SAML", "SEND", "SOML", "TURN", "VERB", "XCLIENT", "XEXCH50",
+    "XFORWARD",
+];
 
 impl Command {
     /// Parses a line without its CRLF.
@@ -105,26 +122,32 @@ impl Command {
             "BDAT" => Bdat::parse(argument).map(Self::Bdat),
             "DATA" => bare(Self::Data, "DATA"),
             "EHLO" => ClientName::parse(argument).map(Self::Ehlo).ok_or(CommandError::Argument("EHLO")),
+            // RFC 5321 §4.1.1.7: what list is asked for is of no interest.
             "EXPN" => Ok(Self::Expn),
             "HELO" => ClientName::parse(argument).map(Self::Helo).ok_or(CommandError::Argument("HELO")),
             "HELP" => Ok(Self::Help),
+            "LHLO" => ClientName::parse(argument).map(Self::Lhlo).ok_or(CommandError::Argument("LHLO")),
             "MAIL" => Mail::parse(argument).map(Self::Mail),
             "NOOP" => Ok(Self::Noop),
             "QUIT" => bare(Self::Quit, "QUIT"),
             "RCPT" => Rcpt::parse(argument).map(Self::Rcpt),
             "RSET" => bare(Self::Rset, "RSET"),
             "STARTTLS" => bare(Self::StartTls, "STARTTLS"),
-            "VRFY" => Ok(Self::Vrfy),
+            "VRFY" => Vrfy::parse(argument).map(Self::Vrfy),
             // A header field: a message is being read as commands.
             other if FOREIGN_VERBS.contains(&other) || other.contains(':') => Err(CommandError::NotSmtp),
-            _ => Err(CommandError::Unknown),
+            other => {
+                let name = NOT_OFFERED.into_iter().find(|name| *name == other);
+                name.map(Self::NotOffered).ok_or(CommandError::Unknown)
+            }
         }
     }
 }
 
 /// Quirk `client-name`: machines that call themselves something in an old character set are served.
 fn is_hello(text: &str) -> bool {
-    text.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case("EHLO ") || verb.eq_ignore_ascii_case("HELO "))
+    let verbs = ["EHLO ", "HELO ", "LHLO "];
+    text.get(..5).is_some_and(|start| verbs.into_iter().any(|verb| start.eq_ignore_ascii_case(verb)))
 }
 
 /// What follows `keyword` and a colon, in any case of letters.
@@ -144,7 +167,7 @@ pub(crate) fn fuzz(input: &[u8]) {
                 "a printed sender is the same sender"
             );
         }
-        Ok(Command::Ehlo(name) | Command::Helo(name)) => {
+        Ok(Command::Ehlo(name) | Command::Helo(name) | Command::Lhlo(name)) => {
             assert!(name.as_str().bytes().all(|byte| byte.is_ascii_graphic()), "a name is safe to print");
         }
         Ok(_) | Err(_) => {}
@@ -166,6 +189,7 @@ mod tests {
         check(b"MAIL FROM:<b\xfcro@x.test>", Err(CommandError::Characters));
         check(b"EHLO \xfc\x01", Err(CommandError::Characters));
         check(b"E\xfcLO x", Err(CommandError::Characters));
+        assert!(!name.is_ascii() && ClientName::parse("pc.test").is_some_and(|name| name.is_ascii()));
     }
 
     #[test]
@@ -175,7 +199,7 @@ mod tests {
         check(b"NOOP whatever", Ok(Command::Noop));
         check(b"QUIT", Ok(Command::Quit));
         check(b"rset", Ok(Command::Rset));
-        check(b"VRFY a", Ok(Command::Vrfy));
+        check(b"VRFY a", Ok(Command::Vrfy(Vrfy { needs_utf8: false })));
         check(b"EXPN a", Ok(Command::Expn));
         check(b"HELP", Ok(Command::Help));
         check(b"STARTTLS", Ok(Command::StartTls));
@@ -185,10 +209,13 @@ mod tests {
     fn refused() {
         check(b"", Err(CommandError::Unknown));
         check(b" NOOP", Err(CommandError::Unknown));
-        check(b"ETRN 'x", Err(CommandError::Unknown));
-        check(b"TURN", Err(CommandError::Unknown));
-        check(b"XCLIENT ADDR=127.0.0.1", Err(CommandError::Unknown));
-        check(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2", Err(CommandError::Unknown));
+        check(b"ETRN 'x", Ok(Command::NotOffered("ETRN")));
+        check(b"turn", Ok(Command::NotOffered("TURN")));
+        check(b"XCLIENT ADDR=127.0.0.1", Ok(Command::NotOffered("XCLIENT")));
+        check(b"XFORWARD NAME=x", Ok(Command::NotOffered("XFORWARD")));
+        check(b"XCLIENTS", Err(CommandError::Unknown));
+        check(b"BDAT -1", Err(CommandError::Chunk));
+        check(b"PROXY TCP4 127.0.0.1 127.0.0.1 1 2", Err(CommandError::NotSmtp));
         check(b"GET / HTTP/1.1", Err(CommandError::NotSmtp));
         check(b"post / HTTP/1.1", Err(CommandError::NotSmtp));
         check(b"DATA now", Err(CommandError::Argument("DATA")));
@@ -204,7 +231,7 @@ mod tests {
 
     #[test]
     fn never_panics() {
-        for input in [&b"MAIL FROM:"[..], b"RCPT TO:<", b"AUTH ", b"BDAT", b"MAIL FRO\xc3\xbc:<>"] {
+        for input in [&b"MAIL FROM:"[..], b"RCPT TO:<", b"AUTH ", b"BDAT", b"VRFY", b"MAIL FRO\xc3\xbc:<>"] {
             fuzz(input);
         }
         proptest::proptest!(|(tail in "\\PC{0,40}", verb in "(MAIL FROM:|RCPT TO:|AUTH |BDAT |EHLO |)")| {

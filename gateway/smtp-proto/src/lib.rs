@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  octets ──LineDecoder──▶ line ──Command::parse──▶ Command ──server::Session──▶ Action ──▶ the gateway
-//!         ──DataDecoder──▶ message octets, dots unstuffed
+//!         ──DataDecoder──▶ message octets, dots unstuffed     (behind DATA)
+//!         ──ChunkDecoder─▶ message octets, counted            (behind BDAT)
 //!  the gateway ──▶ Reply ──▶ octets                       client::Session speaks the other side
 //! ```
 //!
@@ -16,6 +17,7 @@
 //! Failure behaviour: every decoder returns an error with a name or asks for more octets; nothing panics,
 //! and nothing is allocated because a peer announced a number. Limits are arguments.
 
+mod chunk;
 pub mod client;
 mod command;
 mod data;
@@ -27,7 +29,8 @@ mod reply;
 pub mod server;
 mod stuffing;
 
-pub use command::{Auth, Bdat, BodyType, ClientName, Command, CommandError, Mail, Rcpt};
+pub use chunk::ChunkDecoder;
+pub use command::{Auth, Bdat, BodyType, ClientName, Command, CommandError, Mail, Rcpt, Vrfy};
 pub use data::{DataDecoder, DataProgress, Poison};
 pub use limits::{DataLimits, LineLimits, SessionLimits};
 pub use line::{Frame, FrameError, LineDecoder};
@@ -46,7 +49,13 @@ pub fn fuzz_data(input: &[u8]) {
     data::fuzz(input);
 }
 
-/// Feeds arbitrary octets to a server session, whole and byte by byte: every reply must be one.
+/// Cuts an arbitrary message into chunks: each is consumed exactly, and the message has the fate it would have behind DATA.
+pub fn fuzz_chunks(input: &[u8]) {
+    chunk::fuzz(input);
+}
+
+/// Feeds arbitrary octets to a server session of each kind, whole and byte by byte: every reply must be one, every chunk is
+/// consumed exactly, and both get the same answers.
 pub fn fuzz_session(input: &[u8]) {
     server::fuzz(input);
 }

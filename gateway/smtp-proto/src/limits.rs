@@ -23,6 +23,8 @@ pub struct DataLimits {
 pub struct SessionLimits {
     /// Recipients of one transaction (RFC 5321 §4.5.3.1.8 asks for at least 100).
     pub recipients_max: usize,
+    /// Transactions of one session: what LIMITS announces as MAILMAX (RFC 9422).
+    pub transactions_max: u32,
     /// Refusals (5xx) before the session is closed with 421.
     pub errors_max: u32,
     /// Commands that move no mail (NOOP, RSET, VRFY, HELP, EHLO again) before the session is closed with 421;

@@ -3,20 +3,25 @@
 //! ```text
 //!            EHLO, HELO               MAIL                accepted               RCPT              decided
 //!   Start ──────────────▶ Ready ───────────▶ SenderAsked ──────▶ Transaction ────────▶ RecipientAsked ──▶ Transaction
-//!     ▲                  │ │  ▲ ▲                                 │   │ DATA, with a recipient
-//!     │ TLS up  STARTTLS │ │  │ └── RSET, EHLO, 550 to the sender ─┘   ▼
-//!     └───── Handshake ◀─┘ │  └───────────── the message was judged ── Receiving
+//!     ▲                  │ │  ▲ ▲                                 │   │ DATA, with a recipient      │ BDAT
+//!     │ TLS up  STARTTLS │ │  │ └── RSET, EHLO, 550 to the sender ─┘   ▼                             ▼   not LAST
+//!     └───── Handshake ◀─┘ │  ├───────────── the message was judged ── Receiving                   Chunk ◀────▶ Chunks
+//!                          │  └───────────── LAST, or one was refused ───────────────────────────────┘
 //!                     AUTH │
 //!                          ▼      done or refused
 //!                   Authenticating ─────────────▶ Ready           any state ── QUIT, fatal, over a budget ──▶ Closed
 //! ```
+//!
+//! LMTP (RFC 2033) is the same machine: its clients say LHLO, and a message is answered once for each recipient.
 //!
 //! Each state holds only what is valid in it: there is no sender without EHLO, no recipient without a
 //! sender, and no message without a recipient. What it wants to know (is this somebody? is the password
 //! right? was the message stored?) it asks with an [`Action`] and learns with the next [`Input`].
 
 mod auth;
+mod bdat;
 mod data;
+mod drive;
 mod ehlo;
 mod frame;
 mod mail;
@@ -29,11 +34,13 @@ mod tests;
 
 use envelope::{ReversePath, Secret};
 
+pub(crate) use drive::fuzz;
 pub use offer::{Offer, Service};
 pub use refusal::Refusal;
 
 use crate::limits::SessionLimits;
-use crate::{Auth, ClientName, Command, FrameError, Mail, Rcpt, Reply};
+use crate::{Auth, Bdat, ClientName, Command, FrameError, Mail, Rcpt, Reply};
+use ehlo::Hello;
 
 /// What happened.
 #[derive(Debug)]
@@ -47,8 +54,8 @@ pub enum Input<'a> {
     },
     /// A line came that is none.
     BadLine(FrameError),
-    /// The answer to [`Action::CheckSender`], [`Action::CheckRecipient`] or [`Action::ReceiveMessage`]: a 2xx
-    /// reply accepts, another one refuses.
+    /// The answer to [`Action::CheckSender`], [`Action::CheckRecipient`], [`Action::ReceiveMessage`] or
+    /// [`Action::ReceiveChunk`]: a 2xx reply accepts, another one refuses.
     Verdict(Reply),
     /// The answer to [`Action::AuthStart`] or [`Action::AuthResponse`]: a challenge to send, in base64.
     Challenge(&'a str),
@@ -65,12 +72,25 @@ pub enum Action {
     Reply(Reply),
     /// Send, then close.
     ReplyAndClose(Reply),
+    /// Send as often as the number says, once for each recipient (RFC 2033 §4.2); then go on, or close.
+    ReplyToEach {
+        /// What became of the message.
+        reply: Reply,
+        /// Recipients that were accepted.
+        count: usize,
+        /// Whether the session ends with it.
+        close: bool,
+    },
     /// Say whether this sender may begin a transaction.
     CheckSender(Mail),
     /// Say whether this recipient is served.
     CheckRecipient(Rcpt),
     /// Send the 354, read the message, store it, say what became of it.
     ReceiveMessage(Reply),
+    /// Read the chunk's octets, all of them; say whether they are taken, or, of the last, what became of the message.
+    ReceiveChunk(Bdat),
+    /// Read so many octets and throw them away; then send.
+    SkipChunk(u64, Reply),
     /// Send the 220, throw away whatever was read, do the handshake.
     StartTls(Reply),
     /// Begin an exchange with one of the mechanisms offered.
@@ -106,6 +126,10 @@ enum State {
     Transaction(Client, Transaction),
     RecipientAsked(Client, Transaction, Rcpt),
     Receiving(Client, Transaction),
+    /// A chunk is being read.
+    Chunk(Client, Transaction, Bdat),
+    /// Between two chunks.
+    Chunks(Client, Transaction),
     Handshake,
     AuthJudged(Client),
     AuthAwaited(Client),
@@ -123,7 +147,8 @@ pub struct Session {
     errors: u32,
     idle_commands: u32,
     auth_failures: u32,
-    /// The last command was a DATA or BDAT that was refused: its message may be on the way all the same.
+    transactions: u32,
+    /// The last command was a DATA that was refused: its message may be on the way all the same.
     message_refused: bool,
 }
 
@@ -139,6 +164,7 @@ impl Session {
             errors: 0,
             idle_commands: 0,
             auth_failures: 0,
+            transactions: 0,
             message_refused: false,
         }
     }
@@ -149,13 +175,18 @@ impl Session {
     /// Greeting = "220 " Domain [ SP textstring ] CRLF     ; RFC 5321 §4.2
     /// ```
     pub fn greeting(&self) -> Reply {
-        Reply::new(220, None, format!("{} ESMTP Sluice", self.offer.name))
+        let protocol = if self.offer.service.is_lmtp() { "LMTP" } else { "ESMTP" };
+        Reply::new(220, None, format!("{} {protocol} Sluice", self.offer.name))
     }
 
     /// Takes one thing that happened and says what to do.
     pub fn step(&mut self, input: Input<'_>) -> Action {
         let state = std::mem::replace(&mut self.state, State::Closed);
-        let is_final = matches!((&state, &input), (State::Receiving(..), Input::Verdict(_)));
+        let is_final = match (&state, &input) {
+            (State::Receiving(..), Input::Verdict(_)) => true,
+            (State::Chunk(_, _, bdat), Input::Verdict(reply)) => bdat.last || !reply.is_positive(),
+            _ => false,
+        };
         let (state, action) = match input {
             Input::Line { line, more } => self.line(state, line, more),
             Input::BadLine(error) => self.bad_line(state, error),
@@ -181,6 +212,8 @@ impl Session {
             | State::Transaction(client, _)
             | State::RecipientAsked(client, _, _)
             | State::Receiving(client, _)
+            | State::Chunk(client, _, _)
+            | State::Chunks(client, _)
             | State::AuthJudged(client)
             | State::AuthAwaited(client) => Some(client),
             State::Start | State::Handshake | State::Closed => None,
@@ -192,9 +225,16 @@ impl Session {
         match &self.state {
             State::Transaction(_, transaction)
             | State::RecipientAsked(_, transaction, _)
-            | State::Receiving(_, transaction) => Some(transaction),
+            | State::Receiving(_, transaction)
+            | State::Chunk(_, transaction, _)
+            | State::Chunks(_, transaction) => Some(transaction),
             _ => None,
         }
+    }
+
+    /// Whether a part of a message came with BDAT and the rest is awaited.
+    pub const fn in_chunks(&self) -> bool {
+        matches!(self.state, State::Chunk(..) | State::Chunks(..))
     }
 
     /// Whether the connection is encrypted.
@@ -215,17 +255,19 @@ impl Session {
     fn line(&mut self, state: State, line: &[u8], more: bool) -> (State, Action) {
         match state {
             State::AuthAwaited(client) => self.auth_line(client, line),
-            State::Start | State::Ready(_) | State::Transaction(..) => match Command::parse(line) {
-                Ok(command) => {
-                    let refusable = matches!(command, Command::Data | Command::Bdat(_));
-                    let (state, action) = self.command(state, command, more);
-                    self.message_refused = refusable && matches!(action, Action::Reply(_));
-                    (state, action)
+            State::Start | State::Ready(_) | State::Transaction(..) | State::Chunks(..) => {
+                match Command::parse(line) {
+                    Ok(command) => {
+                        let refusable = matches!(command, Command::Data);
+                        let (state, action) = self.command(state, command, more);
+                        self.message_refused = refusable && matches!(action, Action::Reply(_));
+                        (state, action)
+                    }
+                    // What comes behind a refused DATA and is no command is the message, whose author must not give commands.
+                    Err(_) if self.message_refused => refuse(state, Refusal::Pipelining),
+                    Err(error) => refuse(state, Refusal::Command(error)),
                 }
-                // What comes behind a refused DATA and is no command is the message, whose author must not give commands.
-                Err(_) if self.message_refused => refuse(state, Refusal::Pipelining),
-                Err(error) => refuse(state, Refusal::Command(error)),
-            },
+            }
             // The caller owes an answer first.
             state => refuse(state, Refusal::OutOfStep),
         }
@@ -233,8 +275,10 @@ impl Session {
 
     fn command(&mut self, state: State, command: Command, more: bool) -> (State, Action) {
         // RFC 2920 §3.1: these change what follows, so that nothing may be sent behind them unseen.
-        let synchronises =
-            matches!(command, Command::Ehlo(_) | Command::Helo(_) | Command::Data | Command::Auth(_));
+        let synchronises = matches!(
+            command,
+            Command::Ehlo(_) | Command::Helo(_) | Command::Lhlo(_) | Command::Data | Command::Auth(_)
+        );
         if more && synchronises && !self.authenticated {
             return refuse(state, Refusal::Pipelining);
         }
@@ -243,19 +287,19 @@ impl Session {
         }
         match command {
             Command::Auth(auth) => self.auth(state, auth),
-            // The chunk behind it would be read as commands: whoever wrote the message must not give them.
-            Command::Bdat(_) if more => refuse(state, Refusal::Pipelining),
-            Command::Bdat(_) => refuse(state, Refusal::NotOffered("BDAT")),
+            Command::Bdat(bdat) => self.bdat(state, bdat),
             Command::Data => match self.data(state) {
                 (state, Action::Reply(_)) if more => refuse(state, Refusal::Pipelining),
                 answer => answer,
             },
-            Command::Ehlo(name) => self.hello(name, true),
+            Command::Ehlo(name) => self.hello(state, name, Hello::Ehlo),
             Command::Expn => refuse(state, Refusal::NotOffered("EXPN")),
-            Command::Helo(name) => self.hello(name, false),
-            Command::Help => (state, Action::Reply(offer::help())),
+            Command::Helo(name) => self.hello(state, name, Hello::Helo),
+            Command::Help => (state, Action::Reply(offer::help(self.offer.service))),
+            Command::Lhlo(name) => self.hello(state, name, Hello::Lhlo),
             Command::Mail(mail) => self.mail(state, mail),
             Command::Noop => (state, Action::Reply(Reply::enhanced(250, (2, 0, 0), "OK"))),
+            Command::NotOffered(name) => refuse(state, Refusal::NotOffered(name)),
             Command::Quit => {
                 let text = format!("{} closing connection", self.offer.name);
                 (State::Closed, Action::ReplyAndClose(Reply::enhanced(221, (2, 0, 0), text)))
@@ -263,13 +307,14 @@ impl Session {
             Command::Rcpt(rcpt) => self.rcpt(state, rcpt),
             Command::Rset => {
                 let state = match state {
-                    State::Transaction(client, _) => State::Ready(client),
+                    State::Transaction(client, _) | State::Chunks(client, _) => State::Ready(client),
                     other => other,
                 };
                 (state, Action::Reply(Reply::enhanced(250, (2, 0, 0), "OK")))
             }
             Command::StartTls => self.start_tls(state),
-            Command::Vrfy => (state, Action::Reply(offer::vrfy())),
+            Command::Vrfy(vrfy) if vrfy.needs_utf8 => refuse(state, Refusal::Utf8),
+            Command::Vrfy(_) => (state, Action::Reply(offer::vrfy())),
         }
     }
 
@@ -286,21 +331,40 @@ impl Session {
                 }
                 State::Transaction(client, transaction)
             }
-            State::Receiving(client, _) => {
-                if good {
-                    self.idle_commands = 0;
-                }
-                State::Ready(client)
+            State::Chunk(client, transaction, bdat) if good && !bdat.last => {
+                State::Chunks(client, transaction)
+            }
+            // RFC 3030 §2: a chunk that is refused ends the transaction, and those behind it are refused too.
+            State::Chunk(client, _, Bdat { last: false, .. }) => State::Ready(client),
+            State::Receiving(client, transaction) | State::Chunk(client, transaction, _) => {
+                return self.judged(client, &transaction, reply);
             }
             state => return refuse(state, Refusal::OutOfStep),
         };
         (state, Action::Reply(reply))
     }
 
+    /// The whole message has its answer.
+    fn judged(&mut self, client: Client, transaction: &Transaction, reply: Reply) -> (State, Action) {
+        if reply.is_positive() {
+            self.idle_commands = 0;
+        }
+        let count = transaction.recipients.len();
+        let action = if self.offer.service.is_lmtp() {
+            Action::ReplyToEach { reply, count, close: false }
+        } else {
+            Action::Reply(reply)
+        };
+        (State::Ready(client), action)
+    }
+
     /// Counts what the client costs, and ends a session that costs too much.
     /// What was decided of a whole message is said whatever it costs: a sender that hears 421 instead sends it again.
     fn charge(&mut self, action: Action, is_final: bool) -> Action {
-        if let Action::Reply(reply) | Action::ReplyAndClose(reply) = &action
+        if let Action::Reply(reply)
+        | Action::ReplyAndClose(reply)
+        | Action::ReplyToEach { reply, .. }
+        | Action::SkipChunk(_, reply) = &action
             && reply.is_permanent()
         {
             self.errors += 1;
@@ -321,6 +385,7 @@ impl Session {
         self.state = State::Closed;
         match action {
             Action::Reply(reply) if is_final => Action::ReplyAndClose(reply),
+            Action::ReplyToEach { reply, count, .. } => Action::ReplyToEach { reply, count, close: true },
             _ => Action::ReplyAndClose(refusal.reply()),
         }
     }
@@ -344,7 +409,11 @@ fn refuse(state: State, refusal: Refusal) -> (State, Action) {
 }
 
 const fn moves_mail(command: &Command) -> bool {
-    matches!(command, Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Quit)
+    match command {
+        Command::Mail(_) | Command::Rcpt(_) | Command::Data | Command::Quit => true,
+        Command::Bdat(bdat) => bdat.size > 0 || bdat.last,
+        _ => false,
+    }
 }
 
 /// Whether the reverse path is `<>`.
@@ -352,15 +421,5 @@ impl Transaction {
     /// Whether this is a report that must never be answered (RFC 5321 §4.5.5).
     pub const fn is_report(&self) -> bool {
         matches!(self.mail.reverse_path, ReversePath::Null)
-    }
-}
-
-pub(crate) fn fuzz(input: &[u8]) {
-    let whole = frame::transcript(input, input.len().max(1));
-    let bytewise = frame::transcript(input, 1);
-    // A client that sends on without waiting may be cut off: compare what both got.
-    for (left, right) in whole.iter().zip(&bytewise) {
-        assert!((200..600).contains(&left.code) && (200..600).contains(&right.code), "a reply has a code");
-        assert!(!left.lines.is_empty(), "a reply has text");
     }
 }

@@ -1,19 +1,20 @@
 //! How much one peer may ask.
 
-use std::net::IpAddr;
-
 use runtime::ConnectionLimits;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use smtp_proto::{DataLimits, LineLimits, SessionLimits};
-use units::ByteSize;
+use units::{ByteSize, Network};
 
 /// Limits. At each the peer gets a clear refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Connections that one listener serves at once; more wait in the system's backlog.
+    /// Connections that one listener serves at once; more get 421.
     pub connections_max: usize,
+    /// Hundredths of `connections_max` that are kept for addresses and networks that have no connection yet: when only so many
+    /// places are left, who has one already gets 421.
+    pub connections_reserve_percent: u8,
     /// Connections that one listener serves at once for one IPv4 address or one IPv6 /64 network; more get 421.
     pub connections_per_address_max: usize,
     /// Size of a message: announced with SIZE, and held to whatever the sender announced.
@@ -36,8 +37,12 @@ pub struct Limits {
     pub password_max: usize,
     /// Recipients of one message; more get 452 and are sent separately.
     pub recipients_max: usize,
+    /// Messages begun in one session (RFC 9422: MAILMAX); the next MAIL gets 421.
+    pub transactions_max: u32,
     /// Refusals before a session is closed with 421.
     pub errors_max: u32,
+    /// Refusals in a session that are answered at once; each further one is answered late.
+    pub errors_prompt: u32,
     /// Commands that move no mail (NOOP, RSET, VRFY, EHLO) before a session is closed with 421; a message sets the
     /// count back.
     pub idle_commands_max: u32,
@@ -45,7 +50,7 @@ pub struct Limits {
     pub login_failures_max: u32,
     /// Unknown recipients in a session that are answered at once; each further one is answered late.
     pub unknown_recipients_prompt: u32,
-    /// Octets of a refused message that are still read, so that its sender can be told; beyond that the connection is closed.
+    /// Octets of a refused message or chunk that are still read, so that its sender can be told; beyond that the connection is closed.
     pub discard_max: ByteSize,
     /// Memory that messages on their way in may take together; what a message has beyond `queue.inline_max` and its header is
     /// on disk. A sender waits `timeouts.message_memory` for it, then gets 452.
@@ -58,6 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 10_000,
+            connections_reserve_percent: 10,
             connections_per_address_max: 50,
             message_size_max: ByteSize::mib(50),
             header_size_max: ByteSize::kib(256),
@@ -69,7 +75,9 @@ impl Default for Limits {
             login_name_max: 320,
             password_max: 1024,
             recipients_max: 1000,
+            transactions_max: 100_000,
             errors_max: 20,
+            errors_prompt: 10,
             idle_commands_max: 100,
             login_failures_max: 3,
             unknown_recipients_prompt: 5,
@@ -90,6 +98,7 @@ impl Limits {
             }
         };
         at_least("connections_max", self.connections_max as u64, 1, "nobody could connect");
+        at_least("transactions_max", self.transactions_max.into(), 1, "nobody could send");
         at_least(
             "connections_per_address_max",
             self.connections_per_address_max as u64,
@@ -105,15 +114,20 @@ impl Limits {
         at_least("auth_line_max", self.auth_line_max.as_u64(), 512, "logins would fail");
         at_least("message_memory_max", self.message_memory_max.as_u64(), 16 << 20, "a few messages must fit");
         at_least("recipients_max", self.recipients_max as u64, 100, "RFC 5321 section 4.5.3.1.8");
+        if self.connections_reserve_percent > 90 {
+            let problem = "must be at most 90: an address could have one connection only";
+            faults.push(("connections_reserve_percent".to_owned(), problem.to_owned()));
+        }
         faults
     }
 
-    pub(crate) fn connections(&self, balancers: &[IpAddr]) -> ConnectionLimits {
+    pub(crate) fn connections(&self, balancers: &[Network]) -> ConnectionLimits {
         ConnectionLimits {
             total: self.connections_max,
             per_address: self.connections_per_address_max,
             proxies: Vec::new(),
             proxy_protocol_from: balancers.to_vec(),
+            reserve: Some(self.connections_max.saturating_mul(self.connections_reserve_percent.into()) / 100),
         }
     }
 
@@ -128,6 +142,7 @@ impl Limits {
     pub(crate) const fn session(&self) -> SessionLimits {
         SessionLimits {
             recipients_max: self.recipients_max,
+            transactions_max: self.transactions_max,
             errors_max: self.errors_max,
             idle_commands_max: self.idle_commands_max,
             message_max: self.message_size_max.as_u64(),

@@ -30,6 +30,8 @@ pub struct Timeouts {
     pub message_memory: Span,
     /// How late an unknown recipient is answered to a client that asked for many.
     pub unknown_recipient_delay: Span,
+    /// How late a client that made many errors is told of the next.
+    pub error_delay: Span,
 }
 
 impl Default for Timeouts {
@@ -45,6 +47,7 @@ impl Default for Timeouts {
             publish: Span::mins(2),
             message_memory: Span::secs(10),
             unknown_recipient_delay: Span::secs(1),
+            error_delay: Span::secs(1),
         }
     }
 }

@@ -17,6 +17,8 @@ pub(crate) enum End {
     Gone,
     /// No TLS.
     Handshake,
+    /// LMTP from an address that may not use it.
+    NotAllowed,
     /// Another protocol.
     NotSmtp,
     /// Its address has too many connections.
@@ -31,6 +33,8 @@ pub(crate) enum End {
     Timeout,
     /// A message below the least data rate.
     TooSlow,
+    /// The listener has too many connections, or keeps the rest for others.
+    TotalLimit,
 }
 
 impl End {
@@ -43,6 +47,7 @@ impl End {
             Self::EarlyTalker => "early-talker",
             Self::Gone => "gone",
             Self::Handshake => "handshake",
+            Self::NotAllowed => "not-allowed",
             Self::NotSmtp => "not-smtp",
             Self::PerAddressLimit => "per-address-limit",
             Self::Quit => "quit",
@@ -50,6 +55,7 @@ impl End {
             Self::ReplyTimeout => "reply-timeout",
             Self::Timeout => "timeout",
             Self::TooSlow => "too-slow",
+            Self::TotalLimit => "total-limit",
         }
     }
 }
@@ -59,9 +65,11 @@ impl End {
 pub(crate) enum Command {
     Auth,
     BadLine,
+    Bdat,
     Data,
     Ehlo,
     Helo,
+    Lhlo,
     Mail,
     Noop,
     Other,
@@ -73,12 +81,14 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Auth,
         Self::BadLine,
+        Self::Bdat,
         Self::Data,
         Self::Ehlo,
         Self::Helo,
+        Self::Lhlo,
         Self::Mail,
         Self::Noop,
         Self::Other,
@@ -93,9 +103,11 @@ impl Command {
         match self {
             Self::Auth => "auth",
             Self::BadLine => "bad-line",
+            Self::Bdat => "bdat",
             Self::Data => "data",
             Self::Ehlo => "ehlo",
             Self::Helo => "helo",
+            Self::Lhlo => "lhlo",
             Self::Mail => "mail",
             Self::Noop => "noop",
             Self::Other => "other",
@@ -206,6 +218,7 @@ mod tests {
             (b"STARTTLS", Command::StartTls),
             (b"", Command::Other),
             (b"ETRN x", Command::Other),
+            (b"bdat 5 LAST", Command::Bdat),
         ] {
             assert_eq!(Command::of(line), expected);
         }

@@ -1,5 +1,12 @@
-//! DATA: a message comes in, is made durable, and only then gets its 250.
+//! DATA and BDAT: a message comes in, is made durable, and only then gets its 250.
+//!
+//! ```text
+//!  DATA ─ text.rs ──┐
+//!                   ├─▶ Intake (header judged, body written) ─▶ finish_message: judged ─▶ published ─▶ 250
+//!  BDAT ─ chunk.rs ─┘
+//! ```
 
+mod chunk;
 mod header;
 mod intake;
 mod received;
@@ -9,7 +16,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use envelope::{Entrance, Envelope, MessageId, Origin, Recipient, Timestamp};
+use envelope::{Envelope, MessageId, Origin, Recipient, Timestamp};
 use queue::{Body, Lane, PublishError};
 use smtp_proto::Reply;
 use smtp_proto::server::Transaction;
@@ -18,9 +25,12 @@ use tracing::{error, info, warn};
 
 use super::shared::new_id;
 use super::{End, Refused, Session};
+use crate::listen::Kind;
 use crate::reply;
 use intake::{Fault, Intake, Taken};
 use text::Ending;
+
+pub(super) use chunk::Chunked;
 
 /// A message on its way in: what is known of it before its first octet, and what came since.
 pub(super) struct Incoming {
@@ -42,10 +52,19 @@ impl Session {
         let reply = self.finish_message(incoming).await;
         if ending == Ending::Unknown {
             // Where the peer sees the end of its message can't be known: nothing it sends on may be trusted.
-            self.send(&reply).await?;
-            return Err(End::Refused);
+            return Err(self.say_last(&reply).await);
         }
         Ok(reply)
+    }
+
+    /// Says what became of the message, to each recipient in LMTP, and ends the session.
+    async fn say_last(&mut self, reply: &Reply) -> End {
+        let recipients = self.machine.transaction().map_or(1, |transaction| transaction.recipients.len());
+        let count = if self.kind == Kind::Lmtp { recipients } else { 1 };
+        match self.say_to_each(reply, count).await {
+            Ok(()) => self.wire.flush().await.err().unwrap_or(End::Refused),
+            Err(end) => end,
+        }
     }
 
     /// Gives the message its id and its place. An error is the refusal.
@@ -105,7 +124,7 @@ impl Session {
             reverse_path: transaction.mail.reverse_path.clone(),
             recipients,
             origin: Origin {
-                entrance: if self.kind.is_submission() { Entrance::Submission } else { Entrance::Mx },
+                entrance: self.kind.entrance(),
                 peer: Some(self.peer),
                 helo: self.machine.client().map(|client| client.name.to_string()).unwrap_or_default(),
                 authenticated: self.account.clone(),

@@ -70,10 +70,7 @@ impl Session {
         debug!(recipient = %address, "recipient refused, unknown");
         self.unknown_recipients = self.unknown_recipients.saturating_add(1);
         if self.unknown_recipients > self.shared.config.limits.unknown_recipients_prompt {
-            let delay = self.shared.config.timeouts.unknown_recipient_delay.as_duration();
-            // What was answered before does not wait with it; a peer that is gone shows at the next write.
-            let _ = self.wire.flush().await;
-            let _ = timeout(delay, self.drain.requested()).await;
+            self.delay(self.shared.config.timeouts.unknown_recipient_delay.as_duration()).await;
         }
     }
 }

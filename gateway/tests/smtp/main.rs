@@ -8,9 +8,11 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod chunking;
 mod drain;
 mod faults;
 mod limits;
+mod lmtp;
 mod node;
 mod postmaster;
 mod queues;

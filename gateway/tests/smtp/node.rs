@@ -122,6 +122,7 @@ pub(crate) async fn start_over(queue: Arc<dyn Queue>, change: impl FnOnce(&mut C
         mx: vec![any],
         submission: vec![any],
         submissions: vec![any],
+        lmtp: vec![any],
         ..Config::default()
     };
     change(&mut config);
@@ -163,7 +164,8 @@ impl Node {
     pub(crate) async fn greeted(&self, door: &str) -> Peer {
         let mut peer = self.connect(door).await;
         peer.expect("220 ").await;
-        peer.ask("EHLO client.test", "250").await;
+        let hello = if door == "lmtp" { "LHLO client.test" } else { "EHLO client.test" };
+        peer.ask(hello, "250").await;
         peer
     }
 
@@ -187,8 +189,14 @@ impl Node {
 
     /// Takes the only message out of the queue, as text.
     pub(crate) async fn message(&self) -> (envelope::Envelope, String) {
+        let (envelope, octets) = self.octets().await;
+        (envelope, String::from_utf8(octets).unwrap())
+    }
+
+    /// Takes the only message out of the queue.
+    pub(crate) async fn octets(&self) -> (envelope::Envelope, Vec<u8>) {
         let lease = tokio::time::timeout(PATIENCE, self.queue.lease(Lane::Local)).await.unwrap().unwrap();
-        let found = (lease.envelope.clone(), String::from_utf8(lease.body.to_vec()).unwrap());
+        let found = (lease.envelope.clone(), lease.body.to_vec());
         lease.ack().await.unwrap();
         found
     }
@@ -298,9 +306,14 @@ impl Peer {
 
     /// A transaction up to the 354.
     pub(crate) async fn up_to_data(&mut self) {
+        self.up_to_recipient().await;
+        self.ask("DATA", "354 ").await;
+    }
+
+    /// A transaction with a recipient, ready for BDAT.
+    pub(crate) async fn up_to_recipient(&mut self) {
         self.ask("MAIL FROM:<alice@example.test>", "250 2.1.0").await;
         self.ask("RCPT TO:<bob@example.test>", "250 2.1.5").await;
-        self.ask("DATA", "354 ").await;
     }
 
     /// Encrypts after a 220 to STARTTLS.

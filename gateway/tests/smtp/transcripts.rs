@@ -1,7 +1,7 @@
 //! `tests/transcripts/smtp/*.txt`, against the machine and against the role.
 //!
 //! ```text
-//! # a comment; `# door: mx` (or submission) comes first
+//! # a comment; `# door: mx` (or submission, lmtp) comes first
 //! C: a line that the client sends, with CRLF
 //! C> octets with \r \n \0 \xHH escapes, as they are
 //! S: how the next reply begins; its lines are joined by |
@@ -12,7 +12,10 @@ use std::path::PathBuf;
 
 use envelope::Address;
 use smtp_proto::server::{Action, Input, Offer, Service, Session};
-use smtp_proto::{DataDecoder, DataLimits, ForwardPath, Frame, LineDecoder, Poison, Reply, SessionLimits};
+use smtp_proto::{
+    Bdat, ChunkDecoder, DataDecoder, DataLimits, ForwardPath, Frame, LineDecoder, Poison, Reply,
+    SessionLimits,
+};
 
 use crate::node::{resolution, start};
 
@@ -87,6 +90,7 @@ async fn against_the_role() {
         let node = start(|config| {
             config.allow_plaintext_auth = true;
             config.limits.errors_max = 20;
+            config.timeouts.error_delay = units::Span::millis(0);
         })
         .await;
         let mut peer = node.connect(&transcript.door).await;
@@ -134,11 +138,22 @@ fn text(reply: &Reply) -> String {
     String::from_utf8(wire).unwrap().trim_end().replace("\r\n", "|")
 }
 
+const DATA_LIMITS: DataLimits = DataLimits { line_max: 128 << 10, message_max: 50 << 20 };
+
+/// What the next octets are.
+enum Reading {
+    Lines,
+    Text(DataDecoder),
+    Chunk(Bdat),
+    Skip(u64, Reply),
+}
+
 /// The machine with answers as the test directory gives them, and one password.
 struct Machine {
     session: Session,
     lines: LineDecoder,
-    data: Option<DataDecoder>,
+    reading: Reading,
+    message: ChunkDecoder,
     buffer: Vec<u8>,
     open: bool,
     submission: bool,
@@ -146,17 +161,22 @@ struct Machine {
 
 impl Machine {
     fn new(door: &str) -> Self {
-        let submission = door != "mx";
+        let submission = door == "submission";
         let offer = Offer {
             name: "mx.example.test".parse().unwrap(),
-            service: if submission { Service::Submission } else { Service::Mx },
+            service: match door {
+                "submission" => Service::Submission,
+                "lmtp" => Service::Lmtp,
+                _ => Service::Mx,
+            },
             starttls: true,
             mechanisms: if submission { vec!["PLAIN", "LOGIN"] } else { Vec::new() },
-            dsn: submission,
+            dsn: door != "mx",
             plaintext_auth: true,
         };
         let limits = SessionLimits {
             recipients_max: 1000,
+            transactions_max: 100_000,
             errors_max: 20,
             idle_commands_max: 100,
             message_max: 50 << 20,
@@ -165,7 +185,8 @@ impl Machine {
         Self {
             session: Session::new(offer, limits, false),
             lines: LineDecoder::default(),
-            data: None,
+            reading: Reading::Lines,
+            message: ChunkDecoder::new(DATA_LIMITS),
             buffer: Vec::new(),
             open: true,
             submission,
@@ -176,8 +197,21 @@ impl Machine {
         self.buffer.extend_from_slice(octets);
         let mut replies = Vec::new();
         while self.open {
-            let consumed =
-                if self.data.is_some() { self.text(&mut replies) } else { self.line(&mut replies) };
+            let consumed = match std::mem::replace(&mut self.reading, Reading::Lines) {
+                Reading::Lines => self.line(&mut replies),
+                Reading::Text(decoder) => self.text(decoder, &mut replies),
+                Reading::Chunk(bdat) => {
+                    let consumed = self.message.decode(&self.buffer, |_| {});
+                    let action = self.chunk(bdat);
+                    action.into_iter().for_each(|action| self.act(action, &mut replies));
+                    consumed
+                }
+                Reading::Skip(size, reply) => {
+                    let consumed = usize::try_from(size).unwrap().min(self.buffer.len());
+                    self.skip(size - consumed as u64, reply, &mut replies);
+                    consumed
+                }
+            };
             self.buffer.drain(..consumed);
             if consumed == 0 {
                 break;
@@ -186,18 +220,43 @@ impl Machine {
         replies
     }
 
-    fn text(&mut self, replies: &mut Vec<Reply>) -> usize {
-        let decoder = self.data.as_mut().unwrap();
+    fn text(&mut self, mut decoder: DataDecoder, replies: &mut Vec<Reply>) -> usize {
         let progress = decoder.decode(&self.buffer, |_| {});
         if progress.finished {
-            let poison = decoder.poison();
-            self.data = None;
-            let verdict = if poison.is_some() { code(550, (5, 6, 0)) } else { code(250, (2, 0, 0)) };
-            let action = self.session.step(Input::Verdict(verdict));
+            let action = self.judge_message(decoder.poison());
             self.act(action, replies);
-            self.open &= !poison.is_some_and(Poison::is_smuggling);
+            self.open &= !decoder.poison().is_some_and(Poison::is_smuggling);
+        } else {
+            self.reading = Reading::Text(decoder);
         }
         progress.consumed
+    }
+
+    fn judge_message(&mut self, poison: Option<Poison>) -> Action {
+        self.session.step(Input::Verdict(match poison {
+            None => code(250, (2, 0, 0)),
+            Some(Poison::MessageTooBig) => code(552, (5, 3, 4)),
+            Some(_) => code(550, (5, 6, 0)),
+        }))
+    }
+
+    fn chunk(&mut self, bdat: Bdat) -> Option<Action> {
+        if self.message.left() > 0 {
+            self.reading = Reading::Chunk(bdat);
+            return None;
+        }
+        if bdat.last {
+            self.message.finish();
+        }
+        Some(self.judge_message(self.message.poison()))
+    }
+
+    fn skip(&mut self, left: u64, reply: Reply, replies: &mut Vec<Reply>) {
+        if left == 0 {
+            replies.push(reply);
+        } else {
+            self.reading = Reading::Skip(left, reply);
+        }
     }
 
     fn line(&mut self, replies: &mut Vec<Reply>) -> usize {
@@ -208,6 +267,9 @@ impl Machine {
             Frame::Bad(error, consumed) => (self.session.step(Input::BadLine(error)), consumed),
             Frame::Incomplete(consumed) => return consumed,
         };
+        if !self.session.in_chunks() {
+            self.message = ChunkDecoder::new(DATA_LIMITS);
+        }
         self.act(action, replies);
         consumed
     }
@@ -234,10 +296,31 @@ impl Machine {
                     let verdict = recipient(&rcpt.forward_path, self.session.is_authenticated());
                     self.session.step(Input::Verdict(verdict))
                 }
+                Action::ReplyToEach { reply, count, close } => {
+                    self.open &= !close;
+                    return replies.extend(std::iter::repeat_n(reply, count));
+                }
                 Action::ReceiveMessage(reply) => {
-                    self.data =
-                        Some(DataDecoder::new(DataLimits { line_max: 128 << 10, message_max: 50 << 20 }));
+                    self.reading = Reading::Text(DataDecoder::new(DATA_LIMITS));
                     return replies.push(reply);
+                }
+                Action::ReceiveChunk(bdat) => {
+                    self.message.begin(bdat.size);
+                    if bdat.size > DATA_LIMITS.message_max {
+                        self.open = false;
+                        return replies.push(code(552, (5, 3, 4)));
+                    }
+                    match self.chunk(bdat) {
+                        Some(action) => action,
+                        None => return,
+                    }
+                }
+                Action::SkipChunk(size, reply) => {
+                    if size > DATA_LIMITS.message_max {
+                        self.open = false;
+                        return replies.push(reply);
+                    }
+                    return self.skip(size, reply, replies);
                 }
                 Action::AuthStart(auth) => match auth.initial_response {
                     None => self.session.step(Input::Challenge("")),

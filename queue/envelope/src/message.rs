@@ -207,6 +207,8 @@ pub struct Origin {
 pub enum Entrance {
     /// Made by Sluice itself: bounces, reports.
     Internal,
+    /// LMTP, from mail systems of our own.
+    Lmtp,
     /// Port 25, from other mail systems.
     Mx,
     /// Port 587 or 465, from a person who logged in.
@@ -217,6 +219,7 @@ impl fmt::Display for Entrance {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Internal => "internal",
+            Self::Lmtp => "lmtp",
             Self::Mx => "mx",
             Self::Submission => "submission",
         })

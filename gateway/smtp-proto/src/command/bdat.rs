@@ -5,7 +5,7 @@ use super::CommandError;
 /// A chunk is announced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bdat {
-    /// Octets that follow the line.
+    /// Octets that follow the line. A number too large to count is the largest.
     pub size: u64,
     /// Whether it is the last one.
     pub last: bool,
@@ -18,7 +18,7 @@ impl Bdat {
     /// end-marker = "LAST"
     /// ```
     pub(super) fn parse(argument: &str) -> Result<Self, CommandError> {
-        let wrong = CommandError::Argument("BDAT");
+        let wrong = CommandError::Chunk;
         let (size, last) = match argument.split_once(' ') {
             Some((size, marker)) if marker.eq_ignore_ascii_case("LAST") => (size, true),
             Some(_) => return Err(wrong),
@@ -27,7 +27,7 @@ impl Bdat {
         if size.is_empty() || !size.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong);
         }
-        size.parse().map(|size| Self { size, last }).map_err(|_| wrong)
+        Ok(Self { size: size.parse().unwrap_or(u64::MAX), last })
     }
 }
 
@@ -39,8 +39,19 @@ mod tests {
     fn forms() {
         assert_eq!(Bdat::parse("12"), Ok(Bdat { size: 12, last: false }));
         assert_eq!(Bdat::parse("0 last"), Ok(Bdat { size: 0, last: true }));
-        for argument in ["", "-1", "+1", "1 FIRST", "99999999999999999999999", " 1", "1  LAST", "0x10"] {
-            assert_eq!(Bdat::parse(argument), Err(CommandError::Argument("BDAT")), "{argument}");
+        for (argument, size) in [
+            ("9223372036854775808", 1 << 63),
+            ("18446744073709551615", u64::MAX),
+            ("18446744073709551616", u64::MAX),
+            ("99999999999999999999999", u64::MAX),
+            ("0000000000000000000000012", 12),
+        ] {
+            assert_eq!(Bdat::parse(argument), Ok(Bdat { size, last: false }));
+        }
+        for argument in
+            ["", "-1", "+1", "1 FIRST", "LAST", " 1", "1  LAST", "1 LAST x", "0x10", "1e3", "1.0", "\u{661}"]
+        {
+            assert_eq!(Bdat::parse(argument), Err(CommandError::Chunk), "{argument}");
         }
     }
 }

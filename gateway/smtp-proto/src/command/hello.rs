@@ -1,4 +1,4 @@
-//! `EHLO name` and `HELO name` (RFC 5321 §4.1.1.1).
+//! `EHLO name`, `HELO name` (RFC 5321 §4.1.1.1) and `LHLO name` (RFC 2033 §4.1).
 
 use std::fmt;
 
@@ -10,11 +10,15 @@ const LENGTH_MAX: usize = 255;
 /// What a client calls itself. It proves nothing; it is kept for logs and the `Received` field, in a form
 /// that can't break either: printable ASCII, no space, no comment and no quote.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClientName(Box<str>);
+pub struct ClientName {
+    text: Box<str>,
+    ascii: bool,
+}
 
 impl ClientName {
     /// ```abnf
-    /// ehlo = "EHLO" SP ( Domain / address-literal )
+    /// ehlo = "EHLO" SP ( Domain / address-literal )          ; RFC 5321 §4.1.1.1
+    /// lhlo = "LHLO" SP ( Domain / address-literal )          ; RFC 2033 §4.1
     /// ```
     ///
     /// Quirk `client-name`: clients that are no domain (`My PC`, `localhost`, a lone bracket) are served; what is
@@ -23,22 +27,28 @@ impl ClientName {
         if argument.is_empty() || argument.len() > LENGTH_MAX {
             return None;
         }
+        let ascii = argument.is_ascii();
         if let Ok(domain) = argument.parse::<Domain>() {
-            return Some(Self(domain.as_str().into()));
+            return Some(Self { text: domain.as_str().into(), ascii });
         }
         let safe = |c: char| c.is_ascii_alphanumeric() || "-._:[]".contains(c);
-        Some(Self(argument.chars().map(|c| if safe(c) { c } else { '?' }).collect()))
+        Some(Self { text: argument.chars().map(|c| if safe(c) { c } else { '?' }).collect(), ascii })
     }
 
     /// The name, safe to print.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
+    }
+
+    /// Whether the client wrote it in ASCII, as it must (RFC 6531 §3.7.1).
+    pub const fn is_ascii(&self) -> bool {
+        self.ascii
     }
 }
 
 impl fmt::Display for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -11,10 +11,10 @@ impl Session {
             state if self.offer.mechanisms.is_empty() => return refuse(state, Refusal::NotOffered("AUTH")),
             State::Ready(client) if client.extended => client,
             // RFC 4954 §4: not during a mail transaction.
-            state @ State::Transaction(..) => {
+            state @ (State::Transaction(..) | State::Chunks(..)) => {
                 return refuse(state, Refusal::Sequence("Finish the transaction first"));
             }
-            state => return refuse(state, Refusal::Sequence("Send EHLO first")),
+            state => return refuse(state, self.hello_first()),
         };
         let refusal = if self.authenticated {
             Refusal::AuthTwice

@@ -7,13 +7,24 @@ impl Session {
     pub(super) fn data(&self, state: State) -> (State, Action) {
         match state {
             State::Transaction(client, transaction) if transaction.recipients.is_empty() => {
-                refuse(State::Transaction(client, transaction), Refusal::NoRecipients)
+                refuse(State::Transaction(client, transaction), self.no_recipients())
             }
             State::Transaction(client, transaction) => {
                 let reply = Reply::new(354, None, "End data with <CR><LF>.<CR><LF>");
                 (State::Receiving(client, transaction), Action::ReceiveMessage(reply))
             }
+            // RFC 3030 §2: the two ways of sending are never mixed in one transaction.
+            state @ State::Chunks(..) => refuse(state, Refusal::Sequence("The message comes with BDAT")),
             state => refuse(state, Refusal::Sequence("Send MAIL and RCPT first")),
+        }
+    }
+
+    /// RFC 2033 §4.2: in LMTP the answer is 503.
+    pub(super) const fn no_recipients(&self) -> Refusal {
+        if self.offer.service.is_lmtp() {
+            Refusal::Sequence("No valid recipients")
+        } else {
+            Refusal::NoRecipients
         }
     }
 }

@@ -4,23 +4,30 @@ use super::{Action, Refusal, Session, State, refuse};
 use crate::{BodyType, Mail};
 
 impl Session {
-    pub(super) fn mail(&self, state: State, mail: Mail) -> (State, Action) {
+    pub(super) fn mail(&mut self, state: State, mail: Mail) -> (State, Action) {
         let client = match state {
             State::Ready(client) => client,
-            State::Transaction(..) => return refuse(state, Refusal::Sequence("Sender already given")),
-            state => return refuse(state, Refusal::Sequence("Send EHLO first")),
+            State::Transaction(..) | State::Chunks(..) => {
+                return refuse(state, Refusal::Sequence("Sender already given"));
+            }
+            state => return refuse(state, self.hello_first()),
         };
-        match self.sender_refused(&mail, client.extended) {
-            Some(refusal) => refuse(State::Ready(client), refusal),
-            None => (State::SenderAsked(client, mail.clone()), Action::CheckSender(mail)),
+        if let Some(refusal) = self.sender_refused(&mail, client.extended) {
+            return refuse(State::Ready(client), refusal);
         }
+        // RFC 9422 §4.1: every MAIL counts, whatever becomes of it; one that is malformed costs an error.
+        if self.transactions >= self.limits.transactions_max {
+            return refuse(State::Ready(client), Refusal::TooManyTransactions);
+        }
+        self.transactions += 1;
+        (State::SenderAsked(client, mail.clone()), Action::CheckSender(mail))
     }
 
     fn sender_refused(&self, mail: &Mail, extended: bool) -> Option<Refusal> {
         if let Err(refusal) = self.may_send() {
             return Some(refusal);
         }
-        // RFC 3030 is not offered.
+        // BINARYMIME is not offered: docs/decisions/027-chunking-and-binarymime.md.
         let binary = mail.body == Some(BodyType::BinaryMime);
         let dsn = mail.ret.is_some() || mail.envelope_id.is_some();
         if binary || dsn && !(self.offer.dsn && extended) {

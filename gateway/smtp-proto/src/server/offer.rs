@@ -11,6 +11,15 @@ pub enum Service {
     Mx,
     /// From people who log in (RFC 6409).
     Submission,
+    /// From mail systems of our own, one answer for each recipient (RFC 2033).
+    Lmtp,
+}
+
+impl Service {
+    /// Whether clients say LHLO here and get one answer for each recipient.
+    pub(super) const fn is_lmtp(self) -> bool {
+        matches!(self, Self::Lmtp)
+    }
 }
 
 /// What one listener offers its clients.
@@ -22,7 +31,7 @@ pub struct Offer {
     pub service: Service,
     /// Whether STARTTLS can be asked for.
     pub starttls: bool,
-    /// SASL mechanisms, in upper case; none on the MX door.
+    /// SASL mechanisms, in upper case; none where nobody logs in.
     pub mechanisms: Vec<&'static str>,
     /// Whether the client may say what it wants to be told of (RFC 3461).
     pub dsn: bool,
@@ -38,8 +47,11 @@ impl Offer {
 }
 
 /// The answer to HELP (RFC 5321 §4.1.1.8).
-pub(super) fn help() -> Reply {
-    Reply::enhanced(214, (2, 0, 0), "EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT STARTTLS AUTH")
+pub(super) fn help(service: Service) -> Reply {
+    let hello = if service.is_lmtp() { "LHLO" } else { "EHLO HELO" };
+    let login = if service == Service::Submission { " AUTH" } else { "" };
+    let text = format!("{hello} MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT STARTTLS{login}");
+    Reply::enhanced(214, (2, 0, 0), text)
 }
 
 /// The answer to VRFY: neither yes nor no, lest addresses be guessed (RFC 5321 §3.5.3, §7.3).

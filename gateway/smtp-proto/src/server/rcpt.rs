@@ -7,6 +7,7 @@ impl Session {
     pub(super) fn rcpt(&self, state: State, rcpt: Rcpt) -> (State, Action) {
         let (client, transaction) = match state {
             State::Transaction(client, transaction) => (client, transaction),
+            state @ State::Chunks(..) => return refuse(state, Refusal::Sequence("The message is under way")),
             state => return refuse(state, Refusal::Sequence("Send MAIL first")),
         };
         let utf8 = match &rcpt.forward_path {

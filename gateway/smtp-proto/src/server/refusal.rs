@@ -11,6 +11,9 @@ pub enum Refusal {
     /// A login is under way or was made.
     #[error("already logged in")]
     AuthTwice,
+    /// A name that is not ASCII.
+    #[error("a client's name beyond ASCII")]
+    ClientName,
     /// The login was broken off.
     #[error("login broken off")]
     AuthCancelled,
@@ -59,6 +62,9 @@ pub enum Refusal {
     /// More recipients than the limit.
     #[error("too many recipients")]
     TooManyRecipients,
+    /// More transactions than the limit.
+    #[error("too many transactions")]
+    TooManyTransactions,
     /// An address beyond ASCII without SMTPUTF8.
     #[error("SMTPUTF8 was not asked for")]
     Utf8,
@@ -72,7 +78,10 @@ impl Refusal {
     pub const fn is_fatal(&self) -> bool {
         match self {
             Self::Frame(error) => error.is_fatal(),
-            Self::Command(CommandError::NotSmtp) | Self::OutOfStep | Self::Pipelining => true,
+            Self::Command(CommandError::Chunk | CommandError::NotSmtp)
+            | Self::OutOfStep
+            | Self::Pipelining
+            | Self::TooManyTransactions => true,
             _ => false,
         }
     }
@@ -82,6 +91,7 @@ impl Refusal {
         let (code, enhanced, text) = match self {
             Self::AuthRequired => (530, (5, 7, 0), "Authentication required"),
             Self::AuthTwice => (503, (5, 5, 1), "Already authenticated"),
+            Self::ClientName => (501, (5, 5, 4), "A mail system has a name in ASCII"),
             Self::AuthCancelled => (501, (5, 7, 0), "Authentication cancelled"),
             Self::AuthMechanism => (504, (5, 5, 4), "Unknown authentication mechanism"),
             Self::Command(error) => return command(error),
@@ -100,6 +110,11 @@ impl Refusal {
             Self::TooManyErrors => (421, (4, 7, 0), "Too many errors, closing connection"),
             Self::TooManyLogins => (421, (4, 7, 0), "Too many failed logins, closing connection"),
             Self::TooManyRecipients => (452, (4, 5, 3), "Too many recipients, send the rest separately"),
+            Self::TooManyTransactions => (
+                421,
+                (4, 7, 0),
+                "Too many messages in one session, send the rest in another, closing connection",
+            ),
             // RFC 6531 §3.5: X.6.7 for an address that needs SMTPUTF8.
             Self::Utf8 => (553, (5, 6, 7), "The address needs SMTPUTF8"),
             Self::Utf8Sender => (550, (5, 6, 7), "The address needs SMTPUTF8"),
@@ -123,6 +138,7 @@ fn command(error: &CommandError) -> Reply {
         CommandError::Argument(name) => {
             return Reply::enhanced(501, (5, 5, 4), format!("Syntax: {}", syntax(name)));
         }
+        CommandError::Chunk => (501, (5, 5, 4), "Syntax: BDAT size [LAST], closing connection"),
         CommandError::Characters => (500, (5, 5, 2), "A command is printable UTF-8 text"),
         CommandError::NotSmtp => (554, (5, 5, 1), "This is a mail server, closing connection"),
         CommandError::Parameter(ParameterError::Unknown) => (555, (5, 5, 4), "Parameter not known"),
@@ -149,11 +165,12 @@ fn path(error: &PathError, enhanced: (u8, u16, u16)) -> Reply {
 fn syntax(command: &str) -> &'static str {
     match command {
         "AUTH" => "AUTH mechanism [initial-response]",
-        "BDAT" => "BDAT size [LAST]",
         "EHLO" => "EHLO hostname",
         "HELO" => "HELO hostname",
+        "LHLO" => "LHLO hostname",
         "MAIL" => "MAIL FROM:<address> [parameters]",
         "RCPT" => "RCPT TO:<address> [parameters]",
+        "VRFY" => "VRFY name",
         _ => "this command takes no argument",
     }
 }

@@ -12,10 +12,10 @@ impl Session {
             State::Ready(_) => {
                 (State::Handshake, Action::StartTls(Reply::enhanced(220, (2, 0, 0), "Ready to start TLS")))
             }
-            state @ State::Transaction(..) => {
+            state @ (State::Transaction(..) | State::Chunks(..)) => {
                 refuse(state, Refusal::Sequence("Finish the transaction first"))
             }
-            state => refuse(state, Refusal::Sequence("Send EHLO first")),
+            state => refuse(state, self.hello_first()),
         }
     }
 

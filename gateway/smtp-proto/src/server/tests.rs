@@ -5,6 +5,7 @@ use crate::{CommandError, FrameError, ParameterError, Reply, SessionLimits};
 
 const LIMITS: SessionLimits = SessionLimits {
     recipients_max: 2,
+    transactions_max: 1000,
     errors_max: 1000,
     idle_commands_max: 1000,
     message_max: 1000,
@@ -30,7 +31,12 @@ fn say(session: &mut Session, line: &str) -> String {
             Action::Reply(reply) => return reply.code.to_string(),
             Action::ReplyAndClose(reply) => return format!("{} closed", reply.code),
             Action::CheckSender(_) | Action::CheckRecipient(_) => session.step(Input::Verdict(ok())),
+            Action::ReplyToEach { reply, count, close } => {
+                return format!("{} x{count}{}", reply.code, if close { " closed" } else { "" });
+            }
             Action::ReceiveMessage(reply) => return format!("{} message", reply.code),
+            Action::ReceiveChunk(_) => return "chunk".to_owned(),
+            Action::SkipChunk(size, reply) => return format!("{} skip {size}", reply.code),
             Action::StartTls(reply) => return format!("{} handshake", reply.code),
             Action::AuthStart(_) | Action::AuthResponse(_) => return "auth".to_owned(),
         };
@@ -39,7 +45,11 @@ fn say(session: &mut Session, line: &str) -> String {
 
 /// A session in the named state.
 fn at(state: &str) -> Session {
-    let service = if state.starts_with("submission") { Service::Submission } else { Service::Mx };
+    let service = match state.split(' ').next() {
+        Some("submission") => Service::Submission,
+        Some("lmtp") => Service::Lmtp,
+        _ => Service::Mx,
+    };
     let mut session = session(service);
     let lines: &[&str] = match state {
         "start" => &[],
@@ -47,12 +57,19 @@ fn at(state: &str) -> Session {
         "ready" | "submission" => &["EHLO c.test"],
         "mail" => &["EHLO c.test", "MAIL FROM:<a@b.test>"],
         "rcpt" => &["EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>"],
+        "chunks" => &["EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "BDAT 1"],
+        "lmtp" => &["LHLO c.test"],
+        "lmtp mail" => &["LHLO c.test", "MAIL FROM:<a@b.test>"],
+        "lmtp rcpt" => &["LHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "RCPT TO:<c@d.test>"],
         "full" => &["EHLO c.test", "MAIL FROM:<a@b.test>", "RCPT TO:<c@d.test>", "RCPT TO:<e@d.test>"],
         "submission logged in" => &["EHLO c.test", "AUTH PLAIN AGEAYg=="],
         other => panic!("{other}"),
     };
     for line in lines {
         say(&mut session, line);
+    }
+    if state == "chunks" {
+        session.step(Input::Verdict(ok()));
     }
     if state == "submission logged in" {
         session.step(Input::AuthDone(Reply::enhanced(235, (2, 7, 0), "welcome")));
@@ -74,10 +91,20 @@ fn each_state_and_each_command() {
         ("RCPT TO:<x@d.test>",       ["503",        "503",        "503",         "250",         "250",         "452",         "503",         "503"]),
         ("RCPT TO:<ü@d.test>",       ["503",        "503",        "503",         "553",         "553",         "553",         "503",         "503"]),
         ("DATA",                     ["503",        "503",        "503",         "554",         "354 message", "354 message", "503",         "503"]),
-        ("BDAT 1 LAST",              ["502",        "502",        "502",         "502",         "502",         "502",         "502",         "502"]),
+        ("BDAT 1 LAST",              ["503 skip 1", "503 skip 1", "503 skip 1",  "554 skip 1",  "chunk",       "chunk",       "503 skip 1",  "503 skip 1"]),
+        ("BDAT 0",                   ["503 skip 0", "503 skip 0", "503 skip 0",  "554 skip 0",  "chunk",       "chunk",       "503 skip 0",  "503 skip 0"]),
+        ("BDAT -1",                  ["501 closed", "501 closed", "501 closed",  "501 closed",  "501 closed",  "501 closed",  "501 closed",  "501 closed"]),
+        ("LHLO x.test",              ["500",        "500",        "500",         "500",         "500",         "500",         "500",         "500"]),
+        ("EHLO \u{fc}.test",           ["501",        "501",        "501",         "501",         "501",         "501",         "250",         "250"]),
         ("RSET",                     ["250",        "250",        "250",         "250",         "250",         "250",         "250",         "250"]),
         ("NOOP",                     ["250",        "250",        "250",         "250",         "250",         "250",         "250",         "250"]),
         ("VRFY x",                   ["252",        "252",        "252",         "252",         "252",         "252",         "252",         "252"]),
+        ("VRFY",                     ["501",        "501",        "501",         "501",         "501",         "501",         "501",         "501"]),
+        ("VRFY \u{fc}",                ["553",        "553",        "553",         "553",         "553",         "553",         "553",         "553"]),
+        ("VRFY \u{fc} SMTPUTF8",       ["252",        "252",        "252",         "252",         "252",         "252",         "252",         "252"]),
+        ("ETRN #x'y",                ["502",        "502",        "502",         "502",         "502",         "502",         "502",         "502"]),
+        ("XCLIENT ADDR=127.0.0.1",   ["502",        "502",        "502",         "502",         "502",         "502",         "502",         "502"]),
+        ("XFORWARD NAME=x",          ["502",        "502",        "502",         "502",         "502",         "502",         "502",         "502"]),
         ("EXPN x",                   ["502",        "502",        "502",         "502",         "502",         "502",         "502",         "502"]),
         ("HELP",                     ["214",        "214",        "214",         "214",         "214",         "214",         "214",         "214"]),
         ("STARTTLS",                 ["503",        "220 handshake", "220 handshake", "503",    "503",         "503",         "220 handshake", "220 handshake"]),
@@ -93,6 +120,130 @@ fn each_state_and_each_command() {
         for (state, expected) in states.iter().zip(expected) {
             assert_eq!(say(&mut at(state), line), expected, "{line} in {state}");
         }
+    }
+}
+
+#[test]
+fn each_state_of_chunks_and_of_lmtp_and_each_command() {
+    #[rustfmt::skip]
+    let table = [
+        // command                 chunks        lmtp           lmtp mail     lmtp rcpt
+        ("EHLO x.test",            ["250",        "500",         "500",        "500"]),
+        ("HELO x.test",            ["250",        "500",         "500",        "500"]),
+        ("LHLO x.test",            ["500",        "250",         "250",        "250"]),
+        ("MAIL FROM:<a@b.test>",   ["503",        "250",         "503",        "503"]),
+        ("RCPT TO:<x@d.test>",     ["503",        "503",         "250",        "452"]),
+        ("DATA",                   ["503",        "503",         "503",        "354 message"]),
+        ("BDAT 5",                 ["chunk",      "503 skip 5",  "503 skip 5", "chunk"]),
+        ("BDAT 0 LAST",            ["chunk",      "503 skip 0",  "503 skip 0", "chunk"]),
+        ("BDAT 18446744073709551616", ["chunk",   "503 skip 18446744073709551615", "503 skip 18446744073709551615", "chunk"]),
+        ("BDAT x",                 ["501 closed", "501 closed",  "501 closed", "501 closed"]),
+        ("RSET",                   ["250",        "250",         "250",        "250"]),
+        ("NOOP",                   ["250",        "250",         "250",        "250"]),
+        ("STARTTLS",               ["503",        "220 handshake", "503",      "503"]),
+        ("AUTH PLAIN AGEAYg==",    ["502",        "502",         "502",        "502"]),
+        ("QUIT",                   ["221 closed", "221 closed",  "221 closed", "221 closed"]),
+    ];
+    for (line, expected) in table {
+        for (state, expected) in ["chunks", "lmtp", "lmtp mail", "lmtp rcpt"].iter().zip(expected) {
+            assert_eq!(say(&mut at(state), line), expected, "{line} in {state}");
+        }
+    }
+}
+
+#[test]
+fn a_chunk_and_what_becomes_of_the_transaction() {
+    let no = || Reply::enhanced(550, (5, 6, 0), "no");
+    // Refused in the middle: the transaction is over, the chunks behind it are skipped, the next message is taken.
+    let mut session = at("rcpt");
+    assert_eq!(say(&mut session, "BDAT 10"), "chunk");
+    assert!(session.in_chunks());
+    session.step(Input::Verdict(no()));
+    assert!(!session.in_chunks() && session.transaction().is_none());
+    assert_eq!(say(&mut session, "BDAT 10 LAST"), "503 skip 10");
+    assert_eq!(say(&mut session, "MAIL FROM:<a@b.test>"), "250");
+    // Between two chunks the transaction stands, and RSET or EHLO drops it.
+    for (line, stands) in
+        [("NOOP", true), ("DATA", true), ("RCPT TO:<x@d.test>", true), ("RSET", false), ("EHLO x", false)]
+    {
+        let mut session = at("chunks");
+        say(&mut session, line);
+        assert_eq!(session.in_chunks(), stands, "{line}");
+    }
+    // Whatever is pipelined behind a chunk is fine.
+    let action = at("rcpt").step(Input::Line { line: b"BDAT 1 LAST", more: true });
+    assert!(matches!(action, Action::ReceiveChunk(_)));
+    let action = at("ready").step(Input::Line { line: b"BDAT 1 LAST", more: true });
+    assert!(matches!(action, Action::SkipChunk(1, _)));
+    // Nothing was offered to who said HELO.
+    let mut session = at("helo");
+    say(&mut session, "MAIL FROM:<a@b.test>");
+    say(&mut session, "RCPT TO:<c@d.test>");
+    assert_eq!(say(&mut session, "BDAT 3"), "502 skip 3");
+}
+
+#[test]
+fn chunks_of_nothing_and_refused_ones_cost() {
+    let mut session = at("rcpt");
+    session.limits.idle_commands_max = 3;
+    for _ in 0..2 {
+        assert_eq!(say(&mut session, "BDAT 0"), "chunk");
+        session.step(Input::Verdict(ok()));
+    }
+    assert_eq!(say(&mut session, "BDAT 0"), "421 closed");
+    let mut session = at("ready");
+    session.limits.errors_max = 1;
+    assert_eq!(say(&mut session, "BDAT 3"), "503 skip 3");
+    assert_eq!(say(&mut session, "BDAT 3"), "421 closed");
+}
+
+#[test]
+fn in_lmtp_each_recipient_gets_an_answer() {
+    let last = |session: &mut Session, reply: Reply| match session.step(Input::Verdict(reply)) {
+        Action::ReplyToEach { reply, count, close } => (reply.code, count, close),
+        other => panic!("{other:?}"),
+    };
+    for line in ["DATA", "BDAT 0 LAST"] {
+        // One who is named twice hears twice (RFC 2033 §4.2).
+        let mut session = at("lmtp rcpt");
+        say(&mut session, line);
+        assert_eq!(last(&mut session, ok()), (250, 2, false));
+        assert_eq!(say(&mut session, "MAIL FROM:<>"), "250");
+        // The answers are given though the budget is spent.
+        let mut session = at("lmtp rcpt");
+        session.limits.errors_max = 0;
+        say(&mut session, line);
+        assert_eq!(last(&mut session, Reply::enhanced(550, (5, 6, 0), "no")), (550, 2, true));
+    }
+    // A chunk that is not the last has one answer.
+    let mut session = at("lmtp rcpt");
+    say(&mut session, "BDAT 1");
+    assert!(matches!(session.step(Input::Verdict(ok())), Action::Reply(_)));
+}
+
+#[test]
+fn what_limits_says_holds() {
+    let mut session = at("ready");
+    session.limits.transactions_max = 3;
+    let Action::Reply(reply) = session.step(Input::Line { line: b"EHLO c.test", more: false }) else {
+        panic!("a reply")
+    };
+    assert!(reply.lines.contains(&"LIMITS MAILMAX=3 RCPTMAX=2".into()), "{reply}");
+    for _ in 0..3 {
+        assert_eq!(say(&mut session, "MAIL FROM:<a@b.test>"), "250");
+        assert_eq!(say(&mut session, "RSET"), "250");
+    }
+    assert_eq!(say(&mut session, "MAIL FROM:<a@b.test>"), "421 closed");
+    for (transactions, recipients, said) in
+        [(0, 0, "1 RCPTMAX=1"), (u32::MAX, usize::MAX, "999999 RCPTMAX=999999")]
+    {
+        let mut session = at("start");
+        session.limits.transactions_max = transactions;
+        session.limits.recipients_max = recipients;
+        let Action::Reply(reply) = session.step(Input::Line { line: b"EHLO c.test", more: false }) else {
+            panic!("a reply")
+        };
+        assert!(reply.lines.contains(&format!("LIMITS MAILMAX={said}").into()), "{reply}");
     }
 }
 
@@ -248,6 +399,8 @@ fn every_refusal_has_a_reply_of_its_class() {
         Refusal::AuthTwice,
         Refusal::AuthCancelled,
         Refusal::AuthMechanism,
+        Refusal::ClientName,
+        Refusal::Command(CommandError::Chunk),
         Refusal::Command(CommandError::Argument("EHLO")),
         Refusal::Command(CommandError::Parameter(ParameterError::Unknown)),
         Refusal::Command(CommandError::Unknown),
@@ -264,6 +417,7 @@ fn every_refusal_has_a_reply_of_its_class() {
         Refusal::TooManyErrors,
         Refusal::TooManyLogins,
         Refusal::TooManyRecipients,
+        Refusal::TooManyTransactions,
         Refusal::Utf8,
         Refusal::Utf8Sender,
     ];
@@ -279,9 +433,19 @@ proptest::proptest! {
     #[test]
     fn any_order_of_lines_is_survived(
         lines in proptest::collection::vec(
-            "(EHLO a|HELO a|MAIL FROM:<a@b.c>|RCPT TO:<a@b.c>|DATA|RSET|STARTTLS|AUTH PLAIN|AUTH LOGIN =|\\*|\\.|QUIT|x|\r|\n)(\r\n)?", 0..30)
+            "(EHLO a|HELO a|LHLO a|MAIL FROM:<a@b.c>|RCPT TO:<a@b.c>|DATA|BDAT 0|BDAT [1-9] LAST|BDAT [0-9]{1,4}|RSET|STARTTLS|AUTH PLAIN|AUTH LOGIN =|\\*|\\.|QUIT|x|\r|\n)(\r\n)?", 0..30)
     ) {
         fuzz(lines.concat().as_bytes());
+    }
+
+    /// Transactions that come far, with chunks of any size in any order.
+    #[test]
+    fn chunks_are_survived_wherever_they_stand(
+        hello in "(EHLO|LHLO)",
+        parts in proptest::collection::vec(
+            "(MAIL FROM:<a@b.c>\r\nRCPT TO:<a@b.c>\r\n|RCPT TO:<d@b.c>\r\n|BDAT 6( LAST)?\r\n(ab\r\nc\r|RSET\r\n|\n.\r\n\r\n|123456)|BDAT 0( LAST)?\r\n|RSET\r\n|NOOP\r\n|BDAT 3000\r\n)", 0..20)
+    ) {
+        fuzz(format!("{hello} c.test\r\n{}", parts.concat()).as_bytes());
     }
 }
 

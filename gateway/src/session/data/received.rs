@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use envelope::{Domain, Envelope, Timestamp};
+use envelope::{Domain, Entrance, Envelope, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
 
@@ -30,12 +30,18 @@ pub(super) fn field(envelope: &Envelope, hostname: &Domain, extended: bool) -> V
     text.into_bytes()
 }
 
-/// The transmission type (RFC 3848; RFC 6531 §4.3 for UTF8SMTP).
+/// The transmission type (RFC 3848; RFC 6531 §4.3 for UTF8SMTP and UTF8LMTP).
 fn protocol(envelope: &Envelope, extended: bool) -> String {
     if !extended {
         return "SMTP".to_owned();
     }
-    let base = if envelope.smtp_utf8 { "UTF8SMTP" } else { "ESMTP" };
+    let is_lmtp = envelope.origin.entrance == Entrance::Lmtp;
+    let base = match (is_lmtp, envelope.smtp_utf8) {
+        (true, true) => "UTF8LMTP",
+        (true, false) => "LMTP",
+        (false, true) => "UTF8SMTP",
+        (false, false) => "ESMTP",
+    };
     let secure = if envelope.origin.tls { "S" } else { "" };
     let authenticated = if envelope.origin.authenticated.is_some() { "A" } else { "" };
     format!("{base}{secure}{authenticated}")
@@ -57,7 +63,7 @@ pub(super) fn date(moment: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use envelope::{Entrance, Origin, ReversePath};
+    use envelope::{Origin, ReversePath};
 
     use super::*;
 
@@ -118,5 +124,12 @@ mod tests {
         check(false, true, true, true, "ESMTPSA");
         check(true, false, false, true, "UTF8SMTP");
         check(true, true, true, true, "UTF8SMTPSA");
+        let lmtp = |utf8: bool, tls: bool| {
+            let mut envelope = envelope(&["a@b.test"]);
+            envelope.origin.entrance = Entrance::Lmtp;
+            (envelope.smtp_utf8, envelope.origin.tls) = (utf8, tls);
+            protocol(&envelope, true)
+        };
+        assert_eq!([lmtp(false, false), lmtp(false, true), lmtp(true, true)], ["LMTP", "LMTPS", "UTF8LMTPS"]);
     }
 }

@@ -58,7 +58,7 @@ impl Session {
 
     /// When the next octets must be here, and what it means if they are not: the wait for a block, the least rate or
     /// the session's end, whichever comes first.
-    fn data_deadline(&self, began: Instant, octets: u64, rate_min: u64) -> (Instant, End) {
+    pub(super) fn data_deadline(&self, began: Instant, octets: u64, rate_min: u64) -> (Instant, End) {
         let timeouts = &self.shared.config.timeouts;
         let by_block = (Instant::now() + timeouts.data_block.as_duration()).min(self.deadline);
         let Some(allowed) = octets.checked_div(rate_min) else { return (by_block, End::DataTimeout) };
