@@ -93,6 +93,46 @@ fn is_crlf_text(text: &[u8]) -> bool {
 mod tests {
     use super::*;
 
+    #[test]
+    fn attack_smuggling_outbound() {
+        // A stored message that holds what others take for an end (CVE-2023-51764 and its kin): on the wire every line ends
+        // with CRLF, and the one end that anybody can see is the true one.
+        let smuggled = b"MAIL FROM:<x>\r\nDATA\r\nx";
+        for separator in [
+            &b"\n.\n"[..],
+            b"\n.\r",
+            b"\r.\n",
+            b"\r.\r",
+            b"\n.\r\n",
+            b"\r.\r\n",
+            b"\r\n\0.\r\n",
+            b"\r\n.\n",
+            b"\r\n.\r",
+            b"\r\n.\r\r\n",
+            b"\r\r\n.\r\r\n",
+            b"\r\n\x0b.\r\n",
+            b"\r\n .\r\n",
+            b"\r\n\xe2\x80\xa8.\r\n",
+            b"\r\n.\r\n",
+        ] {
+            let text = [&b"A: b\r\n\r\na"[..], separator, smuggled].concat();
+            for piece in [1, 2, 3, text.len()] {
+                let mut wire = Vec::new();
+                let mut stuffer = DotStuffer::default();
+                text.chunks(piece).for_each(|part| stuffer.encode(part, &mut wire));
+                stuffer.finish(&mut wire);
+                let case = wire.escape_ascii().to_string();
+                for (at, octet) in wire.iter().enumerate() {
+                    assert!(*octet != b'\n' || at > 0 && wire[at - 1] == b'\r', "{case}");
+                    assert!(*octet != b'\r' || wire.get(at + 1) == Some(&b'\n'), "{case}");
+                }
+                // A lax server sees what a strict one sees.
+                let ends = wire.windows(4).enumerate().filter(|(_, four)| *four == b"\n.\r\n");
+                assert_eq!(ends.map(|(at, _)| at).collect::<Vec<_>>(), [wire.len() - 4], "{case}");
+            }
+        }
+    }
+
     fn check(text: &[u8], expected: &[u8]) {
         let mut out = Vec::new();
         let mut stuffer = DotStuffer::default();

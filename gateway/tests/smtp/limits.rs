@@ -237,8 +237,15 @@ async fn early_talkers_and_other_protocols() {
     peer.expect_close().await;
 
     let node = start(|_| {}).await;
-    for line in ["GET / HTTP/1.1", "POST / HTTP/1.1", "CONNECT a:25 HTTP/1.1"] {
-        let mut peer = node.connect("mx").await;
+    for (door, line) in [
+        ("mx", "GET / HTTP/1.1"),
+        ("mx", "POST / HTTP/1.1"),
+        ("mx", "CONNECT a:25 HTTP/1.1"),
+        ("submission", "OPTIONS * HTTP/1.1"),
+        ("submissions", "POST /login HTTP/1.1"),
+        ("lmtp", "PUT / HTTP/1.1"),
+    ] {
+        let mut peer = node.connect(door).await;
         peer.expect("220 ").await;
         peer.send(format!("{line}\r\nEHLO a\r\nMAIL FROM:<>\r\n").as_bytes()).await;
         peer.expect("554 5.5.1").await;

@@ -10,12 +10,16 @@
 
 mod chunking;
 mod drain;
+mod envelopes;
 mod faults;
 mod limits;
 mod lmtp;
 mod node;
 mod postmaster;
+mod proxy;
 mod queues;
+mod relay;
+mod slow;
 mod smuggling;
 mod submission;
 mod tls;

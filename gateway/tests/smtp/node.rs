@@ -150,8 +150,14 @@ impl Node {
 
     /// Connects; on `submissions` with the handshake done. The greeting is not read yet.
     pub(crate) async fn connect(&self, door: &str) -> Peer {
-        let tcp = TcpStream::connect(self.address(door)).await.unwrap();
+        self.connect_through(door, b"").await
+    }
+
+    /// Connects through a load balancer, which says this first.
+    pub(crate) async fn connect_through(&self, door: &str, header: &[u8]) -> Peer {
+        let mut tcp = TcpStream::connect(self.address(door)).await.unwrap();
         tcp.set_nodelay(true).unwrap();
+        tcp.write_all(header).await.unwrap();
         let stream = if door == "submissions" {
             self.trust.connect(tcp, "mx.example.test").await.unwrap()
         } else {
@@ -252,6 +258,11 @@ impl Peer {
     pub(crate) async fn try_send(&mut self, octets: &[u8]) -> bool {
         let stream = self.stream.as_mut().unwrap();
         tokio::time::timeout(PATIENCE, stream.write_all(octets)).await.unwrap().is_ok()
+    }
+
+    /// Gives the octets up as a process that is killed does: with a reset.
+    pub(crate) fn reset(self) {
+        self.stream.as_ref().unwrap().tcp().set_zero_linger().unwrap();
     }
 
     /// The next line; `None` when the server closed.
