@@ -6,9 +6,13 @@
 //! ([`OnFailure`]); the default is a temporary refusal.
 
 mod authentication;
+mod changes;
 mod dns;
 mod fields;
+pub mod milter;
+mod peer;
 mod policy;
+pub mod scanner;
 mod spf;
 mod verdict;
 
@@ -16,21 +20,15 @@ pub use authentication::{
     ArcResult, Authentication, AuthenticationConfig, Authenticator, Author, AuthorFault, AuthorRule,
     DkimResult, DmarcAction, DmarcPolicy, DmarcResult, Origin, SpfFinding, Word, is_forged, results_field,
 };
+pub use changes::{apply, fuzz_changes};
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
+pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use policy::{
     CaseOutcome, Decision, Direction, Effect, Fault, Fired, GuardConfig, Mode, PeerFacts, Policy,
     PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said, ScanFacts, Situation, Step,
     Subject, action_name, crlf, judge, run_cases, types,
 };
 pub use spf::{SpfLimits, fuzz_spf};
-mod changes;
-pub mod milter;
-mod peer;
-pub mod scanner;
-mod verdict;
-
-pub use changes::{apply, fuzz_changes};
-pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
 
 /// Feeds arbitrary octets to the reader of From fields: without a fault there is exactly one domain.

@@ -196,7 +196,7 @@ fn admit(
 
 /// What one customer of an access provider holds: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
-    Network::of(address, 64).first()
+    Network::new(address, 64).address()
 }
 
 #[cfg(test)]
