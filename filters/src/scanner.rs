@@ -292,13 +292,5 @@ impl Finding {
     }
 }
 
-/// One line of printable text for a reply, cut to fit it.
-fn reply_text(text: &str) -> String {
-    let mut text: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let end = text.floor_char_boundary(400);
-    text.truncate(end);
-    text
-}
-
 #[cfg(test)]
 mod tests;

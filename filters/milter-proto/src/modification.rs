@@ -169,7 +169,8 @@ fn field(mut data: &[u8], wrong: ReplyError) -> Result<(String, String), ReplyEr
     }
 }
 
-/// A value whose lines end in CRLF and go on with white space, so that it can't begin another field or the body. What is not UTF-8 is replaced (quirk `milter-value-utf8`).
+/// A value whose lines end in CRLF (quirk `milter-line-feeds`) and go on with white space, so that it can't begin another field or the body. What is not UTF-8 is
+/// replaced (quirk `milter-value-utf8`).
 fn folded(value: &[u8]) -> Result<String, ReplyError> {
     let value = String::from_utf8_lossy(value);
     let mut lines = value.split('\n');

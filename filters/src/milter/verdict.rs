@@ -5,10 +5,8 @@ use envelope::{Address, ReversePath};
 use milter_proto::{Answer, Modification, ReplyCode};
 
 use super::failure::Failure;
+use crate::peer::reply_text;
 use crate::verdict::{Change, Refusal};
-
-/// Octets of text in a reply: with its codes it fits a line of SMTP (RFC 5321 §4.5.3.1.5).
-const TEXT_MAX: usize = 400;
 
 /// What a milter that can't be asked means, where that is to refuse.
 pub(super) fn unavailable() -> Refusal {
@@ -32,18 +30,12 @@ pub(super) fn refusal(answer: &Answer) -> Option<Refusal> {
 
 fn chosen(reply: &ReplyCode) -> Refusal {
     let class = if reply.code < 500 { 4 } else { 5 };
-    let mut text = reply
-        .lines
-        .iter()
-        .map(|line| line.trim())
-        .filter(|line| !line.is_empty())
-        .collect::<Vec<_>>()
-        .join(" ");
+    let lines: Vec<&str> =
+        reply.lines.iter().map(|line| line.trim()).filter(|line| !line.is_empty()).collect();
+    let mut text = reply_text(&lines.join(" "));
     if text.is_empty() {
         "refused by a filter".clone_into(&mut text);
     }
-    let end = text.floor_char_boundary(TEXT_MAX);
-    text.truncate(end);
     Refusal { code: reply.code, enhanced: reply.enhanced.unwrap_or((class, 7, 1)), text }
 }
 
@@ -117,7 +109,7 @@ fn address(text: &str) -> Result<Address, Failure> {
     text.parse().map_err(|_| Failure::Change("an address that is none"))
 }
 
-/// A field's value without the one space that stands behind the colon anyway.
+/// A field's value without the one space that stands behind the colon anyway (quirk `milter-no-space`: also where the milter has none).
 fn bare(value: String) -> String {
     match value.strip_prefix(' ') {
         Some(rest) if !rest.starts_with([' ', '\t', '\r']) => rest.to_owned(),
@@ -125,7 +117,7 @@ fn bare(value: String) -> String {
     }
 }
 
-/// A new body: lines that end in CRLF, as everything that comes in must have (RFC 5321 §2.3.8). The last line gets its end if it has none.
+/// A new body: lines that end in CRLF, as everything that comes in must have (RFC 5321 §2.3.8). Quirk `milter-last-line`: the last line gets its end if it has none.
 fn text(mut body: Vec<u8>) -> Result<Bytes, Failure> {
     let mut rest = body.as_slice();
     while let Some(at) = memchr::memchr3(b'\r', b'\n', 0, rest) {
@@ -165,9 +157,8 @@ mod tests {
         check(&Answer::Shutdown, Some((421, (4, 7, 0), "closing the connection")));
         check(&reply(554, Some((5, 6, 0)), &["a", " b ", ""]), Some((554, (5, 6, 0), "a b")));
         check(&reply(452, None, &[""]), Some((452, (4, 7, 1), "refused by a filter")));
-        let long = "ü".repeat(TEXT_MAX);
-        let cut = refusal(&reply(550, None, &[&long])).unwrap();
-        assert_eq!(cut.text.len(), TEXT_MAX);
+        let long = refusal(&reply(550, None, &["ü".repeat(500).as_str()])).unwrap();
+        assert_eq!(long.text, "?".repeat(400));
     }
 
     #[test]

@@ -29,8 +29,8 @@ impl Stream {
         }
     }
 
-    /// Has the kernel acknowledge at once what comes next. libmilter writes a reply in two pieces and waits for the acknowledgement of the first: 40 ms a
-    /// reply without this. The kernel forgets it again, so it is said before each read.
+    /// Has the kernel acknowledge at once what comes next. libmilter writes a reply in two pieces and waits for the acknowledgement of the first: 45 ms a
+    /// message without this. The kernel forgets it again, so it is said before each read.
     pub(crate) fn acknowledge_at_once(&self) {
         #[cfg(target_os = "linux")]
         if let Self::Tcp(stream) = self {

@@ -13,8 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
 use super::config::{Found, ScannerConfig};
-use super::{Advice, Finding, ScanFailure, Symbol, reply_text};
-use crate::peer::Stream;
+use super::{Advice, Finding, ScanFailure, Symbol};
+use crate::peer::{Stream, reply_text};
 
 const CHUNK: usize = 64 * 1024;
 

@@ -327,3 +327,28 @@ fn faults_and_who_is_concerned() {
     let keys: Vec<String> = faults(&[config, wrong]).into_iter().map(|(key, _)| key).collect();
     assert_eq!(keys, ["1.name", "1.scan_max", "1.answer_max"]);
 }
+
+/// What `deploy/filters` shows, the lines that are commented out too.
+#[test]
+fn the_example_is_right() {
+    #[derive(serde::Deserialize)]
+    struct File {
+        filters: Section,
+    }
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Section {
+        milters: Vec<crate::milter::MilterConfig>,
+        #[serde(default)]
+        scanners: Vec<ScannerConfig>,
+    }
+    let shown = include_str!("../../../deploy/filters/sluice.toml");
+    let is_setting = |line: &str| line.starts_with("[[") || line.contains(" = ");
+    let all =
+        shown.lines().map(|line| line.strip_prefix("# ").filter(|line| is_setting(line)).unwrap_or(line));
+    for (text, scanners) in [(shown.to_owned(), 0), (all.collect::<Vec<_>>().join("\n"), 2)] {
+        let File { filters } = toml::from_str(&text).unwrap();
+        assert_eq!((filters.milters.len(), filters.scanners.len()), (3, scanners));
+        assert_eq!((crate::milter::faults(&filters.milters), faults(&filters.scanners)), (vec![], vec![]));
+    }
+}

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use filters::milter::Authenticated;
 use filters::{Change, PeerAddress, apply};
 
 use super::process::{Folder, Process, listens};
@@ -78,6 +79,19 @@ pub(crate) async fn verified(opendkim: &OpenDkim, message: &Bytes) -> String {
     result.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap().to_owned()
 }
 
+/// Who logged in is signed for, wherever he is: it goes by the macro.
+#[tokio::test]
+async fn signs_for_who_logged_in() {
+    let opendkim = start(Over::Unix).await;
+    let milters = milters(&[config("opendkim", &opendkim.milter)]);
+    let mut session = milters.session(&connection(OUTSIDE));
+    hello(&mut session).await;
+    session.set_authenticated(Some(Authenticated { mechanism: "PLAIN".to_owned(), login: "ann".to_owned() }));
+    let plain = message("all is well");
+    let verdict = judge(&mut session, &plain).await.unwrap();
+    assert!(head(&plain, &verdict).starts_with("DKIM-Signature: "), "{verdict:?}");
+}
+
 #[tokio::test]
 async fn signs_and_verifies() {
     let opendkim = start(Over::Unix).await;
@@ -101,18 +115,23 @@ async fn signs_and_verifies() {
     assert_eq!(verified(&opendkim, &message("unsigned")).await, "none");
 }
 
-/// libmilter writes an answer in two pieces and waits: without TCP_QUICKACK each costs 40 ms.
+/// libmilter writes an answer in two pieces and waits: without TCP_QUICKACK a message costs 45 ms more than over a Unix socket, with it 1.
 #[tokio::test]
 async fn over_tcp_it_does_not_stall() {
-    let opendkim = start(Over::Tcp).await;
+    let unix = hundred_messages(Over::Unix).await;
+    let tcp = hundred_messages(Over::Tcp).await;
+    println!("100 messages: {unix:?} over a Unix socket, {tcp:?} over TCP");
+    assert!(tcp < unix * 3 + Duration::from_millis(1500), "{unix:?} {tcp:?}");
+}
+
+async fn hundred_messages(over: Over) -> Duration {
+    let opendkim = start(over).await;
     let milters = milters(&[config("opendkim", &opendkim.milter)]);
     let mut session = milters.session(&connection(INSIDE));
     hello(&mut session).await;
     let begun = Instant::now();
-    for _ in 0..20 {
+    for _ in 0..100 {
         judge(&mut session, &message("all is well")).await.unwrap();
     }
-    let took = begun.elapsed();
-    println!("20 messages over TCP: {took:?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    begun.elapsed()
 }

@@ -1,6 +1,6 @@
 //! The text of a message, milter after milter.
 
-use milter_proto::{BODY_CHUNK_MAX, DATA_MAX, Modification};
+use milter_proto::{BODY_CHUNK_MAX, DATA_MAX, Misuse, Modification};
 
 use super::{
     Action, Answer, Bytes, Command, Failure, Instant, Macros, Member, MilterSession, Outcome, Part, Refusal,
@@ -65,7 +65,7 @@ impl Member {
                 *trace = places;
                 self.take(&name, &answer, wanted, verdict);
             }
-            Err(Failure::Misuse { .. }) => {
+            Err(Failure::Misuse { misuse: Misuse::TooLong, .. }) => {
                 verdict.action = Action::Refuse(too_long());
                 verdict.reasons.push(format!("milter {name}: a field of more than {DATA_MAX} octets"));
                 self.milter.figures.count(Outcome::TooBig);

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::changes::{Section, is_valid, with_crlf};
-use crate::scanner::{Advice, Finding, ScanFailure, Symbol, reply_text};
+use crate::peer::reply_text;
+use crate::scanner::{Advice, Finding, ScanFailure, Symbol};
 use crate::verdict::Change;
 
 /// The part of the answer that is used.
@@ -268,7 +269,7 @@ mod tests {
         check(r#"{"action":"greylist","score":4}"#, Advice::Greylist, SAME);
         check(r#"{"action":"soft reject","score":4}"#, Advice::Defer("try again later".to_owned()), SAME);
         let said = r#"{"action":"soft reject","score":4,"messages":{"smtp_message":"slow\r\ndown"}}"#;
-        check(said, Advice::Defer("slow  down".to_owned()), SAME);
+        check(said, Advice::Defer("slow??down".to_owned()), SAME);
         check(r#"{"action":"reject","score":40}"#, Advice::Reject("refused as spam".to_owned()), SAME);
         check(r#"{"action":"reject","score":40,"milter":{"reject":"discard"}}"#, Advice::Discard, SAME);
         check(r#"{"action":"reject","score":40,"milter":{"reject":"quarantine"}}"#, Advice::Quarantine, SAME);
