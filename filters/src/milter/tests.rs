@@ -93,6 +93,14 @@ async fn a_session_of_two_messages() {
 }
 
 #[tokio::test]
+async fn a_session_may_move_between_threads() {
+    let fake = Fake::content().await;
+    let mut session = milters(&[fake.config("one")]).session(&connection());
+    let judged = tokio::spawn(async move { whole(&mut session).await });
+    assert_eq!(judged.await.unwrap(), Ok(Verdict::default()));
+}
+
+#[tokio::test]
 async fn starttls_and_a_new_ehlo() {
     let fake = Fake::content().await;
     let milters = milters(&[fake.config("one")]);

@@ -100,8 +100,9 @@ async fn clamd_answers() {
         (b"UNKNOWN COMMAND\0", (Some(451), refused("failed"))),
         (b"", (Some(451), refused("failed"))),
     ] {
-        let fake = clamd(answer).await;
-        assert_eq!(verdict(&fake.scanner(ScannerKind::Clamd, |_| ())).await, expected, "{answer:?}");
+        let scanner = clamd(answer).await.scanner(ScannerKind::Clamd, |_| ());
+        let asked = tokio::spawn(async move { verdict(&scanner).await });
+        assert_eq!(asked.await.unwrap(), expected, "{answer:?}");
     }
 }
 
