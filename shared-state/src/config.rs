@@ -27,8 +27,10 @@ pub struct Config {
     pub redis: RedisConfig,
     /// Signals that may wait to be sent, and that a subscriber may be behind.
     pub signals_max: usize,
-    /// Counters that the memory holds at once.
+    /// Counters that the memory holds at once; those that counted least give way to new ones.
     pub counters_max: usize,
+    /// Small values that the memory holds at once, for greylisting and the like; those that end soonest give way to new ones.
+    pub values_max: usize,
 }
 
 /// The Redis server.
@@ -47,6 +49,8 @@ pub struct RedisConfig {
     pub connect_max: Span,
     /// How long an answer may take.
     pub call_max: Span,
+    /// How long a list of keys may take; what was found until then is shown.
+    pub list_max: Span,
     /// How often it is asked whether the subscription lives.
     pub ping_interval: Span,
     /// The first wait before a lost connection is tried again; it doubles up to `reconnect_wait_max`.
@@ -64,6 +68,7 @@ impl Default for Config {
             redis: RedisConfig::default(),
             signals_max: 10_000,
             counters_max: 100_000,
+            values_max: 100_000,
         }
     }
 }
@@ -77,6 +82,7 @@ impl Default for RedisConfig {
             prefix: "sluice".to_owned(),
             connect_max: Span::secs(2),
             call_max: Span::secs(1),
+            list_max: Span::secs(10),
             ping_interval: Span::secs(2),
             reconnect_wait_min: Span::millis(100),
             reconnect_wait_max: Span::secs(5),
@@ -99,6 +105,8 @@ impl Config {
             |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         check("signals_max", self.signals_max == 0, "must be at least 1");
         check("counters_max", self.counters_max == 0, "must be at least 1");
+        check("values_max", self.values_max == 0, "must be at least 1");
+        check("redis.list_max", redis.list_max < redis.call_max, "must not be shorter than call_max");
         check("redis.address", redis.address.is_empty(), "must be host:port or the path of a socket");
         check(
             "redis.prefix",

@@ -12,21 +12,25 @@
 //!   counted, and this process's own subscribers hear of a gap when the connection is lost.
 //! - A subscriber hears [`Event::Attached`] when every signal from then on will come, and [`Event::Gap`] when some may have been lost. Between a gap and the next
 //!   `Attached` it must look for itself.
-//! - [`SharedState::count`] answers within `call_max` or says [`Unavailable`]; whoever asks decides what that means.
+//! - Every other question is answered within `call_max` (a list within `list_max`) or with [`Unavailable`]; whoever asks decides what that means.
+//!   [`Guarded`] spares many askers that wait, [`Fallback`] counts in this process meanwhile.
+//! - The memory forgets what counted least, or ends soonest, when it is full.
 //!
 //! # Security
 //! The attacker is somebody who reaches Redis, or a person with a hostile account or mailbox name. Texts from Redis are parsed with limits; a forged signal costs one look at
-//! a mailbox that is open. Keys of counters are made of bounded, plain parts.
+//! a mailbox that is open. Names of counters and values are made of bounded, plain parts; values are bounded, also when they are read.
 
 mod change;
 mod config;
 mod counter;
+mod guard;
 pub mod memory;
 mod metrics;
 pub mod redis;
 mod subscriber;
 #[cfg(test)]
 mod suite;
+mod value;
 
 use std::time::Duration;
 
@@ -35,7 +39,9 @@ use tokio::sync::mpsc;
 
 pub use change::Change;
 pub use config::{Backend, Config, RedisConfig};
-pub use counter::{CounterKey, CounterKeyError};
+pub use counter::{CounterKey, CounterKeyError, KeyPrefix};
+pub use guard::{Fallback, Guarded};
+pub use value::{Counted, Entry, Held, Kept, Listing, Value, ValueError};
 
 /// What a subscriber hears.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,21 @@ pub trait SharedState: Send + Sync + std::fmt::Debug + 'static {
 
     /// Adds to a counter that begins anew every `window` after its first count; returns the sum. For every node the same counter.
     async fn count(&self, key: &CounterKey, window: Duration, amount: u64) -> Result<u64, Unavailable>;
+
+    /// Where a counter stands; none when nothing was counted in its window.
+    async fn counted(&self, key: &CounterKey) -> Result<Option<Counted>, Unavailable>;
+
+    /// Keeps a value for a time, in place of another of this name. Values and counters of one name know nothing of each other.
+    async fn keep(&self, key: &CounterKey, value: &Value, age: Duration) -> Result<(), Unavailable>;
+
+    /// The value of this name.
+    async fn kept(&self, key: &CounterKey) -> Result<Option<Kept>, Unavailable>;
+
+    /// Forgets the counter and the value of this name; whether there was one.
+    async fn forget(&self, key: &CounterKey) -> Result<bool, Unavailable>;
+
+    /// Counters and values whose names begin so, at most `limit`, by name. For people and for upkeep: it may look at everything there is.
+    async fn list(&self, prefix: &KeyPrefix, limit: usize) -> Result<Listing, Unavailable>;
 
     /// Sends what waits, at most as long as `close_max`, and ends.
     async fn close(&self);

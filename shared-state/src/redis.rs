@@ -1,9 +1,10 @@
-//! In Redis: one channel for signals, one key a counter.
+//! In Redis: one channel for signals, one key a counter or value.
 //!
 //! ```text
 //!  signal ──→ waiting (each mailbox once) ──→ one pipeline of PUBLISH <prefix>.changes ──→ every node's subscription
 //!                 ↑ put back when Redis does not answer; beyond `signals_max` one word says that not all is told
 //!  count  ──→ one script: INCRBY <prefix>.count.<key>, and PEXPIRE when it is new
+//!  keep   ──→ SET <prefix>.value.<key> PX   (entries.rs: what is read, kept, forgotten and listed)
 //! ```
 //! The subscription is a connection of its own. It is asked for a sign of life every `ping_interval`: a connection that is half open is a gap, not a silence.
 //!
@@ -11,6 +12,8 @@
 //!
 //! A node that can't reach Redis tells nobody of its changes, while the others believe that they hear of all. So their trust has a bound:
 //! `store.attached_poll_interval`.
+
+mod entries;
 
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,7 +31,11 @@ use tokio::time::timeout;
 use crate::change::{Word, decode, encode};
 use crate::metrics::Metrics;
 use crate::subscriber::Subscriber;
-use crate::{Change, Config, CounterKey, Event, OpenError, SharedState, Unavailable};
+use crate::{
+    Change, Config, Counted, CounterKey, Event, Kept, KeyPrefix, Listing, OpenError, SharedState,
+    Unavailable, Value,
+};
+use entries::milliseconds;
 
 /// Signals of one pipeline.
 const TOGETHER: usize = 500;
@@ -199,31 +206,36 @@ impl SharedState for RedisState {
     }
 
     async fn count(&self, key: &CounterKey, window: Duration, amount: u64) -> Result<u64, Unavailable> {
-        let name = format!("{}.count.{key}", self.shared.config.redis.prefix);
-        let milliseconds = u64::try_from(window.as_millis()).unwrap_or(u64::MAX).max(1);
-        let script = Script::new(COUNT);
-        let mut call = script.key(name);
-        call.arg(amount).arg(milliseconds);
-        let settings = &self.shared.config.redis;
-        let answer = timeout(settings.call_max.as_duration(), async {
-            let mut manager = self.shared.manager();
-            let first = call.invoke_async(&mut manager).await;
-            match first {
-                // A server that was started anew shows at the first call. Counted twice at worst, which a limit bears.
-                Err(error) if error.is_connection_dropped() || error.is_io_error() => {
-                    tokio::time::sleep(settings.reconnect_wait_min.as_duration()).await;
-                    let mut manager = self.shared.manager();
-                    call.invoke_async(&mut manager).await
-                }
-                answer => answer,
-            }
-        })
-        .await;
-        let failed = |why: String| {
-            self.shared.metrics.failed.inc();
-            Unavailable(why)
-        };
-        answer.map_err(|_| failed("no answer in time".to_owned()))?.map_err(|error| failed(error.to_string()))
+        let name = self.shared.counter(key);
+        let milliseconds = milliseconds(window);
+        // Counted twice at worst, which a limit bears.
+        self.shared
+            .ask(|mut manager| {
+                let script = Script::new(COUNT);
+                let name = name.clone();
+                async move { script.key(name).arg(amount).arg(milliseconds).invoke_async(&mut manager).await }
+            })
+            .await
+    }
+
+    async fn counted(&self, key: &CounterKey) -> Result<Option<Counted>, Unavailable> {
+        self.shared.counted(key).await
+    }
+
+    async fn keep(&self, key: &CounterKey, value: &Value, age: Duration) -> Result<(), Unavailable> {
+        self.shared.keep(key, value, age).await
+    }
+
+    async fn kept(&self, key: &CounterKey) -> Result<Option<Kept>, Unavailable> {
+        self.shared.kept(key).await
+    }
+
+    async fn forget(&self, key: &CounterKey) -> Result<bool, Unavailable> {
+        self.shared.forget(key).await
+    }
+
+    async fn list(&self, prefix: &KeyPrefix, limit: usize) -> Result<Listing, Unavailable> {
+        self.shared.list(prefix, limit).await
     }
 
     async fn close(&self) {

@@ -225,3 +225,41 @@ async fn a_password_that_was_changed_needs_no_restart() {
     assert_eq!(state.count(&key, Duration::from_secs(60), 1).await.unwrap(), 1);
     state.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_others_put_into_redis_is_not_believed_and_many_keys_are_listed() {
+    let server = Server::start("a secret");
+    let state = server.open();
+    let mut manager = state.shared.manager();
+    for (name, text) in [
+        ("sluice.value.test:odd:long", "x".repeat(100_000)),
+        ("sluice.value.test:odd:empty", String::new()),
+        ("sluice.value.test:odd:a b", "x".to_owned()),
+        ("sluice.value.test:odd:", "x".to_owned()),
+        ("sluice.count.test:odd:text", "many".to_owned()),
+        ("sluice.count.test:odd:*", "1".to_owned()),
+        ("other.count.test:odd:other", "1".to_owned()),
+    ] {
+        let _: () = redis::cmd("SET").arg(name).arg(text).query_async(&mut manager).await.unwrap();
+    }
+    let key = |whom: &str| CounterKey::new("test", "odd", whom).unwrap();
+    assert_eq!(state.kept(&key("long")).await, Ok(None));
+    assert!(state.counted(&key("text")).await.is_err());
+    let prefix = KeyPrefix::new("test", "odd", "").unwrap();
+    let listing = state.list(&prefix, 100).await.unwrap();
+    assert_eq!(listing, Listing { entries: Vec::new(), whole: true });
+    for whom in ["text", "long", "empty"] {
+        assert_eq!(state.forget(&key(whom)).await, Ok(true));
+    }
+    // More than Redis looks at in one call.
+    let mut pipeline = redis::pipe();
+    for number in 0..5000 {
+        pipeline.cmd("SET").arg(format!("sluice.count.test:odd:n{number}")).arg(number).arg("PX").arg(60_000);
+    }
+    pipeline.query_async::<()>(&mut manager).await.unwrap();
+    for (limit, expected) in [(4999, false), (5000, true), (10_000, true)] {
+        let listing = state.list(&prefix, limit).await.unwrap();
+        assert_eq!((listing.entries.len(), listing.whole), (limit.min(5000), expected), "{limit}");
+    }
+    state.close().await;
+}
