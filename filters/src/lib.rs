@@ -14,6 +14,7 @@ mod peer;
 mod policy;
 pub mod scanner;
 mod spf;
+pub mod reputation;
 mod verdict;
 
 pub use authentication::{
@@ -29,6 +30,7 @@ pub use policy::{
     Subject, action_name, crlf, judge, run_cases, types,
 };
 pub use spf::{SpfLimits, fuzz_spf};
+pub use reputation::{Reputation, ReputationConfig};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
 
 /// Feeds arbitrary octets to the reader of From fields: without a fault there is exactly one domain.

@@ -46,7 +46,7 @@ impl Default for DnsConfig {
 
 impl DnsConfig {
     /// What is wrong with the values: pairs of key and problem.
-    pub(crate) fn faults(&self) -> Vec<(String, String)> {
+    pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut check = |good: bool, key: &str, problem: &str| {
             if !good {
