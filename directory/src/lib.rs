@@ -25,6 +25,7 @@ mod admin;
 mod cache;
 mod config;
 mod error;
+mod failures;
 mod lookup;
 mod metrics;
 mod schema;
@@ -42,6 +43,7 @@ use sha2::{Digest as _, Sha256};
 pub use admin::{AccountChange, AccountInfo, Admin, AliasChange, AliasInfo, DomainChange, DomainInfo};
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
 pub use error::{AdminError, OpenError, Use};
+pub use failures::{FailedBy, FailureLedger};
 pub use sqlite::SqliteDirectory;
 pub use srs::{Srs, SrsConfig, SrsError, WithSrs};
 

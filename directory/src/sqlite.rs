@@ -23,7 +23,9 @@ use tokio::time::Instant;
 use crate::cache::Cache;
 use crate::lookup::{self, AccountRecord, LookupError};
 use crate::metrics::{Metrics, Source};
-use crate::{Authentication, Config, Directory, LoginStamp, OpenError, Resolution, Unavailable, schema};
+use crate::{
+    Authentication, Config, Directory, FailureLedger, LoginStamp, OpenError, Resolution, Unavailable, schema,
+};
 use freshness::{Freshness, Standing};
 use login::Logins;
 use pool::Pool;
@@ -73,6 +75,11 @@ impl SqliteDirectory {
             config,
         };
         Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Counts failed logins together with other nodes from now on. The first ledger stays.
+    pub fn share_failures(&self, ledger: Arc<dyn FailureLedger>) {
+        self.inner.logins.share(ledger);
     }
 }
 

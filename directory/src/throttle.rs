@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -40,12 +41,10 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
     pub(crate) fn is_blocked(&self, key: &K, now: Instant) -> bool {
         let Some(failures) = self.lock().get(key).copied() else { return false };
         let above = failures.count.saturating_sub(self.failures_free);
-        if above == 0 || self.is_forgotten(failures, now) {
+        let Some(delay) = self.config.delay(above).filter(|_| !self.is_forgotten(failures, now)) else {
             return false;
-        }
-        let doubled = 1u32.checked_shl(above - 1).unwrap_or(u32::MAX);
-        let delay = self.config.delay_first.as_duration().saturating_mul(doubled);
-        now.duration_since(failures.last) < delay.min(self.config.delay_max.as_duration())
+        };
+        now.duration_since(failures.last) < delay
     }
 
     pub(crate) fn failed(&self, key: &K, now: Instant) {
@@ -77,6 +76,15 @@ impl<K: Hash + Eq + Clone> Throttle<K> {
     }
 }
 
+impl ThrottleConfig {
+    /// The delay after so many failures above the free ones.
+    pub(crate) fn delay(&self, above: u32) -> Option<Duration> {
+        let doubled = 1u32.checked_shl(above.checked_sub(1)?).unwrap_or(u32::MAX);
+        let delay = self.delay_first.as_duration().saturating_mul(doubled);
+        Some(delay.min(self.delay_max.as_duration()))
+    }
+}
+
 /// What one customer of an access provider holds: an IPv4 address, or an IPv6 /64.
 pub(crate) fn network(peer: IpAddr) -> IpAddr {
     match peer.to_canonical() {
@@ -87,8 +95,6 @@ pub(crate) fn network(peer: IpAddr) -> IpAddr {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use units::Span;
 
     use super::*;

@@ -13,7 +13,7 @@
 //! can slip past a throttle by coming at once are as many as there are verifiers.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use envelope::{AccountId, Address, Secret};
 use sasl::password::{Cost, PasswordHash, verify_nobody};
@@ -22,6 +22,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
 use crate::cache::Cache;
+use crate::failures::{FailedBy, FailureLedger, Together};
 use crate::lookup::AccountRecord;
 use crate::metrics::{LoginResult, Metrics};
 use crate::throttle::{Throttle, network};
@@ -39,6 +40,8 @@ pub(super) struct Logins {
     verified: Cache<Fingerprint, Fingerprint>,
     accounts: Throttle<Fingerprint>,
     networks: Throttle<IpAddr>,
+    /// What all nodes count; the two above stand in when it can't say.
+    together: OnceLock<Together>,
     verifiers: Arc<Semaphore>,
     metrics: Arc<Metrics>,
 }
@@ -46,6 +49,8 @@ pub(super) struct Logins {
 /// One attempt, with what it is counted under.
 struct Attempt {
     account: Fingerprint,
+    /// The login, when it can be an address.
+    address: Option<Address>,
     network: IpAddr,
     /// The key of the short cut and the stored hash, when there is one that may be used.
     stored: Option<(Fingerprint, String)>,
@@ -62,10 +67,15 @@ impl Logins {
             verified: Cache::new(config.cache.entries_max),
             accounts: Throttle::new(throttle.account_failures_free, throttle.clone()),
             networks: Throttle::new(throttle.network_failures_free, throttle.clone()),
+            together: OnceLock::new(),
             verifiers: Arc::new(Semaphore::new(config.verify_workers.max(1))),
             config: config.clone(),
             metrics,
         })
+    }
+
+    pub(super) fn share(&self, ledger: Arc<dyn FailureLedger>) {
+        let _ = self.together.set(Together::new(ledger, self.config.throttle.clone()));
     }
 
     /// Checks a login; `record` fetches what the directory has for an account.
@@ -101,7 +111,7 @@ impl Logins {
         Fut: Future<Output = Result<Option<AccountRecord>, Unavailable>>,
     {
         let network = network(peer);
-        if self.is_network_blocked(network) {
+        if self.is_network_blocked(network).await {
             return Ok((LoginResult::ThrottledNetwork, Authentication::Throttled));
         }
         let address = login.parse::<Address>().ok().map(|address| address.canonical());
@@ -113,6 +123,7 @@ impl Logins {
         let stored = record.filter(|record| record.login_allowed).and_then(|record| record.password);
         let attempt = Attempt {
             account: self.fingerprint(&[b"account", name.as_bytes()]),
+            address: address.clone(),
             network,
             stored: stored.map(|hash| {
                 let network = network.to_string();
@@ -130,7 +141,7 @@ impl Logins {
         if self.is_known(&attempt) {
             return Ok(accepted(LoginResult::AcceptedFromCache));
         }
-        if self.accounts.is_blocked(&attempt.account, Instant::now()) {
+        if self.is_account_blocked(&attempt).await {
             return Ok((LoginResult::ThrottledAccount, Authentication::Throttled));
         }
         let verifier = self.verifier().await?;
@@ -138,7 +149,7 @@ impl Logins {
         if self.is_known(&attempt) {
             return Ok(accepted(LoginResult::AcceptedFromCache));
         }
-        if self.accounts.is_blocked(&attempt.account, Instant::now()) {
+        if self.is_account_blocked(&attempt).await {
             return Ok((LoginResult::ThrottledAccount, Authentication::Throttled));
         }
         let is_right = self.verify(verifier, attempt, password).await?;
@@ -149,7 +160,7 @@ impl Logins {
         })
     }
 
-    /// Verifies and counts on the blocking thread: a client that hangs up meanwhile is counted all the same.
+    /// Verifies and counts in a task of its own: a client that hangs up meanwhile is counted all the same.
     async fn verify(
         self: &Arc<Self>,
         verifier: OwnedSemaphorePermit,
@@ -172,11 +183,20 @@ impl Logins {
             timer.observe_duration();
             this.count(&attempt, is_right);
             this.metrics.verifiers_used.dec();
-            drop(verifier);
-            is_right
+            (attempt, is_right)
         };
         let failed = |_| Unavailable("a verification failed unexpectedly".to_owned());
-        tokio::task::spawn_blocking(work).await.map_err(failed)
+        let this = Arc::clone(self);
+        let whole = async move {
+            let (attempt, is_right) = tokio::task::spawn_blocking(work).await.map_err(failed)?;
+            // While the verifier is held, so that no more can slip past than there are verifiers.
+            if let Some(together) = this.together.get() {
+                tell(together, &attempt, is_right).await;
+            }
+            drop(verifier);
+            Ok(is_right)
+        };
+        tokio::spawn(whole).await.map_err(failed)?
     }
 
     async fn verifier(&self) -> Result<OwnedSemaphorePermit, Unavailable> {
@@ -207,9 +227,23 @@ impl Logins {
     }
 
     /// This machine itself is never throttled as a network: a proxy in front would shut out everybody.
-    fn is_network_blocked(&self, network: IpAddr) -> bool {
-        let is_local = network.is_loopback() || network == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
-        !is_local && self.networks.is_blocked(&network, Instant::now())
+    async fn is_network_blocked(&self, network: IpAddr) -> bool {
+        if is_local(network) {
+            return false;
+        }
+        let told = match self.together.get() {
+            Some(together) => together.is_blocked(FailedBy::Network(network)).await,
+            None => None,
+        };
+        told.unwrap_or_else(|| self.networks.is_blocked(&network, Instant::now()))
+    }
+
+    async fn is_account_blocked(&self, attempt: &Attempt) -> bool {
+        let told = match (self.together.get(), &attempt.address) {
+            (Some(together), Some(address)) => together.is_blocked(FailedBy::Account(address)).await,
+            _ => None,
+        };
+        told.unwrap_or_else(|| self.accounts.is_blocked(&attempt.account, Instant::now()))
     }
 
     fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
@@ -220,5 +254,22 @@ impl Logins {
             hash.update(part);
         }
         hash.finalize().into()
+    }
+}
+
+fn is_local(network: IpAddr) -> bool {
+    network.is_loopback() || network == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
+}
+
+/// Tells all nodes how an attempt went.
+async fn tell(together: &Together, attempt: &Attempt, is_right: bool) {
+    let account = attempt.address.as_ref().map(FailedBy::Account);
+    match account {
+        Some(account) if is_right => together.succeeded(account).await,
+        Some(account) => together.failed(account).await,
+        None => {}
+    }
+    if !is_right && !is_local(attempt.network) {
+        together.failed(FailedBy::Network(attempt.network)).await;
     }
 }

@@ -1,9 +1,13 @@
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use rusqlite::Connection;
 
 use super::{Rig, address, rig, rig_with, secret};
-use crate::{AccountChange, Authentication, Directory};
+use crate::{AccountChange, Authentication, Directory, FailedBy, FailureLedger, Unavailable};
 
 const PEER: &str = "192.0.2.1";
 
@@ -190,4 +194,102 @@ async fn a_damaged_hash_is_no_wrong_password() {
     let answer =
         rig.directory.authenticate("alice@example.test", &secret("plain"), PEER.parse().unwrap()).await;
     assert!(answer.is_err());
+}
+
+/// A ledger for tests: delays last until somebody forgets them.
+#[derive(Default)]
+struct Ledger {
+    failures: Mutex<HashMap<String, u32>>,
+    blocked: Mutex<HashSet<String>>,
+    is_away: AtomicBool,
+}
+
+impl Ledger {
+    fn ask<T>(&self, answer: impl FnOnce() -> T) -> Result<T, Unavailable> {
+        if self.is_away.load(Ordering::SeqCst) { Err(Unavailable("away".to_owned())) } else { Ok(answer()) }
+    }
+}
+
+#[async_trait]
+impl FailureLedger for Ledger {
+    async fn failed(&self, whom: FailedBy<'_>, _: Duration) -> Result<u32, Unavailable> {
+        self.ask(|| {
+            let mut failures = self.failures.lock().unwrap();
+            let count = failures.entry(format!("{whom:?}")).or_default();
+            *count += 1;
+            *count
+        })
+    }
+    async fn block(&self, whom: FailedBy<'_>, delay: Duration) -> Result<(), Unavailable> {
+        assert!(delay > Duration::ZERO);
+        self.ask(|| {
+            self.blocked.lock().unwrap().insert(format!("{whom:?}"));
+        })
+    }
+    async fn is_blocked(&self, whom: FailedBy<'_>) -> Result<bool, Unavailable> {
+        self.ask(|| self.blocked.lock().unwrap().contains(&format!("{whom:?}")))
+    }
+    async fn succeeded(&self, whom: FailedBy<'_>) -> Result<(), Unavailable> {
+        self.ask(|| {
+            self.failures.lock().unwrap().remove(&format!("{whom:?}"));
+            self.blocked.lock().unwrap().remove(&format!("{whom:?}"));
+        })
+    }
+}
+
+fn rigs_with_one_ledger() -> (Rig, Rig, Arc<Ledger>) {
+    let ledger = Arc::new(Ledger::default());
+    let rig = || {
+        let rig = rig_with(|config| {
+            config.throttle.account_failures_free = 3;
+            config.throttle.network_failures_free = 5;
+        });
+        rig.directory.share_failures(Arc::clone(&ledger) as _);
+        rig
+    };
+    (rig(), rig(), Arc::clone(&ledger))
+}
+
+#[tokio::test]
+async fn failures_count_for_all_nodes_and_an_operator_can_forget_them() {
+    let (first, second, ledger) = rigs_with_one_ledger();
+    let name = "alice@example.test";
+    for n in 1..=4 {
+        let rig = if n % 2 == 0 { &first } else { &second };
+        let peer = format!("198.51.100.{n}");
+        assert_eq!(login_from(rig, &peer, name, "wrong").await, Authentication::Refused, "{n}");
+    }
+    for rig in [&first, &second] {
+        assert_eq!(login_from(rig, "198.51.100.9", name, "secret").await, Authentication::Throttled);
+    }
+    ledger.blocked.lock().unwrap().clear();
+    assert_eq!(login_from(&first, "198.51.100.9", name, "secret").await, accepted(name));
+    assert!(!ledger.failures.lock().unwrap().keys().any(|whom| whom.contains("alice")), "a success forgets");
+}
+
+#[tokio::test]
+async fn a_network_counts_for_all_nodes_but_this_machine_and_odd_logins_do_not() {
+    let (first, second, ledger) = rigs_with_one_ledger();
+    for n in 1..=6 {
+        let rig = if n % 2 == 0 { &first } else { &second };
+        login_from(rig, "203.0.113.5", &format!("user{n}@example.test"), "x").await;
+        login_from(rig, "127.0.0.1", "my password in the wrong field", "x").await;
+    }
+    let answer = login_from(&first, "203.0.113.5", "alice@example.test", "secret").await;
+    assert_eq!(answer, Authentication::Throttled);
+    let told: Vec<String> = ledger.failures.lock().unwrap().keys().cloned().collect();
+    assert!(!told.iter().any(|whom| whom.contains("127.0.0.1") || whom.contains("wrong field")), "{told:?}");
+}
+
+#[tokio::test]
+async fn without_a_ledger_each_node_counts_for_itself() {
+    let (first, second, ledger) = rigs_with_one_ledger();
+    ledger.is_away.store(true, Ordering::SeqCst);
+    let name = "alice@example.test";
+    for n in 1..=4 {
+        let peer = format!("198.51.100.{n}");
+        assert_eq!(login_from(&first, &peer, name, "wrong").await, Authentication::Refused, "{n}");
+    }
+    assert_eq!(login_from(&first, "198.51.100.9", name, "secret").await, Authentication::Throttled);
+    assert_eq!(login_from(&second, "198.51.100.9", name, "secret").await, accepted(name));
 }
