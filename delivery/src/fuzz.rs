@@ -52,6 +52,7 @@ fn report(address: &Address, body: &[u8]) -> (Envelope, bytes::Bytes) {
         returned: Some(envelope::Return::Full),
         require_tls: false,
         list: None,
+        filtered: None,
     };
     let failed = [Failed { recipient: address.clone().into(), failure: Failure::UNKNOWN }];
     let report = Report {

@@ -69,6 +69,7 @@ impl Report<'_> {
             returned: None,
             require_tls: self.original.require_tls,
             list: None,
+            filtered: None,
         };
         (envelope, body)
     }

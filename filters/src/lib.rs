@@ -2,26 +2,35 @@
 //!
 //! What it is not: it speaks no SMTP, stores nothing and delivers nothing. The gateway asks at each step of a session and does what the answer says.
 //!
+//! ```text
+//!  session ──▶ reputation: block lists, greylisting, rates ──▶ milters
+//!  message ──▶ authentication, scanners ──▶ milters ──▶ policy ──▶ Judged: an action, changes, reasons
+//! ```
+//!
 //! Failure behaviour: each check that needs somebody else says in its configuration what it means when that one does not answer
 //! ([`OnFailure`]); the default is a temporary refusal.
 
 mod authentication;
+mod chain;
 mod changes;
+mod config;
 mod dns;
 mod fields;
 pub mod milter;
 mod peer;
 mod policy;
+pub mod reputation;
 pub mod scanner;
 mod spf;
-pub mod reputation;
 mod verdict;
 
 pub use authentication::{
     ArcResult, Authentication, AuthenticationConfig, Authenticator, Author, AuthorFault, AuthorRule,
     DkimResult, DmarcAction, DmarcPolicy, DmarcResult, Origin, SpfFinding, Word, is_forged, results_field,
 };
+pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError};
 pub use changes::{apply, fuzz_changes};
+pub use config::Config;
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
 pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use policy::{
@@ -29,8 +38,8 @@ pub use policy::{
     PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said, ScanFacts, Situation, Step,
     Subject, action_name, crlf, judge, run_cases, types,
 };
-pub use spf::{SpfLimits, fuzz_spf};
 pub use reputation::{Reputation, ReputationConfig};
+pub use spf::{SpfLimits, fuzz_spf};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};
 
 /// Feeds arbitrary octets to the reader of From fields: without a fault there is exactly one domain.

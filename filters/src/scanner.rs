@@ -207,9 +207,14 @@ impl Scanner {
 
     /// Asks about a message, and says what the configuration makes of the answer.
     pub async fn verdict(&self, facts: &ScanFacts, message: &Bytes) -> Verdict {
+        self.judge(self.scan(facts, message).await).0
+    }
+
+    /// What the configuration makes of an answer, and the finding, when there is one.
+    pub fn judge(&self, found: Result<Finding, ScanFailure>) -> (Verdict, Option<Finding>) {
         let name = &self.config.name;
-        match self.scan(facts, message).await {
-            Ok(finding) => self.of_finding(finding),
+        let failed = match found {
+            Ok(finding) => return (self.of_finding(finding.clone()), Some(finding)),
             Err(_) if self.config.on_failure == OnFailure::Accept => {
                 Verdict { reasons: vec![format!("scanner {name}: failed, passed")], ..Verdict::default() }
             }
@@ -221,7 +226,8 @@ impl Scanner {
                 reasons: vec![format!("scanner {name}: failed")],
                 ..Verdict::default()
             },
-        }
+        };
+        (failed, None)
     }
 
     fn of_finding(&self, finding: Finding) -> Verdict {

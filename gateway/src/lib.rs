@@ -27,6 +27,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use directory::Directory;
+use filters::Filters;
 use queue::Queue;
 use runtime::{Drain, ServerTls};
 
@@ -39,6 +40,8 @@ pub struct Deps {
     pub directory: Arc<dyn Directory>,
     /// Where accepted messages go.
     pub queue: Arc<dyn Queue>,
+    /// What is checked about mail; without them nothing is.
+    pub filters: Option<Arc<Filters>>,
     /// The certificate; without it there is no STARTTLS and no listener that begins with TLS.
     pub tls: Option<ServerTls>,
     /// Where metrics are registered.

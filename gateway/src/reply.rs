@@ -2,6 +2,7 @@
 //! its words in smtp-proto.)
 
 use envelope::MessageId;
+use filters::Refusal;
 use smtp_proto::{Poison, Reply};
 
 /// The message is durable.
@@ -119,4 +120,15 @@ pub(crate) fn busy() -> Reply {
 
 pub(crate) fn too_many_connections() -> Reply {
     Reply::enhanced(421, (4, 7, 0), "Too many connections from your address, closing connection")
+}
+
+/// What a filter wants the client told.
+pub(crate) fn filtered(refusal: &Refusal) -> Reply {
+    Reply::enhanced(refusal.code, refusal.enhanced, refusal.text.clone())
+}
+
+/// The same in place of the greeting, which ends the session: 554 or 421 (RFC 5321 §3.1, §4.2.2).
+pub(crate) fn unwelcome(refusal: &Refusal) -> Reply {
+    let code = if refusal.is_temporary() { 421 } else { 554 };
+    Reply::enhanced(code, refusal.enhanced, refusal.text.clone())
 }

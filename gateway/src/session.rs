@@ -7,6 +7,7 @@
 mod auth;
 mod count;
 mod data;
+mod filter;
 mod mail;
 mod rcpt;
 mod shared;
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use envelope::{AccountId, Address};
+use filters::FilterSession;
 use runtime::{Drain, ServerTls, Stream};
 use smtp_proto::server::{Action, Input, Offer, Session as Machine};
 use smtp_proto::{Frame, LineDecoder, Reply};
@@ -49,6 +51,7 @@ struct Session {
     kind: Kind,
     tls: Option<ServerTls>,
     peer: IpAddr,
+    peer_socket: SocketAddr,
     machine: Machine,
     wire: Wire,
     lines: LineDecoder,
@@ -57,6 +60,10 @@ struct Session {
     exchange: Option<sasl::server::Exchange>,
     /// The message that comes with BDAT, between two chunks.
     chunked: Option<data::Chunked>,
+    /// What is checked about the client and its mail; set before the greeting.
+    filters: Option<FilterSession>,
+    /// Under which name the filters know the client.
+    greeted: Option<String>,
     /// The last moment of the session.
     deadline: Instant,
     /// Whom `<Postmaster>` means, when it is not the configured address.
@@ -105,7 +112,8 @@ pub(crate) async fn run(shared: Arc<Shared>, door: Door, tcp: TcpStream, peer: S
 async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr) -> Result<Session, End> {
     let Door { kind, tls, drain } = door;
     let timeouts = &shared.config.timeouts;
-    let peer = peer.ip().to_canonical();
+    let peer_socket = SocketAddr::new(peer.ip().to_canonical(), peer.port());
+    let peer = peer_socket.ip();
     let early = !kind.is_implicit_tls() && spoke_early(&tcp, timeouts.greeting_pause.as_duration()).await;
     let stream = match (&tls, kind.is_implicit_tls()) {
         (Some(tls), true) => tls.upgrade_first(tcp, &drain).await.map_err(|_| End::Handshake)?,
@@ -139,12 +147,15 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         kind,
         tls,
         peer,
+        peer_socket,
         machine,
         wire,
         lines: LineDecoder::default(),
         account: None,
         exchange: None,
         chunked: None,
+        filters: None,
+        greeted: None,
         deadline: Instant::now() + timeouts.session.as_duration(),
         postmaster: None,
         unknown_recipients: 0,
@@ -156,6 +167,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
 
 impl Session {
     async fn serve(&mut self) -> Result<(), End> {
+        self.filter_connection().await?;
         self.send(&self.machine.greeting()).await?;
         loop {
             let action = self.next_line().await?;

@@ -32,6 +32,11 @@ impl Wire {
         Self { stream: Some(stream), input, output: Vec::new(), reply_max }
     }
 
+    /// Version and cipher of the encryption.
+    pub(crate) fn tls_names(&self) -> Option<(String, String)> {
+        self.stream.as_ref()?.tls_names()
+    }
+
     /// Puts a reply into the output; [`Self::flush`] sends it. A reply without lines is nothing.
     pub(crate) async fn push(&mut self, reply: &Reply) -> Result<(), End> {
         reply.write(&mut self.output);

@@ -172,6 +172,7 @@ fn message(number: u64) -> Outcome<Envelope> {
         returned: None,
         require_tls: false,
         list: None,
+        filtered: None,
     })
 }
 

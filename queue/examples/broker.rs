@@ -49,6 +49,7 @@ fn envelope(number: u64) -> Envelope {
         returned: None,
         require_tls: false,
         list: None,
+        filtered: None,
         priority: Priority::Interactive,
     }
 }

@@ -50,6 +50,7 @@ pub(crate) fn envelope(number: u64, size: usize) -> Envelope {
         returned: None,
         require_tls: false,
         list: None,
+        filtered: None,
     }
 }
 

@@ -55,6 +55,19 @@ impl Stream {
         matches!(self, Self::Tls(_))
     }
 
+    /// Version and cipher suite, as OpenSSL and milters write them: `TLSv1.3`, `TLS_AES_256_GCM_SHA384`.
+    pub fn tls_names(&self) -> Option<(String, String)> {
+        let Self::Tls(tls) = self else { return None };
+        let (_, connection) = tls.get_ref();
+        let version = match connection.protocol_version()? {
+            rustls::ProtocolVersion::TLSv1_3 => "TLSv1.3".to_owned(),
+            rustls::ProtocolVersion::TLSv1_2 => "TLSv1.2".to_owned(),
+            other => format!("{other:?}"),
+        };
+        let suite = format!("{:?}", connection.negotiated_cipher_suite()?.suite());
+        Some((version, suite.replace("TLS13_", "TLS_")))
+    }
+
     /// The socket underneath.
     pub fn tcp(&self) -> &TcpStream {
         match self {

@@ -122,6 +122,7 @@ pub(crate) fn envelope(number: u8, sender: &str, recipients: &[&str]) -> Envelop
         returned: None,
         require_tls: false,
         list: None,
+        filtered: None,
     }
 }
 

@@ -95,6 +95,9 @@ impl AuthenticationConfig {
         check((10..=1000).contains(&self.signed_fields_max), "signed_fields_max", "10 to 1000");
         check((1..=50).contains(&self.arc_sets_max), "arc_sets_max", "1 to 50 (RFC 8617 section 4.2.1)");
         check(!self.time_max.as_duration().is_zero(), "time_max", "must be longer than nothing");
+        for (key, problem) in self.spf.faults() {
+            check(false, &format!("spf.{key}"), &problem);
+        }
         for domain in &self.arc_trusted {
             check(domain.parse::<envelope::Domain>().is_ok(), "arc_trusted", "a list of domains");
         }

@@ -297,6 +297,7 @@ impl Situation {
             returned: None,
             require_tls: false,
             list: None,
+            filtered: None,
         }
     }
 

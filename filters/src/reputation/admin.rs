@@ -281,7 +281,7 @@ impl Inner {
     async fn clear_network(&self, network: Network) -> Result<u64, AdminError> {
         let mut gone = u64::from(self.local.clear(network).await?);
         let whole = self.widths.network(network.address());
-        let is_address = network == Network::of(network.address());
+        let is_address = network == Network::from(network.address());
         if is_address {
             gone += self.clear_rates(&network.address().to_string()).await?;
         }

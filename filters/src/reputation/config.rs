@@ -214,7 +214,7 @@ impl Default for ReputationConfig {
         let loopback = [[127, 0, 0, 0].into(), std::net::Ipv6Addr::LOCALHOST.into()];
         let exempt = loopback.into_iter().zip([8, 128]);
         Self {
-            exempt_networks: exempt.filter_map(|(address, prefix)| Network::new(address, prefix)).collect(),
+            exempt_networks: exempt.map(|(address, prefix)| Network::new(address, prefix)).collect(),
             network_bits_v4: 24,
             network_bits_v6: 64,
             lists: Vec::new(),

@@ -137,7 +137,7 @@ impl Local {
     pub(super) fn find(&self, address: IpAddr) -> Option<LocalEntry> {
         let (entries, now) = (self.entries(), now());
         let address = address.to_canonical();
-        let networks = entries.bits.iter().rev().filter_map(|bits| Network::new(address, *bits));
+        let networks = entries.bits.iter().rev().map(|bits| Network::new(address, *bits));
         let mut found = networks.filter_map(|network| entries.by_network.get(&network));
         found.find(|entry| entry.until > now).cloned()
     }

@@ -24,7 +24,7 @@ impl Widths {
     pub(super) fn network(self, address: IpAddr) -> Network {
         let address = address.to_canonical();
         let prefix = if address.is_ipv4() { self.v4 } else { self.v6 };
-        Network::new(address, prefix).unwrap_or_else(|| Network::of(address))
+        Network::new(address, prefix)
     }
 }
 

@@ -158,6 +158,7 @@ impl Login {
 pub(crate) enum Refused {
     BareCrOrLf,
     DirectoryUnavailable,
+    Filtered,
     HeaderTooBig,
     LineTooLong,
     Loop,
@@ -172,9 +173,10 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::BareCrOrLf,
         Self::DirectoryUnavailable,
+        Self::Filtered,
         Self::HeaderTooBig,
         Self::LineTooLong,
         Self::Loop,
@@ -192,6 +194,7 @@ impl Refused {
         match self {
             Self::BareCrOrLf => "bare-cr-or-lf",
             Self::DirectoryUnavailable => "directory-unavailable",
+            Self::Filtered => "filtered",
             Self::HeaderTooBig => "header-too-big",
             Self::LineTooLong => "line-too-long",
             Self::Loop => "loop",

@@ -9,6 +9,8 @@
 mod chunk;
 mod header;
 mod intake;
+mod journal;
+mod judge;
 mod received;
 mod text;
 
@@ -28,6 +30,7 @@ use super::{End, Refused, Session};
 use crate::listen::Kind;
 use crate::reply;
 use intake::{Fault, Intake, Taken};
+use judge::Whole;
 use text::Ending;
 
 pub(super) use chunk::Chunked;
@@ -43,7 +46,7 @@ impl Session {
     /// Sends the 354, reads the message to its true end, publishes it. An error ends the session without an answer and
     /// without a message.
     pub(super) async fn receive(&mut self, go_ahead: &Reply) -> Result<Reply, End> {
-        let mut incoming = match self.begin_message() {
+        let mut incoming = match self.begin_message().await {
             Ok(incoming) => incoming,
             Err(refusal) => return Ok(refusal),
         };
@@ -68,7 +71,10 @@ impl Session {
     }
 
     /// Gives the message its id and its place. An error is the refusal.
-    fn begin_message(&self) -> Result<Incoming, Reply> {
+    async fn begin_message(&mut self) -> Result<Incoming, Reply> {
+        if let Some(refusal) = self.filter_data().await {
+            return Err(refusal);
+        }
         let now = Timestamp::from(SystemTime::now());
         let transaction = self.machine.transaction().ok_or_else(reply::queue_failed)?;
         let Ok(id) = new_id(now) else {
@@ -87,21 +93,17 @@ impl Session {
     async fn finish_message(&mut self, incoming: Incoming) -> Reply {
         let Incoming { mut envelope, lane, intake } = incoming;
         envelope.size = intake.size();
-        let Taken { body, message_id, priority, authors, memory } = match intake.finish().await {
+        let Taken { body, trace, message_id, priority, authors, memory } = match intake.finish().await {
             Ok(taken) => taken,
             Err(fault) => return self.refuse_message(&envelope, &fault),
         };
         envelope.size = body.size();
         envelope.priority = priority;
-        let reply = match self.check_from(&authors).await {
-            None => self.publish(lane, envelope, body, &message_id).await,
-            Some(refusal) => {
-                self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
-                refusal
-            }
-        };
-        drop(memory);
-        reply
+        if let Some(refusal) = self.check_from(&authors).await {
+            self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
+            return refusal;
+        }
+        self.judge_message(lane, envelope, Whole { body, trace, message_id, memory }).await
     }
 
     fn envelope(&self, id: MessageId, received_at: Timestamp, transaction: &Transaction) -> Envelope {
@@ -137,6 +139,7 @@ impl Session {
             returned: transaction.mail.ret,
             require_tls: transaction.mail.require_tls,
             list: None,
+            filtered: None,
         }
     }
 
@@ -145,43 +148,54 @@ impl Session {
         received::field(envelope, &self.shared.hostname, extended)
     }
 
-    /// Makes the message durable in a task of its own, which a vanished client can't stop half-way.
+    /// Makes the message durable and says so.
     async fn publish(&mut self, lane: Lane, envelope: Envelope, body: Body, message_id: &str) -> Reply {
-        let (queue, told) = (Arc::clone(&self.shared.queue), envelope.clone());
+        let told = envelope.clone();
+        match self.try_publish(lane, envelope, body).await {
+            Ok(()) => self.accepted(lane, &told, message_id),
+            Err((reason, reply)) => {
+                self.shared.metrics.refused(reason);
+                self.log_refused(&told, reason, &reply);
+                reply
+            }
+        }
+    }
+
+    /// Makes the message durable in a task of its own, which a vanished client can't stop half-way.
+    async fn try_publish(&self, lane: Lane, envelope: Envelope, body: Body) -> Result<(), (Refused, Reply)> {
+        let (queue, id) = (Arc::clone(&self.shared.queue), envelope.id);
         let task = self.drain.spawn(async move { queue.publish(lane, envelope, body).await });
         let wait = self.shared.config.timeouts.publish.as_duration();
-        let (reason, reply) = match timeout(wait, task).await {
-            Ok(Ok(Ok(()))) => return self.accepted(&told, message_id),
+        Err(match timeout(wait, task).await {
+            Ok(Ok(Ok(()))) => return Ok(()),
             Ok(Ok(Err(PublishError::Full(why)))) => {
-                warn!(id = %told.id, why, "queue full, message refused for now");
+                warn!(%id, why, "queue full, message refused for now");
                 (Refused::QueueFull, reply::queue_full())
             }
             Ok(Ok(Err(failure))) => {
-                error!(id = %told.id, error = %describe(&failure), "queue failed, message refused for now");
+                error!(%id, error = %describe(&failure), "queue failed, message refused for now");
                 (Refused::QueueFailed, reply::queue_failed())
             }
             Ok(Err(_)) => {
-                error!(id = %told.id, "publishing panicked, message refused for now");
+                error!(%id, "publishing panicked, message refused for now");
                 (Refused::QueueFailed, reply::queue_failed())
             }
             Err(_) => {
                 // It may still become durable; then the sender's second try is a second copy, which is better than none.
-                error!(id = %told.id, "queue did not answer in time, message refused for now");
+                error!(%id, "queue did not answer in time, message refused for now");
                 (Refused::QueueFailed, reply::queue_failed())
             }
-        };
-        self.shared.metrics.refused(reason);
-        self.log_refused(&told, reason, &reply);
-        reply
+        })
     }
 
-    fn accepted(&mut self, envelope: &Envelope, message_id: &str) -> Reply {
+    fn accepted(&mut self, lane: Lane, envelope: &Envelope, message_id: &str) -> Reply {
+        let filtered = envelope.filtered.clone().unwrap_or_default();
         self.accepted = self.accepted.saturating_add(1);
         self.shared.metrics.accepted(self.kind, envelope.size);
         info!(
             target: "sluice::message",
             id = %envelope.id,
-            event = "accepted",
+            event = if lane == Lane::Quarantine { "quarantined" } else { "accepted" },
             from = %envelope.reverse_path,
             to = envelope.recipients.len(),
             recipients = %list(envelope),
@@ -189,6 +203,8 @@ impl Session {
             listener = self.kind.name(),
             tls = envelope.origin.tls,
             size = envelope.size,
+            authentication = filtered.authentication,
+            reasons = filtered.reasons.join("; "),
             message_id,
             "message accepted"
         );
@@ -217,6 +233,7 @@ impl Session {
             listener = self.kind.name(),
             size = envelope.size,
             reason = reason.name(),
+            filters = envelope.filtered.as_ref().map(|filtered| filtered.reasons.join("; ")),
             reply = %reply,
             "message refused"
         );

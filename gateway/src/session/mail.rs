@@ -13,17 +13,22 @@ impl Session {
     /// nobody's address: people's programs send receipts with it.
     pub(super) async fn check_sender(&mut self, mail: &Mail) -> Reply {
         self.elsewhere = 0;
-        let (Some(account), Some(sender)) = (&self.account, mail.reverse_path.address()) else {
-            return reply::sender_ok();
-        };
+        if let Some(refusal) = self.foreign_sender(mail).await {
+            return refusal;
+        }
+        self.filter_sender(mail).await.unwrap_or_else(reply::sender_ok)
+    }
+
+    async fn foreign_sender(&self, mail: &Mail) -> Option<Reply> {
+        let (account, sender) = (self.account.as_ref()?, mail.reverse_path.address()?);
         match self.may_send_as(account, sender).await {
-            Ok(true) => reply::sender_ok(),
+            Ok(true) => None,
             Ok(false) => {
                 self.shared.metrics.refused(Refused::SenderNotYours);
                 debug!(%account, %sender, "sender refused, not an address of the account");
-                reply::sender_not_yours()
+                Some(reply::sender_not_yours())
             }
-            Err(reply) => reply,
+            Err(reply) => Some(reply),
         }
     }
 

@@ -24,10 +24,13 @@ impl Session {
         };
         match resolution {
             Ok(Ok(Resolution::Alias(_) | Resolution::List { .. } | Resolution::Mailbox { .. })) => {
-                reply::recipient_ok()
+                self.filter_recipient(&address).await.unwrap_or_else(reply::recipient_ok)
             }
             // Who logged in may write to anybody: submission begins with a login.
             Ok(Ok(Resolution::NotLocal)) if self.kind.is_submission() && self.account.is_some() => {
+                if let Some(refusal) = self.filter_recipient(&address).await {
+                    return refusal;
+                }
                 self.elsewhere += 1;
                 reply::recipient_ok()
             }
@@ -67,6 +70,7 @@ impl Session {
     /// Who guesses addresses is answered ever later; the budget of errors ends it.
     async fn unknown_recipient(&mut self, address: &Address) {
         self.shared.metrics.refused(Refused::UnknownRecipient);
+        self.filters_hear_of_unknown();
         debug!(recipient = %address, "recipient refused, unknown");
         self.unknown_recipients = self.unknown_recipients.saturating_add(1);
         if self.unknown_recipients > self.shared.config.limits.unknown_recipients_prompt {

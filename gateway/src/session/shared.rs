@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use directory::Directory;
 use envelope::{Address, Domain, MessageId, Timestamp};
+use filters::Filters;
 use queue::Queue;
 use runtime::MemoryBudget;
 use sasl::server::Mechanism;
@@ -18,6 +19,7 @@ pub(crate) struct Shared {
     pub(crate) postmaster: Address,
     pub(crate) directory: Arc<dyn Directory>,
     pub(crate) queue: Arc<dyn Queue>,
+    pub(crate) filters: Option<Arc<Filters>>,
     pub(crate) metrics: Metrics,
     pub(crate) message_memory: MemoryBudget,
 }
@@ -30,11 +32,11 @@ impl Shared {
         let wrong = |error| BindError::Postmaster(config.postmaster.clone(), error);
         let postmaster = config.postmaster_address().map_err(wrong)?;
         let metrics = Metrics::new(&deps.registry)?;
-        let Deps { directory, queue, tls: _, registry: _ } = deps;
+        let Deps { directory, queue, filters, tls: _, registry: _ } = deps;
         let budget = config.limits.message_memory_max.as_usize();
         let message_memory =
             MemoryBudget::new(budget, config.timeouts.message_memory.into(), metrics.message_memory.clone());
-        Ok(Self { config, hostname, postmaster, directory, queue, metrics, message_memory })
+        Ok(Self { config, hostname, postmaster, directory, queue, filters, metrics, message_memory })
     }
 
     /// The SASL mechanisms of the submission listeners.

@@ -16,6 +16,8 @@ impl Session {
         self.lines = LineDecoder::default();
         self.account = None;
         self.exchange = None;
+        self.greeted = None;
+        self.filters_learn_tls();
         Ok(())
     }
 }

@@ -26,7 +26,7 @@ pub use disposition::Disposition;
 pub use domain::{Domain, DomainError};
 pub use dsn::{Notify, OriginalRecipient, Return};
 pub use local_part::{LocalPart, LocalPartError};
-pub use message::{Entrance, Envelope, List, Origin, Priority, Recipient, Timestamp};
+pub use message::{Entrance, Envelope, Filtered, List, Origin, Priority, Recipient, Timestamp};
 pub use message_id::{MessageId, MessageIdError};
 pub use quota::{Quota, Usage};
 pub use secret::Secret;

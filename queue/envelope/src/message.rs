@@ -95,6 +95,23 @@ pub struct Envelope {
     /// The mailing list whose members the recipients are; the reverse path is its owner's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub list: Option<List>,
+    /// What filters had to say of it, where they said anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filtered: Option<Filtered>,
+}
+
+/// What filters said of a message that was accepted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Filtered {
+    /// Why it is kept back or was changed: names of rules, milters and checks with what they said.
+    pub reasons: Vec<String>,
+    /// SPF, DKIM and DMARC in one line; empty where they were not looked at.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub authentication: String,
+    /// Which text of the rules judged it; empty without rules.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub rules: String,
 }
 
 /// A mailing list that passed a message on to its members.

@@ -28,7 +28,7 @@ impl Session {
     pub(in crate::session) async fn receive_chunk(&mut self, bdat: Bdat) -> Result<Reply, End> {
         let mut chunked = match self.chunked.take() {
             Some(chunked) => chunked,
-            None => match self.begin_message() {
+            None => match self.begin_message().await {
                 Ok(incoming) => {
                     let decoder = ChunkDecoder::new(self.shared.config.limits.data());
                     Chunked { incoming, decoder, spent: Duration::ZERO }

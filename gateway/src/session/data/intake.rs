@@ -37,6 +37,8 @@ pub(super) struct Intake {
 /// A whole message.
 pub(super) struct Taken {
     pub(super) body: Body,
+    /// Octets of the trace field in front.
+    pub(super) trace: usize,
     /// The Message-ID field's value, for the trail.
     pub(super) message_id: String,
     pub(super) priority: Priority,
@@ -195,8 +197,8 @@ impl Intake {
         match self.stage {
             Stage::Text(writer) => {
                 let body = within(self.wait, writer.finish()).await.map_err(Fault::Spool)?;
-                let Self { message_id, priority, authors, memory, .. } = self;
-                Ok(Taken { body, message_id, priority, authors, memory })
+                let Self { trace, message_id, priority, authors, memory, .. } = self;
+                Ok(Taken { body, trace: trace.len(), message_id, priority, authors, memory })
             }
             Stage::Failed(fault) => Err(fault),
             Stage::Header { .. } => Err(Fault::HeaderSize),
@@ -242,7 +244,7 @@ impl Intake {
 }
 
 /// A disk that hangs must not hold the session for ever; what was spooled goes away with its writer.
-async fn within<T>(wait: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(super) async fn within<T>(wait: Duration, step: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     timeout(wait, step).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }
 

@@ -87,6 +87,7 @@ mod tests {
             returned: None,
             require_tls: false,
             list: None,
+            filtered: None,
         }
     }
 

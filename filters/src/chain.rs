@@ -1,0 +1,202 @@
+//! All checks in their order, for a session and its messages.
+//!
+//! ```text
+//!  connect ──▶ reputation, the peer's name, milters
+//!  HELO, MAIL, RCPT ──▶ reputation, milters
+//!  message ──▶ authentication ┐
+//!              scanners       ┴─▶ milters, one after the other ──▶ reputation ──▶ policy ──▶ Judged
+//! ```
+//! The graver decision stands; what each check wants changed is gathered in the order of the checks and made once, by whoever asked ([`crate::apply`]).
+
+mod judged;
+mod session;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
+use shared_state::SharedState;
+use tokio::time::timeout;
+use tracing::error;
+
+use crate::authentication::Authenticator;
+use crate::dns::{Dns, Resolver, ResolverError};
+use crate::milter::Milters;
+use crate::policy::{Policy, PolicyOpenError, Reloaded};
+use crate::reputation::{Reputation, ReputationError};
+use crate::scanner::Scanners;
+use crate::{Action, Config};
+
+pub use judged::Judged;
+pub use session::{Client, FilterSession};
+
+/// What the room needs from the process that runs it.
+pub struct Deps {
+    /// Counters that nodes share.
+    pub state: Arc<dyn SharedState>,
+    /// Where metrics are registered.
+    pub registry: Registry,
+    /// The folder of rules where the configuration names none.
+    pub policy: PathBuf,
+    /// Where the room keeps what it must know after a restart.
+    pub kept: PathBuf,
+    /// Whether this process is the only one: then local lists are a file in `kept`, else they are in the shared state.
+    pub alone: bool,
+}
+
+/// All checks. One for a process.
+pub struct Filters {
+    config: Config,
+    hostname: String,
+    dns: Arc<dyn Dns>,
+    reputation: Reputation,
+    authenticator: Authenticator,
+    milters: Milters,
+    scanners: Scanners,
+    policy: Policy,
+    metrics: Metrics,
+}
+
+/// Why checks can't be made.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The DNS.
+    #[error(transparent)]
+    Dns(#[from] ResolverError),
+    /// The library for signatures.
+    #[error("the checks of signatures can't be set up: {0}")]
+    Authentication(String),
+    /// The rules.
+    #[error(transparent)]
+    Policy(#[from] PolicyOpenError),
+    /// Block lists, greylisting, rates.
+    #[error(transparent)]
+    Reputation(#[from] ReputationError),
+    /// Two metrics have one name.
+    #[error("failed to register the metrics of filters")]
+    Metrics(#[from] prometheus::Error),
+}
+
+struct Metrics {
+    verdicts: IntCounterVec,
+    authentication: IntCounterVec,
+    seconds: Histogram,
+}
+
+impl Metrics {
+    fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let vec = IntCounterVec::new(Opts::new(format!("sluice_filters_{name}"), help), labels)?;
+            registry.register(Box::new(vec.clone()))?;
+            Ok::<_, prometheus::Error>(vec)
+        };
+        let seconds =
+            HistogramOpts::new("sluice_filters_message_seconds", "Time that all checks of a message took.")
+                .buckets(vec![0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0]);
+        let seconds = Histogram::with_opts(seconds)?;
+        registry.register(Box::new(seconds.clone()))?;
+        Ok(Self {
+            verdicts: counters("verdicts_total", "Messages judged, by what became of them.", &["action"])?,
+            authentication: counters(
+                "authentication_total",
+                "Results of SPF, DKIM and DMARC.",
+                &["method", "result"],
+            )?,
+            seconds,
+        })
+    }
+
+    fn judged(&self, action: &Action) {
+        self.verdicts.with_label_values(&[crate::action_name(action)]).inc();
+    }
+}
+
+impl Filters {
+    /// Opens every check; must be called within a tokio runtime. Nothing is connected yet.
+    pub fn open(config: Config, hostname: &str, deps: Deps) -> Result<Arc<Self>, OpenError> {
+        let Deps { state, registry, policy, kept, alone } = deps;
+        let dns: Arc<dyn Dns> = Arc::new(Resolver::new(&config.dns)?);
+        let folder =
+            if config.policy.folder.as_os_str().is_empty() { policy } else { config.policy.folder.clone() };
+        let lists = kept.join("local-lists.json");
+        let reputation = Reputation::new(
+            &config.reputation,
+            Arc::clone(&dns),
+            Arc::clone(&state),
+            alone.then_some(lists.as_path()),
+            &registry,
+        )?;
+        let authenticator = Authenticator::new(config.authentication.clone(), Arc::clone(&dns))
+            .map_err(OpenError::Authentication)?;
+        Ok(Arc::new(Self {
+            hostname: hostname.to_owned(),
+            reputation,
+            authenticator,
+            milters: Milters::new(&config.milters, &registry)?,
+            scanners: Scanners::new(&config.scanners, &registry)?,
+            policy: Policy::open(config.policy.clone(), folder, Some(kept), state, &registry)?,
+            metrics: Metrics::new(&registry)?,
+            dns,
+            config,
+        }))
+    }
+
+    /// Begins with a client.
+    pub fn session(self: &Arc<Self>, client: Client) -> FilterSession {
+        FilterSession::new(Arc::clone(self), client)
+    }
+
+    /// What is known and remembered of peers, for operators.
+    pub const fn reputation(&self) -> &Reputation {
+        &self.reputation
+    }
+
+    /// The rules in force.
+    pub const fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Looks at changed rules, for as long as it is polled.
+    pub async fn upkeep(self: Arc<Self>) {
+        let mut interval = tokio::time::interval(self.policy.reload_interval());
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            interval.tick().await;
+            let filters = Arc::clone(&self);
+            // Files are read there; a folder on a disk that hangs holds nothing else up.
+            let looked = tokio::task::spawn_blocking(move || filters.policy.reload()).await;
+            if let Err(failure) = looked {
+                error!(%failure, "looking at the rules ended badly");
+            } else if let Ok(Reloaded::Refused(faults)) = looked {
+                error!(faults = faults.len(), "changed rules were not taken");
+            }
+        }
+    }
+
+    /// The name of a peer: that of a reverse look-up that leads back to it (RFC 8601 §2.7.3); `None` without one, or in no time.
+    async fn name_of(&self, peer: IpAddr) -> Option<String> {
+        /// Names of one address that are followed.
+        const NAMES_MAX: usize = 3;
+        let asked = async {
+            for name in self.dns.ptr(peer).await.ok()?.into_iter().take(NAMES_MAX) {
+                let leads_back = match peer {
+                    IpAddr::V4(v4) => self.dns.a(&name).await.is_ok_and(|found| found.contains(&v4)),
+                    IpAddr::V6(v6) => self.dns.aaaa(&name).await.is_ok_and(|found| found.contains(&v6)),
+                };
+                if leads_back {
+                    return Some(name);
+                }
+            }
+            None
+        };
+        timeout(self.config.dns.question_max.as_duration().max(Duration::from_millis(1)), asked).await.ok()?
+    }
+}
+
+impl std::fmt::Debug for Filters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Filters").field("policy", &self.policy).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,62 @@
+//! What all checks of one message came to.
+
+use envelope::Address;
+
+use crate::authentication::Authentication;
+use crate::policy::Fired;
+use crate::{Action, Change};
+
+/// The decision, and all that belongs to it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Judged {
+    /// What becomes of the message.
+    pub action: Action,
+    /// What is changed in it when it is not refused, in this order.
+    pub changes: Vec<Change>,
+    /// Who decided, and why.
+    pub reasons: Vec<String>,
+    /// Archives that get a report of it.
+    pub journals: Vec<Address>,
+    /// Rules that fitted.
+    pub fired: Vec<Fired>,
+    /// Points.
+    pub score: f64,
+    /// Who wrote it, where that was looked at.
+    pub authentication: Option<Authentication>,
+    /// Which text of the rules judged it.
+    pub rules: String,
+}
+
+impl Judged {
+    /// The graver action stands; reasons gather.
+    pub(super) fn decide(&mut self, action: Action, reasons: impl IntoIterator<Item = String>) {
+        if gravity(&action) > gravity(&self.action) {
+            self.action = action;
+        }
+        self.reasons.extend(reasons);
+    }
+
+    /// Whether it was refused, for now or for good.
+    pub const fn is_refused(&self) -> bool {
+        matches!(self.action, Action::Refuse(_))
+    }
+
+    /// SPF, DKIM and DMARC in one line, for the log.
+    pub fn authentication_line(&self) -> String {
+        let Some(found) = &self.authentication else { return String::new() };
+        let dkim = found.dkim.iter().find(|one| one.result.as_str() == "pass").or_else(|| found.dkim.first());
+        let dkim = dkim.map_or("none", |one| one.result.as_str());
+        format!("spf={} dkim={dkim} dmarc={}", found.spf.result, found.dmarc.result)
+    }
+}
+
+/// Which of two decisions stands.
+const fn gravity(action: &Action) -> u8 {
+    match action {
+        Action::Accept => 0,
+        Action::Quarantine => 1,
+        Action::Discard => 2,
+        Action::Refuse(refusal) if refusal.is_temporary() => 3,
+        Action::Refuse(_) => 4,
+    }
+}

@@ -1,0 +1,447 @@
+//! The checks of one SMTP session.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use envelope::{AccountId, Address, Domain, Envelope, ReversePath};
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::{Filters, Judged};
+use crate::authentication::{
+    self, Authentication, AuthorFault, AuthorRule, DmarcAction, DmarcPolicy, Origin, Word, results_field,
+};
+use crate::milter::{Authenticated, Connection, MilterSession, Tls};
+use crate::policy::{PeerFacts, ScanFacts, Subject};
+use crate::reputation::{Connected, Content, Event, Happened, Peer, Sender};
+use crate::scanner::{self, Advice};
+use crate::{Action, Change, Refusal, apply, fields};
+
+/// Who is on the other side.
+#[derive(Debug, Clone)]
+pub struct Client {
+    /// From where.
+    pub peer: SocketAddr,
+    /// `mx`, `submission`, `submissions` or `lmtp`.
+    pub listener: &'static str,
+    /// The name of this node.
+    pub our_name: String,
+}
+
+/// One session.
+pub struct FilterSession {
+    filters: Arc<Filters>,
+    client: Client,
+    milters: MilterSession,
+    connected: Connected,
+    hostname: Option<String>,
+    client_certificate: bool,
+    helo: String,
+    account: Option<AccountId>,
+    tls_version: Option<String>,
+}
+
+impl FilterSession {
+    pub(super) fn new(filters: Arc<Filters>, client: Client) -> Self {
+        let connection = Connection {
+            peer: Some(client.peer),
+            daemon: client.our_name.clone(),
+            our_name: client.our_name.clone(),
+            listener: client.listener.to_owned(),
+            ..Connection::default()
+        };
+        let milters = filters.milters.session(&connection);
+        Self {
+            filters,
+            client,
+            milters,
+            connected: Connected::default(),
+            hostname: None,
+            client_certificate: false,
+            helo: String::new(),
+            account: None,
+            tls_version: None,
+        }
+    }
+
+    /// Whether mail from here is checked as a stranger's: on the MX listener, and not from a network of our own.
+    fn is_stranger(&self) -> bool {
+        self.client.listener == "mx" && self.filters.authenticator.concerns(self.client.peer.ip())
+    }
+
+    /// Before the greeting: may this peer speak at all?
+    pub async fn connect(&mut self) -> Result<(), Refusal> {
+        let (filters, address) = (Arc::clone(&self.filters), self.client.peer.ip());
+        let name = async { if self.is_stranger() { filters.name_of(address).await } else { None } };
+        let reputation = async {
+            if self.client.listener == "mx" {
+                filters.reputation.connect(address).await
+            } else {
+                Connected::default()
+            }
+        };
+        let (name, connected) = tokio::join!(name, reputation);
+        self.hostname = name;
+        self.connected = connected;
+        if let Some(refusal) = self.connected.refusal.clone() {
+            return Err(refusal);
+        }
+        if self.milters.is_empty() {
+            return Ok(());
+        }
+        let connection = Connection {
+            peer: Some(self.client.peer),
+            hostname: self.hostname.clone(),
+            daemon: self.client.our_name.clone(),
+            our_name: self.client.our_name.clone(),
+            listener: self.client.listener.to_owned(),
+            ..Connection::default()
+        };
+        self.milters = self.filters.milters.session(&connection);
+        self.milters.connect().await
+    }
+
+    /// The connection is encrypted now; `certificate` says whether the peer showed one that verified.
+    pub fn encrypted(&mut self, version: String, cipher: String, certificate: bool) {
+        self.client_certificate = certificate;
+        self.tls_version = Some(version.clone());
+        self.milters.set_tls(Some(Tls { version, cipher, ..Tls::default() }));
+    }
+
+    /// Somebody logged in.
+    pub fn logged_in(&mut self, account: AccountId, mechanism: &str) {
+        let login = Authenticated { mechanism: mechanism.to_owned(), login: account.to_string() };
+        self.milters.set_authenticated(Some(login));
+        self.account = Some(account);
+    }
+
+    /// EHLO, HELO or LHLO.
+    pub async fn helo(&mut self, name: &str) -> Result<(), Refusal> {
+        self.helo.clear();
+        self.helo.push_str(name);
+        self.milters.helo(name).await
+    }
+
+    /// A transaction begins.
+    pub async fn mail(&mut self, reverse_path: &ReversePath, parameters: &[&str]) -> Result<(), Refusal> {
+        if self.asks_reputation() {
+            let sender = Sender { path: reverse_path, spf_pass: None };
+            let judged = self.filters.reputation.mail(self.peer(), sender).await;
+            if let Some(refusal) = judged.refusal {
+                return Err(refusal);
+            }
+        }
+        self.milters.mail(reverse_path, parameters).await
+    }
+
+    /// A recipient whom somebody here has, or whom the sender may write to.
+    pub async fn rcpt(
+        &mut self,
+        reverse_path: &ReversePath,
+        recipient: &Address,
+        parameters: &[&str],
+    ) -> Result<(), Refusal> {
+        if self.asks_reputation() {
+            let sender = Sender { path: reverse_path, spf_pass: None };
+            let judged = self.filters.reputation.recipient(self.peer(), sender, recipient).await;
+            if let Some(refusal) = judged.refusal {
+                return Err(refusal);
+            }
+        }
+        self.milters.rcpt(recipient, parameters).await
+    }
+
+    /// The text comes. A refusal concerns the message.
+    pub async fn data(&mut self) -> Result<(), Refusal> {
+        self.milters.data().await
+    }
+
+    /// A recipient was named whom nobody here knows.
+    pub fn unknown_recipient(&self, reverse_path: &ReversePath) {
+        self.happened(Happened::UnknownRecipient, reverse_path);
+    }
+
+    /// The transaction was given up.
+    pub async fn abort(&mut self) {
+        self.milters.abort().await;
+    }
+
+    /// Judges a message: `message` without the trace field that is put on top of it.
+    pub async fn message(&mut self, envelope: &Envelope, message: &Bytes) -> Judged {
+        let began = Instant::now();
+        let mut judged = Judged::default();
+        let id = envelope.id.to_string();
+        let facts = self.scan_facts(envelope, &id);
+        let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, message));
+        if let Some(found) = found {
+            self.judge_authentication(&mut judged, &found, envelope);
+            judged.authentication = Some(found);
+        }
+        self.remove_forged(&mut judged, message);
+        let mut scan = ScanFacts::default();
+        for (name, verdict, finding) in scanned {
+            note(&mut scan, &name, &finding);
+            judged.decide(verdict.action, verdict.reasons);
+            judged.changes.extend(verdict.changes);
+        }
+        if !judged.is_refused() && !self.milters.is_empty() {
+            self.ask_milters(&mut judged, &mut scan, &id, message).await;
+        }
+        if !judged.is_refused() && self.asks_reputation() {
+            self.ask_reputation(&mut judged, envelope, message).await;
+        }
+        if !judged.is_refused() {
+            self.ask_policy(&mut judged, &scan, envelope, message).await;
+        }
+        if let Action::Refuse(refusal) = &judged.action
+            && !refusal.is_temporary()
+        {
+            self.happened(Happened::Rejected, &envelope.reverse_path);
+        }
+        self.filters.metrics.judged(&judged.action);
+        self.filters.metrics.seconds.observe(began.elapsed().as_secs_f64());
+        judged
+    }
+
+    fn asks_reputation(&self) -> bool {
+        !self.connected.exempt && self.client.listener != "lmtp"
+    }
+
+    fn peer(&self) -> Peer<'_> {
+        Peer { address: self.client.peer.ip(), connected: &self.connected, account: self.account.as_ref() }
+    }
+
+    fn happened(&self, what: Happened, reverse_path: &ReversePath) {
+        if self.asks_reputation() {
+            self.filters.reputation.happened(Event {
+                what,
+                address: self.client.peer.ip(),
+                account: self.account.clone(),
+                sender: reverse_path.address().cloned(),
+            });
+        }
+    }
+
+    async fn authenticate(&self, envelope: &Envelope, message: &Bytes) -> Option<Authentication> {
+        if !self.is_stranger() {
+            return None;
+        }
+        let origin = Origin::of(envelope, &self.filters.hostname)?;
+        let found = self.filters.authenticator.check(origin, message).await;
+        let count = |method: &str, result: Word| {
+            self.filters.metrics.authentication.with_label_values(&[method, result.as_str()]).inc();
+        };
+        count("spf", found.spf.result);
+        count("dmarc", found.dmarc.result);
+        found.dkim.iter().for_each(|one| count("dkim", one.result));
+        Some(found)
+    }
+
+    /// The field with the results, and what follows from them.
+    fn judge_authentication(&self, judged: &mut Judged, found: &Authentication, envelope: &Envelope) {
+        let config = self.filters.authenticator.config();
+        let sender = envelope.reverse_path.address().map(ToString::to_string).unwrap_or_default();
+        let value = results_field(&self.filters.hostname, found, self.client.peer.ip(), &sender);
+        judged.changes.push(Change::InsertField {
+            index: 0,
+            name: "Authentication-Results".to_owned(),
+            value,
+        });
+        let author = match (config.author, found.author.fault) {
+            (AuthorRule::Any, _) | (_, None) => None,
+            (AuthorRule::OneField, Some(AuthorFault::SeveralFields)) => found.author.fault,
+            (AuthorRule::OneField, Some(_)) => None,
+            (AuthorRule::OneDomain, fault) => fault,
+        };
+        if let Some(fault) = author {
+            // RFC 7489 §6.6.1
+            let refusal = Refusal::permanent((5, 7, 1), format!("Message refused: {fault}"));
+            judged.decide(Action::Refuse(refusal), [format!("author: {fault}")]);
+        }
+        self.judge_dmarc(judged, found);
+        if config.refuse_spf_fail && found.spf.result == Word::Fail && found.dmarc.result != Word::Pass {
+            let text = format!("SPF: {} does not send for {}", self.client.peer.ip(), found.spf.domain);
+            // RFC 7372 §3.2
+            judged.decide(Action::Refuse(Refusal::permanent((5, 7, 23), text)), ["spf: fail".to_owned()]);
+        }
+        let temporary = found.dmarc.result == Word::TempError
+            || found.spf.result == Word::TempError && found.dmarc.result != Word::Pass;
+        if config.tempfail_on_temperror && temporary {
+            let refusal =
+                Refusal::temporary((4, 7, 24), "The DNS of the sender does not answer, try again later");
+            judged.decide(Action::Refuse(refusal), ["authentication: temperror".to_owned()]);
+        }
+    }
+
+    fn judge_dmarc(&self, judged: &mut Judged, found: &Authentication) {
+        let config = self.filters.authenticator.config();
+        if found.dmarc.result != Word::Fail {
+            return;
+        }
+        let asked = match found.dmarc.policy {
+            DmarcPolicy::None => return,
+            DmarcPolicy::Quarantine => config.dmarc_quarantine,
+            DmarcPolicy::Reject => config.dmarc_reject,
+        };
+        let trusted = |domain: &String| domain.eq_ignore_ascii_case(&found.arc.sealer);
+        if found.arc.result == Word::Pass
+            && found.arc.saw_dmarc_pass
+            && config.arc_trusted.iter().any(trusted)
+        {
+            judged.reasons.push(format!("dmarc: fail, but {} saw it pass (ARC)", found.arc.sealer));
+            return;
+        }
+        let reason = format!("dmarc: fail, {} says {}", found.dmarc.domain, found.dmarc.policy.as_str());
+        let action = match asked {
+            DmarcAction::Accept => Action::Accept,
+            DmarcAction::Quarantine => Action::Quarantine,
+            DmarcAction::Reject => {
+                let text =
+                    format!("Not authenticated: {} asks to refuse mail that fails DMARC", found.dmarc.domain);
+                // RFC 7372 §3.3: several checks failed
+                Action::Refuse(Refusal::permanent((5, 7, 26), text))
+            }
+        };
+        judged.decide(action, [reason]);
+    }
+
+    /// Results that somebody else wrote in our name (RFC 8601 §5), the last first, so that the counts of the others stay.
+    fn remove_forged(&self, judged: &mut Judged, message: &[u8]) {
+        if self.client.listener == "mx" && !self.is_stranger() {
+            return;
+        }
+        let ours = usize::from(judged.authentication.is_some());
+        let all = fields::split(message);
+        let results = all.iter().filter(|field| field.is(b"authentication-results"));
+        let forged = results
+            .enumerate()
+            .filter(|(_, field)| authentication::is_forged(&field.unfolded(), &self.filters.hostname));
+        let places: Vec<usize> = forged.map(|(place, _)| place + 1 + ours).collect();
+        judged.changes.extend(places.into_iter().rev().map(|index| Change::ChangeField {
+            name: "Authentication-Results".to_owned(),
+            index,
+            value: None,
+        }));
+    }
+
+    fn scan_facts(&self, envelope: &Envelope, id: &str) -> scanner::ScanFacts {
+        scanner::ScanFacts {
+            id: id.to_owned(),
+            our_name: self.client.our_name.clone(),
+            peer: Some(self.client.peer.ip()),
+            hostname: self.hostname.clone(),
+            helo: Some(self.helo.clone()).filter(|helo| !helo.is_empty()),
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: envelope.recipients.iter().map(|one| one.address.clone()).collect(),
+            login: self.account.as_ref().map(ToString::to_string),
+            tls: self.tls_version.clone(),
+        }
+    }
+
+    /// All scanners at once: they only read.
+    async fn scan(
+        &self,
+        facts: &scanner::ScanFacts,
+        message: &Bytes,
+    ) -> Vec<(String, crate::Verdict, Option<scanner::Finding>)> {
+        let concerned = self.filters.scanners.concerned(self.client.listener, self.account.is_some());
+        let asked = concerned.map(|scanner| async move {
+            let found = scanner.scan(facts, message).await;
+            let (verdict, finding) = scanner.judge(found);
+            (scanner.name().to_owned(), verdict, finding)
+        });
+        join_all(asked).await
+    }
+
+    async fn ask_milters(&mut self, judged: &mut Judged, scan: &mut ScanFacts, id: &str, message: &Bytes) {
+        let changed = apply(message, &judged.changes);
+        let verdict = self.milters.message(id, &changed).await;
+        if matches!(verdict.action, Action::Quarantine) {
+            scan.spam = true;
+        }
+        scan.symbols.extend(verdict.reasons.iter().cloned());
+        judged.decide(verdict.action, verdict.reasons);
+        judged.changes.extend(verdict.changes);
+    }
+
+    async fn ask_reputation(&self, judged: &mut Judged, envelope: &Envelope, message: &Bytes) {
+        let spf = judged.authentication.as_ref().filter(|found| found.spf.result == Word::Pass);
+        let spf_pass: Option<Domain> = spf.and_then(|found| found.spf.domain.parse().ok());
+        let recipients: Vec<Address> = envelope.recipients.iter().map(|one| one.address.clone()).collect();
+        let signed = judged.authentication.iter().flat_map(|found| &found.dkim);
+        let signatures: Vec<String> = signed
+            .filter(|one| one.result == Word::Pass)
+            .map(|one| format!("{}:{}", one.domain, one.signature))
+            .collect();
+        let content = Content {
+            sender: Sender { path: &envelope.reverse_path, spf_pass: spf_pass.as_ref() },
+            recipients: &recipients,
+            octets: message.len() as u64,
+            signatures: &signatures,
+        };
+        let found = self.filters.reputation.message(self.peer(), content).await;
+        judged.score += found.score;
+        if let Some(refusal) = found.refusal {
+            judged.decide(Action::Refuse(refusal), found.reasons);
+        } else {
+            judged.reasons.extend(found.reasons);
+        }
+    }
+
+    async fn ask_policy(&self, judged: &mut Judged, scan: &ScanFacts, envelope: &Envelope, message: &Bytes) {
+        if self.filters.policy.is_empty() {
+            return;
+        }
+        let peer = PeerFacts {
+            hostname: self.hostname.clone().unwrap_or_default(),
+            client_certificate: self.client_certificate,
+            lists: self.connected.lists.clone(),
+            score: self.connected.score + judged.score,
+        };
+        let nothing = Authentication { author: crate::Author::read(message), ..Authentication::default() };
+        let subject = Subject {
+            envelope,
+            listener: self.client.listener,
+            peer: &peer,
+            authentication: judged.authentication.as_ref().unwrap_or(&nothing),
+            scan,
+            message,
+        };
+        match self.filters.policy.judge(subject).await {
+            Ok(decision) => {
+                judged.decide(decision.action, decision.reasons);
+                judged.changes.extend(decision.changes);
+                judged.journals = decision.journals;
+                judged.fired = decision.fired;
+                judged.score = decision.score;
+                judged.rules = decision.version;
+            }
+            Err(error) => {
+                tracing::error!(%error, "the rules could not be asked, message refused for now");
+                let refusal = Refusal::temporary((4, 3, 0), "Message could not be checked, try again later");
+                judged.decide(Action::Refuse(refusal), ["policy: failed".to_owned()]);
+            }
+        }
+    }
+}
+
+/// What rules are told of a scanner's finding.
+fn note(scan: &mut ScanFacts, name: &str, finding: &Option<scanner::Finding>) {
+    let Some(finding) = finding else { return };
+    scan.symbols.extend(finding.symbols.iter().map(|symbol| symbol.name.clone()));
+    match finding.score {
+        Some(score) => {
+            scan.spam_score += score;
+            let spam = [Advice::Mark, Advice::Quarantine, Advice::Discard];
+            scan.spam |= spam.contains(&finding.advice) || matches!(finding.advice, Advice::Reject(_));
+        }
+        // Who gives no points looks for viruses.
+        None if matches!(finding.advice, Advice::Reject(_) | Advice::Quarantine | Advice::Discard) => {
+            scan.virus = true;
+            let first = finding.symbols.first();
+            scan.virus_name = first.map_or_else(|| name.to_owned(), |symbol| symbol.name.clone());
+        }
+        None => {}
+    }
+}
