@@ -208,6 +208,25 @@ mod tests {
     }
 
     #[test]
+    fn every_line_ends_with_crlf() {
+        // A gateway that offers BDAT is given these octets as they are, and refuses a bare CR or LF.
+        let mut outgoing = outgoing();
+        let odd = "a\rb\nc\r\nd\r\r\n\n\re";
+        odd.clone_into(&mut outgoing.text);
+        outgoing.subject = odd.to_owned();
+        for media_type in ["text/plain", "text/x-log", "message/rfc822"] {
+            let content = b"one\ntwo\rthree\n".to_vec();
+            outgoing.files.push(File { name: "x\n.txt".into(), media_type: media_type.into(), content });
+        }
+        let wire = outgoing.build().unwrap();
+        let text = wire.escape_ascii().to_string();
+        for (at, octet) in wire.iter().enumerate() {
+            assert!(*octet != b'\n' || wire[at - 1] == b'\r', "{text}");
+            assert!(*octet != b'\r' || wire.get(at + 1) == Some(&b'\n'), "{text}");
+        }
+    }
+
+    #[test]
     fn the_wire_has_no_bcc_and_the_copy_has() {
         let outgoing = outgoing();
         let wire = outgoing.build().unwrap();

@@ -119,9 +119,11 @@ pub(super) fn unflow(text: &str, delsp: bool) -> String {
     out
 }
 
-/// Writes a text as format=flowed with CRLF line ends (RFC 3676 §4.2): long lines broken at spaces, quotes left alone.
+/// Writes a text as format=flowed with CRLF line ends (RFC 3676 §4.2): long lines broken at spaces, quotes left alone. Whatever
+/// ends a line in it, a lone CR too, ends one.
 pub(super) fn flow(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + text.len() / 64);
+    let text = text.replace("\r\n", "\n").replace('\r', "\n");
     for line in text.lines() {
         let line = if line == "-- " { line } else { line.trim_end_matches(' ') };
         if line.starts_with('>') {
