@@ -4,6 +4,7 @@
 
 mod blocking;
 mod drain;
+pub mod fetch;
 pub mod health;
 mod memory;
 mod pages;
@@ -24,7 +25,7 @@ pub use serve::{Accepted, Admission, ConnectionLimits, Overload, serve};
 pub use stream::{Encrypted, Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{
-    Certificates, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa,
+    Certificates, ChannelBinding, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa,
     install_crypto_provider,
 };
 

@@ -10,6 +10,7 @@
 //! ```
 
 mod acme;
+mod binding;
 mod certificate;
 mod client;
 mod config;
@@ -25,6 +26,7 @@ use std::io;
 use std::path::Path;
 
 pub use acme::{AcmeConfig, Challenge};
+pub use binding::ChannelBinding;
 pub use certificate::{CertificateFacts, fuzz_certificate};
 pub use client::ClientTls;
 pub use config::{CertificateConfig, TlsConfig};
@@ -97,6 +99,11 @@ impl TlsError {
 pub fn install_crypto_provider() {
     // An error says that a provider is there already: nothing to do.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+}
+
+/// Reads a certificate as far as a channel binding needs it.
+pub fn fuzz_certificate(data: &[u8]) {
+    binding::fuzz(data);
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsStream};
 
 use super::TlsError;
+use super::binding::{self, ChannelBinding};
 use super::certificate::Certificate;
 use super::peer::ClientAuthorities;
 use super::shown::{Current, Shown};
@@ -109,6 +110,20 @@ impl ServerTls {
     pub fn with_handshake_max(mut self, handshake_max: Duration) -> Self {
         self.handshake_max = handshake_max;
         self
+    }
+
+    /// What a login over `stream`, which this has upgraded, can be bound to. Where several certificates come into question for the name that the client
+    /// asked for, or they were changed since, the one that it saw is not known for sure: then a login bound to it fails.
+    pub fn channel_binding(&self, stream: &Stream) -> ChannelBinding {
+        let Stream::Tls(tls) = stream else { return ChannelBinding::default() };
+        let TlsStream::Server(server) = &***tls else { return ChannelBinding::default() };
+        let shown = self.current.shown();
+        let certificate = shown.only(server.get_ref().1.server_name());
+        let leaf = certificate.and_then(|certificate| certificate.key.cert.first());
+        ChannelBinding {
+            exporter: binding::exporter(stream),
+            server_end_point: leaf.and_then(binding::end_point),
+        }
     }
 
     /// Does the handshake on a fresh connection or after STARTTLS. What was read before it must have been discarded.

@@ -70,6 +70,13 @@ impl Shown {
         candidates.find(|certificate| can_check(certificate)).or(first).unwrap_or(&self.default)
     }
 
+    /// The certificate for `name`, when there is but one that comes into question.
+    pub(super) fn only(&self, name: Option<&str>) -> Option<&Arc<Certificate>> {
+        let first = self.choose(name, |_| true);
+        let other = self.choose(name, |certificate| !std::ptr::eq(certificate, &**first));
+        Arc::ptr_eq(first, other).then_some(first)
+    }
+
     /// Whether this very certificate is one that is shown here.
     pub(super) fn holds(&self, certificate: &[u8]) -> bool {
         let mut all = self.by_name.values().flatten().chain([&self.default]);

@@ -85,6 +85,40 @@ async fn alpn_is_negotiated_and_a_stranger_refused() {
 }
 
 #[tokio::test]
+async fn both_ends_of_a_connection_can_tell_it() {
+    let (server, made) = ServerTls::self_signed(&["mail.example.test"]).unwrap();
+    let client = ClientTls::trusting(&made.certificate_pem).unwrap();
+    let listener = server.for_listener(&[]).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..2 {
+        let (one, other) = handshake(&listener, &client, "mail.example.test").await;
+        let (one, other) = (one.unwrap(), other.unwrap());
+        let binding = listener.channel_binding(&one);
+        assert_eq!(binding.exporter, super::binding::exporter(&other));
+        assert!(binding.exporter.is_some(), "TLS 1.3");
+        assert_eq!(binding.server_end_point.as_ref().map(Vec::len), Some(32));
+        assert!(!seen.contains(&binding.exporter), "another connection, another binding");
+        seen.push(binding.exporter);
+        assert_eq!(format!("{binding:?}"), "ChannelBinding");
+    }
+    // TLS 1.2: the exporter would not be safe without the extended master secret.
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(super::server::certificates(made.certificate_pem.as_bytes()).unwrap().remove(0)).unwrap();
+    let old = rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let old = tokio_rustls::TlsConnector::from(std::sync::Arc::new(old));
+    let (server_tcp, client_tcp) = pair().await;
+    let connecting = old.connect("mail.example.test".try_into().unwrap(), client_tcp);
+    let (one, other) = tokio::join!(listener.upgrade(server_tcp), connecting);
+    other.unwrap();
+    let binding = listener.channel_binding(&one.unwrap());
+    assert_eq!((binding.exporter, binding.server_end_point.map(|hash| hash.len())), (None, Some(32)));
+    let plain = listener.channel_binding(&Stream::Plain(pair().await.0));
+    assert_eq!(plain, super::ChannelBinding::default());
+}
+
+#[tokio::test]
 async fn a_made_certificate_is_kept_and_its_key_is_private() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("tls");
