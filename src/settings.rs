@@ -128,6 +128,8 @@ impl Settings {
         let named = keys.chain(passwords).chain([
             &mut settings.delivery.remote.authorities,
             &mut settings.directory.srs.secret_file,
+            &mut settings.directory.oauth.jwks_file,
+            &mut settings.directory.oauth.authorities,
             &mut settings.queue.rabbitmq.password_file,
             &mut settings.queue.rabbitmq.tls_ca_file,
             &mut settings.shared_state.redis.password_file,

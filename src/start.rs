@@ -1,5 +1,6 @@
 //! One process: settings → parts → roles → ready → signal → drain.
 
+mod keys;
 mod nodes;
 mod parts;
 

@@ -1,9 +1,12 @@
-//! Who is it: what all three protocols do with a name and a password.
+//! Who is it: what all three protocols do with a name and a password, and with a login by SASL.
 
 use std::net::IpAddr;
 
-use directory::Authentication;
+use directory::{Authentication, LoginOffer, Unavailable};
 use envelope::{AccountId, Secret};
+use runtime::{ServerTls, Stream};
+use sasl::Mechanism;
+use sasl::server::Channel;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,6 +44,22 @@ pub(crate) enum LoginError {
     Unavailable,
 }
 
+/// Those of the `wanted` mechanisms that work on this connection as it is now.
+pub(crate) fn login_offer(
+    deps: &Deps,
+    wanted: &[Mechanism],
+    tls: Option<&ServerTls>,
+    stream: Option<&Stream>,
+) -> LoginOffer {
+    let binding = tls.zip(stream).map(|(tls, stream)| tls.channel_binding(stream)).unwrap_or_default();
+    let channel = Channel {
+        tls_exporter: binding.exporter.map(Vec::from),
+        tls_server_end_point: binding.server_end_point,
+        plus_offered: false,
+    };
+    LoginOffer::new(wanted, deps.directory.as_ref(), channel)
+}
+
 /// Asks the directory. Every protocol answers [`LoginError::Refused`] and [`LoginError::Throttled`] alike.
 pub(crate) async fn login(
     deps: &Deps,
@@ -52,11 +71,14 @@ pub(crate) async fn login(
         Ok(Authentication::Accepted(account)) => Ok(account),
         Ok(Authentication::Refused) => Err(LoginError::Refused),
         Ok(Authentication::Throttled) => Err(LoginError::Throttled),
-        Err(error) => {
-            tracing::warn!(%error, "a login could not be checked");
-            Err(LoginError::Unavailable)
-        }
+        Err(error) => Err(unavailable(&error)),
     }
+}
+
+/// The directory can't say.
+pub(crate) fn unavailable(error: &Unavailable) -> LoginError {
+    tracing::warn!(%error, "a login could not be checked");
+    LoginError::Unavailable
 }
 
 #[cfg(test)]

@@ -22,12 +22,17 @@ use crate::{AdminError, Config, OpenError, Use, schema};
 pub struct Admin {
     connection: Connection,
     cost: Cost,
+    scram_iterations: u32,
 }
 
 impl Admin {
     /// Opens the file; makes it when it is missing.
     pub fn open(config: &Config) -> Result<Self, OpenError> {
-        Ok(Self { connection: schema::open_writer(config)?, cost: config.password_cost.into() })
+        Ok(Self {
+            connection: schema::open_writer(config)?,
+            cost: config.password_cost.into(),
+            scram_iterations: config.scram_iterations,
+        })
     }
 
     fn change(&mut self) -> Result<Transaction<'_>, AdminError> {
@@ -131,6 +136,7 @@ impl From<LookupError> for AdminError {
         match error {
             LookupError::Sqlite(source) => Self::Sqlite { step: "look something up", source },
             LookupError::Damaged(_) => damaged("an address"),
+            LookupError::Key => damaged("a key"),
         }
     }
 }

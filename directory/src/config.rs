@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
+use crate::oauth::OAuthConfig;
 use crate::srs::SrsConfig;
 
 /// Where accounts, aliases and domains are kept, and how logins are checked.
@@ -32,6 +33,11 @@ pub struct Config {
     pub throttle: ThrottleConfig,
     /// What a new password hash costs.
     pub password_cost: PasswordCost,
+    /// How often a password is hashed for SCRAM: at least 4096. The client does the work, at every login. A secret of another count is
+    /// made anew when its owner logs in with the password itself.
+    pub scram_iterations: u32,
+    /// Logins with tokens of an authorization server.
+    pub oauth: OAuthConfig,
     /// How the sender of forwarded mail is rewritten.
     pub srs: SrsConfig,
 }
@@ -98,6 +104,8 @@ impl Default for Config {
             cache: CacheConfig::default(),
             throttle: ThrottleConfig::default(),
             password_cost: PasswordCost::default(),
+            scram_iterations: sasl::scram::ITERATIONS_MIN,
+            oauth: OAuthConfig::default(),
             srs: SrsConfig::default(),
         }
     }
@@ -180,6 +188,13 @@ impl Config {
         );
         let memory_wrong = cost.memory_kib < cost.lanes.saturating_mul(8) || cost.memory_kib > 1 << 20;
         fault(memory_wrong, "password_cost.memory_kib", "must be between 8 for each lane and 1048576");
+        let scram = sasl::scram::ITERATIONS_MIN..=sasl::scram::ITERATIONS_MAX;
+        fault(
+            !scram.contains(&self.scram_iterations),
+            "scram_iterations",
+            "must be between 4096 and 1000000 (RFC 7677 §4)",
+        );
+        faults.extend(self.oauth.faults());
         faults.extend(self.srs.faults());
         faults
     }
@@ -209,6 +224,9 @@ mod tests {
         check(|c| c.tag_separator = "a".to_owned(), &["tag_separator"]);
         check(|c| c.connections = 0, &["connections"]);
         check(|c| c.password_cost.memory_kib = 7, &["password_cost.memory_kib"]);
+        check(|c| c.scram_iterations = 4095, &["scram_iterations"]);
+        check(|c| c.scram_iterations = 1_000_001, &["scram_iterations"]);
+        check(|c| c.oauth.issuer = "i".to_owned(), &["oauth.audience", "oauth.jwks_file"]);
         check(|c| c.password_cost.lanes = 17, &["password_cost.lanes"]);
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //! domain        name, catch_all, postmaster
-//!   account     address, password (argon2id or none), display_name, login_allowed
+//!   account     address, password (argon2id or none), scram (SCRAM-SHA-256 or none), display_name, login_allowed
 //!   alias       address → alias_target (one or more, here or elsewhere); owner: it is a mailing list
 //!
 //! resolve: account | alias → the same without +tag → postmaster@ and abuse@ → the domain's catch-all → unknown
@@ -24,10 +24,12 @@
 mod admin;
 mod cache;
 mod config;
+mod dialogue;
 mod error;
 mod failures;
 mod lookup;
 mod metrics;
+mod oauth;
 mod schema;
 mod sqlite;
 mod srs;
@@ -38,12 +40,16 @@ use std::net::IpAddr;
 
 use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, Quota, Secret};
+use sasl::ScramSecret;
+use sasl::server::{BearerHint, BearerToken, ScramProof};
 use sha2::{Digest as _, Sha256};
 
 pub use admin::{AccountChange, AccountInfo, Admin, AliasChange, AliasInfo, DomainChange, DomainInfo};
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
+pub use dialogue::{LoginDialogue, LoginOffer, LoginTerms, LoginTurn};
 pub use error::{AdminError, OpenError, Use};
 pub use failures::{FailedBy, FailureLedger};
+pub use oauth::{KeySource, OAuthConfig, TokenAlgorithm, fuzz_tokens};
 pub use sqlite::SqliteDirectory;
 pub use srs::{Srs, SrsConfig, SrsError, WithSrs};
 
@@ -92,6 +98,24 @@ pub enum Authentication {
     Throttled,
 }
 
+/// The answer to who begins a login by SCRAM.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScramAnswer {
+    /// The account's secret; for a name that nobody has, one that can't be told from it and that no password fits.
+    Secret(ScramSecret),
+    /// Too many failures from this address or for this account: not looked at.
+    Throttled,
+}
+
+/// How people can log in, beside with their password.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LoginMethods {
+    /// There are SCRAM secrets.
+    pub scram: bool,
+    /// Bearer tokens are judged; and what a client is told whose token was refused.
+    pub bearer: Option<BearerHint>,
+}
+
 /// What an account's logins rest on: another one after every change of the password, and after the account was made anew.
 /// Tells nothing of the password.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -136,6 +160,37 @@ pub trait Directory: Send + Sync + 'static {
         password: &Secret<String>,
         peer: IpAddr,
     ) -> Result<Authentication, Unavailable>;
+
+    /// Which ways to log in there are beside [`Self::authenticate`].
+    fn login_methods(&self) -> LoginMethods {
+        LoginMethods::default()
+    }
+
+    /// The SCRAM secret of a login, or one that no password fits; under the throttles of [`Self::authenticate`].
+    async fn scram_secret(&self, login: &str, peer: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        let _ = (login, peer);
+        Err(Unavailable("no SCRAM secrets are kept here".to_owned()))
+    }
+
+    /// Judges the proof of a login by SCRAM against what is kept now. A wrong one counts as a failure, as a wrong password does.
+    async fn authenticate_scram(
+        &self,
+        proof: &ScramProof,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        let _ = (proof, peer);
+        Err(Unavailable("no SCRAM secrets are kept here".to_owned()))
+    }
+
+    /// Judges a bearer token. A wrong one counts as a failure of `peer`.
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        let _ = (token, peer);
+        Err(Unavailable("no bearer tokens are judged here".to_owned()))
+    }
 
     /// What `account` may hold: its own limits, or its domain's. Without limit when nobody has it.
     async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable>;

@@ -1,6 +1,6 @@
 //! The questions in SQL. Each runs in one read transaction, so that it sees one state of the file.
 
-use envelope::{AccountId, Address, AddressError, Domain, Quota};
+use envelope::{AccountId, Address, AddressError, Domain, Quota, Secret};
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::Resolution;
@@ -14,13 +14,18 @@ pub(crate) enum LookupError {
     /// A row holds something that is no address.
     #[error("a stored address is damaged: {0}")]
     Damaged(#[from] AddressError),
+    /// The key with which the SCRAM secrets of unknown names are made has another length.
+    #[error("a stored key is damaged")]
+    Key,
 }
 
 /// Who may log in, with what, and how much they may keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AccountRecord {
-    /// The PHC string; nobody logs in without one.
+    /// The PHC string; without one only a bearer token is taken.
     pub(crate) password: Option<String>,
+    /// The SCRAM secret of the same password.
+    pub(crate) scram: Option<Secret<String>>,
     /// Whether the account may log in at all.
     pub(crate) login_allowed: bool,
     /// What it may hold, its domain's default included.
@@ -39,7 +44,7 @@ pub(crate) fn account_record(
     account: &Address,
 ) -> Result<Option<AccountRecord>, LookupError> {
     let sql = "SELECT password, login_allowed, coalesce(account.quota_octets, domain.quota_octets),
-                 coalesce(account.quota_messages, domain.quota_messages)
+                 coalesce(account.quota_messages, domain.quota_messages), scram
                FROM account JOIN domain ON domain.name = account.domain WHERE address = ?1";
     let mut statement = connection.prepare_cached(sql)?;
     let row = statement.query_row([account.to_string()], |row| {
@@ -48,9 +53,17 @@ pub(crate) fn account_record(
             Ok::<_, rusqlite::Error>(limit.filter(|limit| *limit > 0))
         };
         let quota = Quota { octets: limit(2)?, messages: limit(3)? };
-        Ok(AccountRecord { password: row.get(0)?, login_allowed: row.get(1)?, quota })
+        let scram = row.get::<_, Option<String>>(4)?.map(Secret::new);
+        Ok(AccountRecord { password: row.get(0)?, scram, login_allowed: row.get(1)?, quota })
     });
     Ok(row.optional()?)
+}
+
+/// The key with which the SCRAM secrets of those are made who have none: as old as the file, so that they stay as real ones do.
+pub(crate) fn nobody_key(connection: &Connection) -> Result<Secret<[u8; 32]>, LookupError> {
+    let sql = "SELECT value FROM secret WHERE name = 'scram-nobody'";
+    let key: Vec<u8> = connection.prepare_cached(sql)?.query_row([], |row| row.get(0))?;
+    key.try_into().map(Secret::new).map_err(|_| LookupError::Key)
 }
 
 /// What `address` (canonical) stands for: itself, then without its tag, then the domain's postmaster for the two names

@@ -27,7 +27,7 @@ impl Source {
 }
 
 /// How a login ended.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LoginResult {
     Accepted,
     AcceptedFromCache,

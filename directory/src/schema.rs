@@ -5,7 +5,9 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use envelope::Address;
+use rusqlite::{Connection, OpenFlags, TransactionBehavior, params};
+use sasl::ScramSecret;
 
 use crate::{Config, OpenError};
 
@@ -13,7 +15,7 @@ use crate::{Config, OpenError};
 const APPLICATION_ID: i64 = 0x534c_5543;
 
 /// Step n brings a file of format n to format n + 1.
-const MIGRATIONS: [&str; 3] = [
+const MIGRATIONS: [&str; 4] = [
     // Format 1.
     "CREATE TABLE domain (
         name TEXT PRIMARY KEY NOT NULL,
@@ -52,6 +54,13 @@ const MIGRATIONS: [&str; 3] = [
     // Format 3: an alias with an owner (canonical) is a mailing list.
     "ALTER TABLE alias ADD COLUMN owner TEXT;
      CREATE INDEX alias_owner ON alias (owner) WHERE owner IS NOT NULL;",
+    // Format 4: SCRAM secrets, of the same password as `password`; and the key that makes those of names that nobody has.
+    "ALTER TABLE account ADD COLUMN scram TEXT;
+     CREATE TABLE secret (
+        name TEXT PRIMARY KEY NOT NULL,
+        value BLOB NOT NULL
+     ) STRICT, WITHOUT ROWID;
+     INSERT INTO secret (name, value) VALUES ('scram-nobody', randomblob(32));",
 ];
 
 /// The format that this program writes.
@@ -84,6 +93,24 @@ pub(crate) fn open_reader(config: &Config) -> Result<Connection, rusqlite::Error
         return Err(rusqlite::Error::InvalidQuery);
     }
     Ok(connection)
+}
+
+/// Keeps the SCRAM secret of an account whose password hash is still `stored`.
+pub(crate) fn keep_scram(
+    config: &Config,
+    account: &Address,
+    stored: &str,
+    secret: &ScramSecret,
+) -> Result<(), rusqlite::Error> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(&config.path, flags)?;
+    connection.busy_timeout(config.busy_timeout.as_duration())?;
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA trusted_schema = OFF;")?;
+    if header(&connection)? != (APPLICATION_ID, FORMAT) {
+        return Err(rusqlite::Error::InvalidQuery);
+    }
+    let sql = "UPDATE account SET scram = ?3 WHERE address = ?1 AND password = ?2";
+    connection.execute(sql, params![account.to_string(), stored, secret.to_text().expose()]).map(drop)
 }
 
 /// The file holds password hashes: nobody but its owner reads it. SQLite gives its companions the same mode.
@@ -169,12 +196,15 @@ mod tests {
         .unwrap();
         drop(old);
         let file = open_writer(&config).unwrap();
-        let row: (String, Option<i64>) = file
-            .query_row("SELECT display_name, quota_octets FROM account", [], |row| {
-                Ok((row.get(0)?, row.get(1)?))
+        let row: (String, Option<i64>, Option<String>) = file
+            .query_row("SELECT display_name, quota_octets, scram FROM account", [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
             })
             .unwrap();
-        assert_eq!(row, ("Ann".to_owned(), None));
+        assert_eq!(row, ("Ann".to_owned(), None, None));
+        let key = crate::lookup::nobody_key(&file).unwrap();
+        let _ = open_writer(&config).unwrap();
+        assert_eq!(crate::lookup::nobody_key(&file).unwrap(), key, "made once");
         assert_eq!(header(&file).unwrap(), (APPLICATION_ID, FORMAT));
     }
 

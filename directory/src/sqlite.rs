@@ -6,9 +6,11 @@
 //!                    └→ read pool → answer, remembered                └→ stale answer, if it says yes
 //! ```
 
+mod bearer;
 mod freshness;
 mod login;
 mod pool;
+mod scram;
 
 use std::collections::BTreeSet;
 use std::hash::Hash;
@@ -18,17 +20,23 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, Quota, Secret};
 use rusqlite::Connection;
+use sasl::server::{BearerToken, ScramProof};
 use tokio::time::Instant;
 
 use crate::cache::Cache;
 use crate::lookup::{self, AccountRecord, LookupError};
+use crate::metrics::LoginResult;
 use crate::metrics::{Metrics, Source};
+use crate::oauth::{KeySource, OAuth};
+use crate::throttle::network;
 use crate::{
-    Authentication, Config, Directory, FailureLedger, LoginStamp, OpenError, Resolution, Unavailable, schema,
+    Authentication, Config, Directory, FailureLedger, LoginMethods, LoginStamp, OpenError, Resolution,
+    ScramAnswer, Unavailable, schema,
 };
 use freshness::{Freshness, Standing};
 use login::Logins;
 use pool::Pool;
+use scram::Claimant;
 
 /// Most addresses that [`Directory::may_send_as`] follows from one sender.
 const WALK_MAX: usize = 100;
@@ -47,13 +55,24 @@ struct Inner {
     domains: Cache<Domain, bool>,
     postmaster: Cache<(), Option<Address>>,
     records: Cache<Address, Option<AccountRecord>>,
+    nobody: Cache<(), Secret<[u8; 32]>>,
     logins: Arc<Logins>,
+    oauth: Option<OAuth>,
     metrics: Arc<Metrics>,
 }
 
 impl SqliteDirectory {
     /// Opens the file; makes it when it is missing, and brings its format up to date. Blocks: call it before serving.
     pub fn open(config: &Config, registry: &prometheus::Registry) -> Result<Self, OpenError> {
+        Self::open_with_keys(config, registry, None)
+    }
+
+    /// The same, with somebody who fetches the keys for bearer tokens from `oauth.jwks_url`.
+    pub fn open_with_keys(
+        config: &Config,
+        registry: &prometheus::Registry,
+        keys: Option<Arc<dyn KeySource>>,
+    ) -> Result<Self, OpenError> {
         drop(schema::open_writer(config)?);
         let config = Arc::new(config.clone());
         let metrics = Arc::new(Metrics::new(registry, &config)?);
@@ -69,6 +88,8 @@ impl SqliteDirectory {
             domains: Cache::new(config.cache.entries_max),
             postmaster: Cache::new(1),
             records: Cache::new(config.cache.entries_max),
+            nobody: Cache::new(1),
+            oauth: config.oauth.is_on().then(|| OAuth::new(&config.oauth, keys)),
             logins: Arc::new(Logins::new(&config, Arc::clone(&metrics))?),
             pool,
             metrics,
@@ -114,6 +135,46 @@ impl Directory for SqliteDirectory {
         self.inner.logins.check(login, password, peer, record).await
     }
 
+    fn login_methods(&self) -> LoginMethods {
+        LoginMethods { scram: true, bearer: self.inner.oauth.as_ref().map(OAuth::hint) }
+    }
+
+    async fn scram_secret(&self, login: &str, peer: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        if self.inner.logins.is_network_blocked(network(peer)).await {
+            self.inner.metrics.login(LoginResult::ThrottledNetwork);
+            return Ok(ScramAnswer::Throttled);
+        }
+        let claimant = self.inner.claimant(login, peer).await?;
+        self.inner.logins.scram_secret(claimant).await
+    }
+
+    async fn authenticate_scram(
+        &self,
+        proof: &ScramProof,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        let logins = &self.inner.logins;
+        if logins.is_network_blocked(network(peer)).await {
+            logins.counted(LoginResult::ThrottledNetwork);
+            return Ok(Authentication::Throttled);
+        }
+        let claimant = self.inner.claimant(proof.login(), peer).await;
+        let judged = match claimant {
+            Ok(claimant) => logins.judge_scram(proof, claimant).await,
+            Err(unavailable) => Err(unavailable),
+        };
+        logins.counted(judged.as_ref().map_or(LoginResult::Unavailable, |(label, _)| *label));
+        judged.map(|(_, answer)| answer)
+    }
+
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        self.inner.authenticate_bearer(token, peer).await
+    }
+
     async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable> {
         let record = self.inner.account_record(account.address().canonical()).await?;
         Ok(record.map(|record| record.quota).unwrap_or_default())
@@ -153,6 +214,17 @@ impl Inner {
         let answer = self.ask(&self.records, account, yes, lookup::account_record).await;
         self.metrics.entries("logins", self.records.len());
         answer
+    }
+
+    /// Who wants to log in by SCRAM.
+    async fn claimant<'a>(&self, login: &'a str, peer: IpAddr) -> Result<Claimant<'a>, Unavailable> {
+        let nobody = |connection: &Connection, (): &()| lookup::nobody_key(connection);
+        let nobody = self.ask(&self.nobody, (), |_| true, nobody).await?;
+        let record = match login::canonical(login) {
+            (Some(address), _) => self.account_record(address).await?,
+            (None, _) => None,
+        };
+        Ok(Claimant { login, record, nobody, peer })
     }
 
     /// Answers from the cache, the file, or what was known before, in this order. `yes` tells the answers that may be

@@ -10,18 +10,20 @@
 //! The attacker is a stranger who makes up such an address, to have us send mail to whomever it names: without the secret it has no hash that fits, and
 //! what was overheard ends with `age_max`. Unlike theirs our hash covers the day.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use envelope::{AccountId, Address, Domain, LocalPart, Quota, Secret};
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use sasl::server::{BearerToken, ScramProof};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use units::Span;
 
-use crate::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
+use crate::{Authentication, Directory, LoginMethods, LoginStamp, Resolution, ScramAnswer, Unavailable};
 
 /// RFC 4648 §6, in lower case.
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
@@ -242,9 +244,33 @@ impl<D: Directory> Directory for WithSrs<D> {
         &self,
         login: &str,
         password: &Secret<String>,
-        peer: std::net::IpAddr,
+        peer: IpAddr,
     ) -> Result<Authentication, Unavailable> {
         self.directory.authenticate(login, password, peer).await
+    }
+
+    fn login_methods(&self) -> LoginMethods {
+        self.directory.login_methods()
+    }
+
+    async fn scram_secret(&self, login: &str, peer: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        self.directory.scram_secret(login, peer).await
+    }
+
+    async fn authenticate_scram(
+        &self,
+        proof: &ScramProof,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        self.directory.authenticate_scram(proof, peer).await
+    }
+
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        peer: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        self.directory.authenticate_bearer(token, peer).await
     }
 
     async fn quota(&self, account: &AccountId) -> Result<Quota, Unavailable> {

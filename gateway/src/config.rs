@@ -6,6 +6,7 @@ mod timeouts;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use envelope::{Address, AddressError, Domain};
+use sasl::Mechanism;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Network;
@@ -37,6 +38,10 @@ pub struct Config {
     /// The address that `RCPT TO:<Postmaster>` without a domain means. When it is empty: `postmaster@` and the host name, or, when
     /// that is no domain served here, the postmaster of the domain that was added first.
     pub postmaster: String,
+    /// How people may log in, in the order in which it is announced. What can't work is left out by itself: SCRAM-SHA-256-PLUS without TLS,
+    /// OAUTHBEARER and XOAUTH2 without `directory.oauth`. The webmail
+    /// submits with PLAIN: without it, nobody sends from the browser.
+    pub mechanisms: Vec<Mechanism>,
     /// Whether a password may cross an unencrypted connection from a loopback address. For tests only: every other
     /// connection must encrypt first.
     pub allow_plaintext_auth: bool,
@@ -63,6 +68,7 @@ impl Default for Config {
             lmtp_from: Vec::new(),
             proxy_protocol_from: Vec::new(),
             postmaster: String::new(),
+            mechanisms: Mechanism::ALL.to_vec(),
             allow_plaintext_auth: false,
             mx_dsn: false,
             check_from: true,
@@ -89,6 +95,9 @@ impl Config {
             faults.push(("postmaster".to_owned(), error.to_string()));
         }
         faults.extend(self.lmtp_faults());
+        if self.mechanisms.is_empty() {
+            faults.push(("mechanisms".to_owned(), "must name at least one".to_owned()));
+        }
         let limits = self.limits.faults().into_iter().map(|(key, text)| (format!("limits.{key}"), text));
         faults.extend(limits);
         let timeouts =
@@ -150,10 +159,14 @@ mod tests {
     fn faults_name_their_keys() {
         let mut config =
             Config { hostname: "a b".to_owned(), postmaster: "nobody".to_owned(), ..Config::default() };
+        config.mechanisms.clear();
         config.limits.recipients_max = 0;
         config.timeouts.command = units::Span::secs(0);
         let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["hostname", "postmaster", "limits.recipients_max", "timeouts.command"]);
+        assert_eq!(
+            keys,
+            ["hostname", "postmaster", "mechanisms", "limits.recipients_max", "timeouts.command"]
+        );
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use directory::{LoginDialogue, LoginOffer};
 use envelope::{AccountId, Address};
 use filters::FilterSession;
 use runtime::{Drain, ServerTls, Stream};
@@ -57,7 +58,9 @@ struct Session {
     lines: LineDecoder,
     /// Who logged in.
     account: Option<AccountId>,
-    exchange: Option<sasl::server::Exchange>,
+    login_offer: LoginOffer,
+    /// A login under way.
+    dialogue: Option<LoginDialogue>,
     /// The message that comes with BDAT, between two chunks.
     chunked: Option<data::Chunked>,
     /// What is checked about the client and its mail; set before the greeting.
@@ -120,16 +123,18 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         (None, true) => return Err(End::Handshake),
         (_, false) => Stream::Plain(tcp),
     };
+    let is_tls = stream.is_tls();
+    let mut wire = Wire::new(stream, BytesMut::new(), timeouts.reply.as_duration());
+    let login_offer = auth::login_offer(shared, kind, tls.as_ref(), &wire);
     let offer = Offer {
         name: shared.hostname.clone(),
         service: kind.service(),
         starttls: tls.is_some() && !kind.is_implicit_tls(),
-        mechanisms: if kind.is_submission() { shared.mechanisms() } else { Vec::new() },
+        mechanisms: login_offer.names(),
         dsn: kind != Kind::Mx || shared.config.mx_dsn,
         plaintext_auth: shared.config.allow_plaintext_auth && peer.is_loopback(),
     };
-    let machine = Machine::new(offer, shared.config.limits.session(), stream.is_tls());
-    let mut wire = Wire::new(stream, BytesMut::new(), timeouts.reply.as_duration());
+    let machine = Machine::new(offer, shared.config.limits.session(), is_tls);
     let unwelcome = if kind == Kind::Lmtp && !shared.config.may_deliver(peer) {
         Some((End::NotAllowed, reply::not_allowed()))
     } else {
@@ -152,7 +157,8 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         wire,
         lines: LineDecoder::default(),
         account: None,
-        exchange: None,
+        login_offer,
+        dialogue: None,
         chunked: None,
         filters: None,
         greeted: None,
@@ -163,6 +169,11 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         accepted: 0,
         commands: 0,
     })
+}
+
+/// Whether a command line is AUTH: its initial response may be as long as any other (quirk `auth-line-long`).
+fn begins_auth(input: &[u8]) -> bool {
+    input.get(..5).is_some_and(|verb| verb.eq_ignore_ascii_case(b"AUTH "))
 }
 
 impl Session {
@@ -184,7 +195,8 @@ impl Session {
         let deadline = (Instant::now() + wait).min(self.deadline);
         loop {
             let in_auth = self.machine.in_auth();
-            let length_max = if in_auth { limits.auth_max } else { limits.command_max };
+            let is_auth = in_auth || self.kind.is_submission() && begins_auth(&self.wire.input);
+            let length_max = if is_auth { limits.auth_max } else { limits.command_max };
             let (action, consumed) = match self.lines.decode(&self.wire.input, length_max) {
                 Frame::Line(line, consumed) => {
                     self.commands = self.commands.saturating_add(1);

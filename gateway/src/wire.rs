@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Buf as _, BytesMut};
-use runtime::{Drain, PeerCertificate, ServerTls, Stream};
+use runtime::{ChannelBinding, Drain, PeerCertificate, ServerTls, Stream};
 use smtp_proto::Reply;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -35,6 +35,11 @@ impl Wire {
     /// Version and cipher of the encryption.
     pub(crate) fn tls_names(&self) -> Option<(String, String)> {
         self.stream.as_ref()?.tls_names()
+    }
+
+    /// What a login over this connection can be bound to.
+    pub(crate) fn channel_binding(&self, tls: &ServerTls) -> Option<ChannelBinding> {
+        self.stream.as_ref().map(|stream| tls.channel_binding(stream))
     }
 
     /// Puts a reply into the output; [`Self::flush`] sends it. A reply without lines is nothing.

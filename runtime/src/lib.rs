@@ -25,8 +25,8 @@ pub use serve::{Accepted, Admission, ConnectionLimits, Overload, serve};
 pub use stream::{Encrypted, Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{
-    Certificates, ChannelBinding, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError, Tlsa,
-    install_crypto_provider,
+    Certificates, ChannelBinding, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError,
+    Tlsa, install_crypto_provider,
 };
 
 /// Feeds arbitrary octets to the reader of PROXY headers: one that is taken was taken whole, and nothing behind it.

@@ -102,7 +102,7 @@ pub fn install_crypto_provider() {
 }
 
 /// Reads a certificate as far as a channel binding needs it.
-pub fn fuzz_certificate(data: &[u8]) {
+pub fn fuzz_end_point(data: &[u8]) {
     binding::fuzz(data);
 }
 

@@ -219,7 +219,8 @@ impl Bound {
 
 /// Who has mail here, and whose reports come back.
 fn directory(settings: &Settings, registry: &prometheus::Registry) -> anyhow::Result<SharedDirectory> {
-    let directory = directory::SqliteDirectory::open(&settings.directory, registry)?;
+    let keys = super::keys::source(&settings.directory.oauth)?;
+    let directory = directory::SqliteDirectory::open_with_keys(&settings.directory, registry, keys)?;
     let srs = &settings.directory.srs;
     if srs.domain.is_empty() {
         return Ok(Arc::new(directory));

@@ -17,7 +17,8 @@ pub fn fuzz_command(data: &[u8]) {
 /// Runs a session over a stream of bytes: messages are deleted only by QUIT, and only those that were marked.
 pub fn fuzz_session(data: &[u8]) {
     let limits = Limits { line_octets_max: 64 };
-    let offer = Offer { starttls: true, login: true };
+    let offer =
+        Offer { starttls: true, login: true, passwords: true, mechanisms: &["PLAIN", "SCRAM-SHA-256"] };
     let mut framer = Framer::new();
     let mut session = Session::new();
     let mut marked = 0;

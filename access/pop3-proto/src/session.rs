@@ -9,11 +9,15 @@ use crate::{Command, CommandError, ListKind, Maildrop, Message, Reply};
 
 /// What the server offers on this connection now. It changes with TLS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Offer {
+pub struct Offer<'a> {
     /// Whether STLS is possible: there is a certificate and no TLS yet.
     pub starttls: bool,
-    /// Whether passwords are taken: there is TLS, or the policy allows this peer without.
+    /// Whether anybody can log in: there is TLS, or the policy allows this peer without.
     pub login: bool,
+    /// Whether USER and PASS are among the ways.
+    pub passwords: bool,
+    /// The SASL mechanisms, in the order in which to announce them.
+    pub mechanisms: &'a [&'a str],
 }
 
 /// Where a session is.
@@ -94,7 +98,7 @@ impl Session {
     }
 
     /// Takes one line from the client.
-    pub fn step(self, line: &[u8], offer: Offer) -> (Self, Action) {
+    pub fn step(self, line: &[u8], offer: Offer<'_>) -> (Self, Action) {
         if self == Self::Exchange {
             return (Self::Checking, Action::SaslRespond(Secret::new(line.to_vec())));
         }
@@ -137,10 +141,14 @@ fn error_reply(error: CommandError) -> Reply {
 }
 
 /// CAPA (RFC 2449 §5). The list does not depend on the state, only on TLS.
-fn capabilities(offer: Offer) -> Reply {
+fn capabilities(offer: Offer<'_>) -> Reply {
     let mut lines = vec!["TOP", "UIDL", "RESP-CODES", "AUTH-RESP-CODE", "PIPELINING", "EXPIRE NEVER"];
-    if offer.login {
-        lines.extend(["USER", "SASL PLAIN LOGIN"]);
+    let sasl = format!("SASL {}", offer.mechanisms.join(" "));
+    if offer.login && offer.passwords {
+        lines.push("USER");
+    }
+    if offer.login && !offer.mechanisms.is_empty() {
+        lines.push(&sasl);
     }
     if offer.starttls {
         lines.push("STLS");

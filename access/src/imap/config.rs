@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sasl::Mechanism;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Network, Span};
@@ -18,6 +19,9 @@ pub struct Config {
     pub listen_tls: Option<SocketAddr>,
     /// On which connections without TLS a password is taken: `loopback` or `never`.
     pub plaintext_login: PlaintextLogin,
+    /// How people may log in, in the order in which it is announced. What can't work is left out by itself: SCRAM-SHA-256-PLUS without TLS,
+    /// OAUTHBEARER and XOAUTH2 without `directory.oauth`. Without PLAIN and LOGIN the command LOGIN is refused too.
+    pub mechanisms: Vec<Mechanism>,
     /// Addresses and networks of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
     pub proxy_protocol_from: Vec<Network>,
     /// The most connections that each listener serves at once.
@@ -74,6 +78,7 @@ impl Default for Config {
             listen: None,
             listen_tls: None,
             plaintext_login: PlaintextLogin::Loopback,
+            mechanisms: Mechanism::ALL.to_vec(),
             proxy_protocol_from: Vec::new(),
             connections_max: 20_000,
             connections_per_address_max: 200,
@@ -88,7 +93,7 @@ impl Default for Config {
             poll_interval: Span::secs(1),
             idle_poll_interval: Span::secs(5),
             idle_command_timeout: Span::mins(32),
-            command_before_login_max: ByteSize::kib(8),
+            command_before_login_max: ByteSize::kib(16),
             line_max: ByteSize::kib(64),
             literal_max: ByteSize::kib(64),
             append_max: ByteSize::mib(50),
@@ -106,6 +111,9 @@ impl Config {
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
         let mut fault = |key: &str, problem: &str| faults.push((key.to_owned(), problem.to_owned()));
+        if self.mechanisms.is_empty() {
+            fault("mechanisms", "must name at least one");
+        }
         for (key, value) in [
             ("connections_max", self.connections_max),
             ("connections_per_address_max", self.connections_per_address_max),
@@ -174,10 +182,11 @@ mod tests {
         let config = Config {
             append_memory_max: ByteSize::mib(1),
             connections_max: 0,
+            mechanisms: Vec::new(),
             idle_poll_interval: Span::millis(0),
             ..Config::default()
         };
         let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["connections_max", "idle_poll_interval", "append_memory_max"]);
+        assert_eq!(keys, ["mechanisms", "connections_max", "idle_poll_interval", "append_memory_max"]);
     }
 }

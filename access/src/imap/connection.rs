@@ -113,6 +113,11 @@ impl Connection {
         self.stream.as_ref().is_some_and(Stream::is_tls)
     }
 
+    /// What is below; none after a handshake that failed.
+    pub(crate) const fn stream(&self) -> Option<&Stream> {
+        self.stream.as_ref()
+    }
+
     /// Gives up on the command whose literal the client wants to send.
     pub(crate) fn abandon(&mut self) {
         self.framer.abandon();

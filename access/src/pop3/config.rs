@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use sasl::Mechanism;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::{ByteSize, Network, Span};
@@ -18,6 +19,9 @@ pub struct Config {
     pub listen_tls: Option<SocketAddr>,
     /// On which connections without TLS a password is taken: `loopback` or `never`.
     pub plaintext_login: PlaintextLogin,
+    /// How people may log in, in the order in which it is announced. What can't work is left out by itself: SCRAM-SHA-256-PLUS without TLS,
+    /// OAUTHBEARER and XOAUTH2 without `directory.oauth`. Without PLAIN and LOGIN the commands USER and PASS are refused too.
+    pub mechanisms: Vec<Mechanism>,
     /// Addresses and networks of load balancers in front. Their connections must begin with a PROXY header (version 1 or 2), and the address in it counts as the peer.
     pub proxy_protocol_from: Vec<Network>,
     /// The most connections that each listener serves at once.
@@ -48,6 +52,7 @@ impl Default for Config {
             listen: None,
             listen_tls: None,
             plaintext_login: PlaintextLogin::Loopback,
+            mechanisms: Mechanism::ALL.to_vec(),
             proxy_protocol_from: Vec::new(),
             connections_max: 10_000,
             connections_per_address_max: 200,
@@ -57,7 +62,7 @@ impl Default for Config {
             failed_login_delay: Span::secs(2),
             failed_logins_max: 3,
             bad_commands_max: 20,
-            line_max: ByteSize::kib(4),
+            line_max: ByteSize::kib(16),
             piece_size: ByteSize::kib(256),
         }
     }
@@ -70,6 +75,7 @@ impl Config {
         let checks = [
             (self.connections_max == 0, "connections_max", at_least_one),
             (self.connections_per_address_max == 0, "connections_per_address_max", at_least_one),
+            (self.mechanisms.is_empty(), "mechanisms", "must name at least one"),
             (self.failed_logins_max == 0, "failed_logins_max", at_least_one),
             (self.bad_commands_max == 0, "bad_commands_max", at_least_one),
             (self.line_max < ByteSize::bytes(255), "line_max", "must be at least 255 B (RFC 2449 §4)"),
@@ -94,9 +100,10 @@ mod tests {
         let short = Config {
             idle_timeout: Span::millis(599_999),
             line_max: ByteSize::bytes(254),
+            mechanisms: Vec::new(),
             ..Config::default()
         };
         let keys: Vec<String> = short.faults().into_iter().map(|(key, _)| key).collect();
-        assert_eq!(keys, ["line_max", "idle_timeout"]);
+        assert_eq!(keys, ["mechanisms", "line_max", "idle_timeout"]);
     }
 }

@@ -27,7 +27,7 @@ pub(super) fn sasl_failed(error: SaslError) -> Reply {
     match error {
         SaslError::Cancelled => Reply::err("cancelled"),
         SaslError::Encoding => Reply::err("the response is not base64"),
-        SaslError::Malformed(_) | SaslError::TooLong => {
+        SaslError::ChannelBinding | SaslError::Malformed(_) | SaslError::TooLong => {
             Reply::err_with(ResponseCode::Auth, "the response is not usable")
         }
     }

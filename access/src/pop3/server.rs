@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use directory::LoginOffer;
 use pop3_proto::Limits;
-use runtime::ServerTls;
+use runtime::{ServerTls, Stream};
 
 use super::config::Config;
 use super::lock::Locks;
 use super::metrics::Metrics;
-use crate::{BindError, Deps};
+use crate::{BindError, Deps, login};
 
 /// Longest login name: an address of RFC 5321's longest parts.
 const LOGIN_OCTETS_MAX: usize = 320;
@@ -27,6 +28,11 @@ impl Server {
         let tls = deps.tls.as_ref().map(|tls| tls.for_listener(&["pop3"])).transpose()?;
         let metrics = Metrics::new(&deps.registry, config.connections_max)?;
         Ok(Self { config, deps, locks: Locks::default(), metrics, tls })
+    }
+
+    /// How a client can log in over `stream`.
+    pub(super) fn login_offer(&self, stream: &Stream) -> LoginOffer {
+        login::login_offer(&self.deps, &self.config.mechanisms, self.tls.as_ref(), Some(stream))
     }
 
     pub(super) fn line_limits(&self) -> Limits {

@@ -10,9 +10,9 @@ mod wire;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use directory::{LoginDialogue, LoginOffer};
 use pop3_proto::{Action, Framer, Offer, Reply, Session as Machine};
 use runtime::{Drain, Stream};
-use sasl::server::Exchange;
 use store::{Mailbox, Uid};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
@@ -35,7 +35,11 @@ struct Session {
     login_deadline: Instant,
     failed_logins: u32,
     bad_commands: u32,
-    exchange: Option<Exchange>,
+    login_offer: LoginOffer,
+    /// The names of what is offered.
+    mechanisms: Vec<&'static str>,
+    /// A login under way.
+    dialogue: Option<LoginDialogue>,
     open: Option<Open>,
 }
 
@@ -92,6 +96,7 @@ async fn begin(server: &Server, listener: Listener, tcp: TcpStream, drain: &Drai
 impl Session {
     fn new(server: Arc<Server>, drain: Drain, stream: Stream, peer: IpAddr) -> Self {
         let login_deadline = Instant::now() + server.config.login_timeout.as_duration();
+        let login_offer = server.login_offer(&stream);
         Self {
             server,
             drain,
@@ -102,7 +107,9 @@ impl Session {
             login_deadline,
             failed_logins: 0,
             bad_commands: 0,
-            exchange: None,
+            mechanisms: login_offer.names(),
+            login_offer,
+            dialogue: None,
             open: None,
         }
     }
@@ -114,7 +121,7 @@ impl Session {
             let line = match self.input().await {
                 Ok(Input::Line(line)) => line,
                 Ok(Input::TooLong) => {
-                    self.exchange = None;
+                    self.dialogue = None;
                     if machine == Machine::Exchange {
                         machine = Machine::refused();
                     }
@@ -163,6 +170,11 @@ impl Session {
         self.flush().await?;
         self.framer.discard();
         self.upgrade(&tls).await?;
+        if let Some(stream) = &self.stream {
+            // Another channel: there is something to bind to now.
+            self.login_offer = self.server.login_offer(stream);
+            self.mechanisms = self.login_offer.names();
+        }
         Ok(Machine::new())
     }
 
@@ -189,11 +201,13 @@ impl Session {
         }
     }
 
-    fn offer(&self) -> Offer {
+    fn offer(&self) -> Offer<'_> {
         let is_tls = self.stream.as_ref().is_some_and(Stream::is_tls);
         Offer {
             starttls: self.server.tls.is_some() && !is_tls,
             login: self.server.config.plaintext_login.permits(self.peer, is_tls),
+            passwords: self.login_offer.takes_passwords(),
+            mechanisms: &self.mechanisms,
         }
     }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use access::{Config, Deps, ImapConfig};
 use async_trait::async_trait;
-use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginMethods, LoginStamp, Resolution, ScramAnswer, Unavailable};
 use envelope::{AccountId, Address, Domain, MessageId, Quota, Secret, Timestamp};
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
+use sasl::ScramSecret;
+use sasl::server::{BearerHint, BearerToken, ScramProof};
 use store::{Delivery, Flags, MailboxName, Store, Uid};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -21,6 +23,11 @@ const DEADLINE: Duration = Duration::from_secs(20);
 
 /// Every account's password.
 pub(crate) const PASSWORD: &str = "open sesame";
+
+/// What is kept of alice's password for SCRAM.
+fn scram_secret() -> ScramSecret {
+    ScramSecret::new(&Secret::new(PASSWORD.to_owned()), &[7; 16], 4096)
+}
 
 /// alice@, bob@, carol@ and dave@example.test (dave may hold two messages); `down@` finds the directory away, `throttled@` is throttled.
 struct TestDirectory;
@@ -53,6 +60,40 @@ impl Directory for TestDirectory {
             {
                 Ok(Authentication::Accepted(login.parse().unwrap()))
             }
+            _ => Ok(Authentication::Refused),
+        }
+    }
+
+    fn login_methods(&self) -> LoginMethods {
+        LoginMethods { scram: true, bearer: Some(BearerHint::default()) }
+    }
+
+    async fn scram_secret(&self, login: &str, _: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        Ok(match login {
+            "throttled@example.test" => ScramAnswer::Throttled,
+            "alice@example.test" => ScramAnswer::Secret(scram_secret()),
+            other => ScramAnswer::Secret(ScramSecret::of_nobody(&[7; 32], other, 4096)),
+        })
+    }
+
+    async fn authenticate_scram(&self, proof: &ScramProof, _: IpAddr) -> Result<Authentication, Unavailable> {
+        let is_alice = proof.login() == "alice@example.test" && proof.is_right(&scram_secret());
+        Ok(if is_alice {
+            Authentication::Accepted(proof.login().parse().unwrap())
+        } else {
+            Authentication::Refused
+        })
+    }
+
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        _: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        match token.token.expose().as_str() {
+            "alice.token" => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
+            "no.keys" => Err(Unavailable("no keys".to_owned())),
+            long if long.len() > 4000 => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
             _ => Ok(Authentication::Refused),
         }
     }

@@ -1,6 +1,9 @@
 //! Before login: greeting, TLS, who gets in and who does not.
 
 use access::{ImapConfig, PlaintextLogin};
+use envelope::Secret;
+use sasl::Mechanism;
+use sasl::client::{ScramClient, oauthbearer, xoauth2};
 use units::Span;
 
 use crate::harness::{Client, PASSWORD, config, node, node_with};
@@ -12,7 +15,9 @@ async fn capabilities_follow_the_state() {
     let before = client.ok("CAPABILITY").await;
     assert_eq!(
         before,
-        ["* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS AUTH=PLAIN AUTH=LOGIN"]
+        [
+            "* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE STARTTLS AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=OAUTHBEARER AUTH=XOAUTH2"
+        ]
     );
     let login = client.command(&format!("LOGIN alice@example.test \"{PASSWORD}\"")).await;
     assert!(login[0].starts_with("OK [CAPABILITY IMAP4rev1 "), "{login:?}");
@@ -100,7 +105,10 @@ async fn starttls_throws_away_what_came_before_it() {
     assert_eq!(client.line().await, "a OK Begin TLS now");
     let mut client = client.start_tls(&node.client_tls).await;
     let answer = client.command("CAPABILITY").await;
-    assert_eq!(answer[0], "* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN");
+    assert_eq!(
+        answer[0],
+        "* CAPABILITY IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE AUTH=PLAIN AUTH=LOGIN AUTH=SCRAM-SHA-256 AUTH=SCRAM-SHA-256-PLUS AUTH=OAUTHBEARER AUTH=XOAUTH2"
+    );
     assert_eq!(answer.len(), 2, "the injected command must not be answered: {answer:?}");
     assert_eq!(client.end_of("STARTTLS").await, "BAD");
     assert_eq!(client.end_of("SELECT INBOX").await, "BAD");
@@ -254,4 +262,104 @@ async fn metrics_follow() {
     assert_eq!(node.drain.finish(std::time::Duration::from_secs(10)).await, 0);
     assert_eq!(value("sluice_access_imap_connections", ""), 0.0);
     assert_eq!(value("sluice_access_imap_sessions_ended_total", "logout"), 1.0);
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+/// A login by SCRAM; gives the tagged answer.
+async fn scram(client: &mut Client, mechanism: &str, scram: &ScramClient) -> String {
+    client.send(format!("x AUTHENTICATE {mechanism} {}\r\n", scram.first())).await;
+    let challenge = client.line().await;
+    let Some(challenge) = challenge.strip_prefix("+ ") else { return challenge };
+    let (answer, server) = scram.answer(challenge).unwrap();
+    client.send(format!("{answer}\r\n")).await;
+    let last = client.line().await;
+    let Some(proof) = last.strip_prefix("+ ") else { return last };
+    // The tagged OK can't carry it (RFC 3501 §6.2.2): one more challenge, and an empty answer.
+    assert!(server.is_proven_by(proof), "the server proves itself: {proof}");
+    client.send("\r\n").await;
+    client.line().await
+}
+
+#[tokio::test]
+async fn scram_proves_both_sides() {
+    let node = node().await;
+    let good = ScramClient::new("alice@example.test", &secret(PASSWORD), "nonce");
+    let mut client = node.connect().await;
+    for (login, password) in [("alice@example.test", "wrong"), ("nobody@example.test", PASSWORD)] {
+        let wrong = ScramClient::new(login, &secret(password), "nonce");
+        let answer = scram(&mut client, "SCRAM-SHA-256", &wrong).await;
+        assert_eq!(answer, "x NO [AUTHENTICATIONFAILED] Wrong name or password", "{login}");
+    }
+    assert!(scram(&mut client, "SCRAM-SHA-256", &good).await.starts_with("x OK [CAPABILITY "));
+    client.ok("SELECT INBOX").await;
+    // Whom the server has proven itself to and who then says no is not in.
+    let mut client = node.connect().await;
+    client.send(format!("x AUTHENTICATE SCRAM-SHA-256 {}\r\n", good.first())).await;
+    let challenge = client.line().await;
+    let answer = good.answer(challenge.trim_start_matches("+ ")).unwrap().0;
+    client.send(format!("{answer}\r\n")).await;
+    assert!(client.line().await.starts_with("+ "));
+    client.send("*\r\n").await;
+    assert_eq!(client.line().await, "x BAD AUTHENTICATE cancelled");
+    assert_eq!(client.end_of("SELECT INBOX").await, "BAD");
+}
+
+#[tokio::test]
+async fn a_binding_needs_tls_and_this_connection() {
+    let node = node().await;
+    let bound =
+        ScramClient::bound("tls-exporter", vec![7; 32], "alice@example.test", &secret(PASSWORD), "nonce");
+    let mut client = node.connect().await;
+    assert_eq!(
+        scram(&mut client, "SCRAM-SHA-256-PLUS", &bound).await,
+        "x NO [CANNOT] The mechanism is not supported"
+    );
+    client.send("a STARTTLS\r\n").await;
+    assert_eq!(client.line().await, "a OK Begin TLS now");
+    let mut client = client.start_tls(&node.client_tls).await;
+    let answer = scram(&mut client, "SCRAM-SHA-256-PLUS", &bound).await;
+    assert!(answer.starts_with("x NO [AUTHENTICATIONFAILED]"), "{answer}");
+    // y,,n=alice@example.test,r=x: somebody took the announcement out.
+    let answer = client.end_of("AUTHENTICATE SCRAM-SHA-256 eSwsbj1hbGljZUBleGFtcGxlLnRlc3Qscj14").await;
+    assert_eq!(answer, "NO [AUTHENTICATIONFAILED]");
+}
+
+#[tokio::test]
+async fn tokens() {
+    let node = node().await;
+    let mut client = node.connect().await;
+    let wrong = oauthbearer("alice@example.test", &secret("wrong"));
+    client.send(format!("x AUTHENTICATE OAUTHBEARER {}\r\n", wrong.expose())).await;
+    assert_eq!(client.line().await, "+ eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=");
+    client.send("AQ==\r\n").await;
+    assert_eq!(client.line().await, "x NO [AUTHENTICATIONFAILED] Wrong name or password");
+    let unknown = xoauth2("alice@example.test", &secret("no.keys"));
+    assert_eq!(
+        client.end_of(&format!("AUTHENTICATE XOAUTH2 {}", unknown.expose())).await,
+        "NO [UNAVAILABLE]"
+    );
+    let long = xoauth2("alice@example.test", &secret(&"t".repeat(8000)));
+    client.ok(&format!("AUTHENTICATE XOAUTH2 {}", long.expose())).await;
+    let mut client = node.connect().await;
+    client.send("x AUTHENTICATE OAUTHBEARER\r\n").await;
+    assert_eq!(client.line().await, "+ ");
+    let good = oauthbearer("alice@example.test", &secret("alice.token"));
+    client.send(format!("{}\r\n", good.expose())).await;
+    assert!(client.line().await.starts_with("x OK "));
+}
+
+#[tokio::test]
+async fn only_what_is_configured_is_offered() {
+    let mechanisms = vec![Mechanism::ScramSha256, Mechanism::ScramSha256Plus];
+    let node = node_with(ImapConfig { mechanisms, ..config() }).await;
+    let mut client = node.connect().await;
+    let capabilities = client.ok("CAPABILITY").await;
+    assert!(capabilities[0].ends_with(" AUTH=SCRAM-SHA-256 LOGINDISABLED"), "{capabilities:?}");
+    assert_eq!(client.end_of(&format!("LOGIN alice@example.test \"{PASSWORD}\"")).await, "NO [CANNOT]");
+    assert_eq!(client.end_of("AUTHENTICATE PLAIN AGEAYg==").await, "NO [CANNOT]");
+    let good = ScramClient::new("alice@example.test", &secret(PASSWORD), "nonce");
+    assert!(scram(&mut client, "SCRAM-SHA-256", &good).await.starts_with("x OK "));
 }

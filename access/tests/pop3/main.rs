@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+mod logins;
+#[cfg(test)]
 mod rig;
 #[cfg(test)]
 mod sessions;

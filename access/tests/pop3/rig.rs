@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use access::{Config, Deps, Pop3Config};
 use async_trait::async_trait;
-use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginMethods, LoginStamp, Resolution, ScramAnswer, Unavailable};
 use envelope::{AccountId, Address, Domain, MessageId, Quota, Secret, Timestamp};
 use pop3_proto::client::{Status, Unstuffer, status};
 use runtime::{BlockingPool, ClientTls, Drain, ServerTls, Stream};
+use sasl::ScramSecret;
+use sasl::server::{BearerHint, BearerToken, ScramProof};
 use store::{Delivery, Flags, Mailbox, MailboxName, RealFs, Store};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -19,6 +21,11 @@ use units::Span;
 
 /// Longest wait of any test for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is kept of alice's password for SCRAM.
+fn scram_secret() -> ScramSecret {
+    ScramSecret::new(&Secret::new("open sesame".to_owned()), &[7; 16], 4096)
+}
 
 /// Knows alice and bob; `down@…` can't be looked up, `slow@…` has failed too often.
 struct People;
@@ -49,6 +56,40 @@ impl Directory for People {
             "alice" | "bob" if password.expose() == "open sesame" => {
                 Ok(Authentication::Accepted(login.parse().unwrap()))
             }
+            _ => Ok(Authentication::Refused),
+        }
+    }
+
+    fn login_methods(&self) -> LoginMethods {
+        LoginMethods { scram: true, bearer: Some(BearerHint::default()) }
+    }
+
+    async fn scram_secret(&self, login: &str, _: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        Ok(match login {
+            "throttled@example.test" => ScramAnswer::Throttled,
+            "alice@example.test" => ScramAnswer::Secret(scram_secret()),
+            other => ScramAnswer::Secret(ScramSecret::of_nobody(&[7; 32], other, 4096)),
+        })
+    }
+
+    async fn authenticate_scram(&self, proof: &ScramProof, _: IpAddr) -> Result<Authentication, Unavailable> {
+        let is_alice = proof.login() == "alice@example.test" && proof.is_right(&scram_secret());
+        Ok(if is_alice {
+            Authentication::Accepted(proof.login().parse().unwrap())
+        } else {
+            Authentication::Refused
+        })
+    }
+
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        _: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        match token.token.expose().as_str() {
+            "alice.token" => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
+            "no.keys" => Err(Unavailable("no keys".to_owned())),
+            long if long.len() > 4000 => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
             _ => Ok(Authentication::Refused),
         }
     }

@@ -6,6 +6,9 @@ pub enum SaslError {
     /// The client sent `*` (RFC 4954 §4, RFC 5034 §4, RFC 3501 §6.2.2).
     #[error("the client cancelled the authentication")]
     Cancelled,
+    /// What the client says of the channel below is not what is there, or not what was announced (RFC 5802 §6).
+    #[error("the channel binding does not fit")]
+    ChannelBinding,
     /// A response is not canonical base64 (RFC 4648 §4: padded, no other characters, no stray bits).
     #[error("the response is not base64")]
     Encoding,

@@ -2,6 +2,7 @@
 
 use envelope::{Address, Domain, Secret, Timestamp};
 use rusqlite::{Connection, params};
+use sasl::ScramSecret;
 use sasl::password::{Cost, PasswordHash, SALT_OCTETS};
 use serde::Serialize;
 
@@ -23,7 +24,7 @@ pub struct AccountInfo {
     pub display_name: String,
     /// Whether it may log in; mail for it is taken either way.
     pub login_allowed: bool,
-    /// Whether it has a password; nobody logs in without one.
+    /// Whether it has a password; without one it logs in with a bearer token only.
     pub has_password: bool,
     /// Octets that it may hold; 0 is without limit, none is as its domain says.
     pub quota_octets: Option<u64>,
@@ -52,7 +53,7 @@ impl Admin {
     /// Adds an account. Hashing the password takes a moment.
     pub fn add_account(&mut self, address: &Address, change: &AccountChange) -> Result<(), AdminError> {
         let address = address.canonical();
-        let change = Prepared::new(change, self.cost)?;
+        let change = Prepared::new(change, self.cost, self.scram_iterations)?;
         let transaction = self.change()?;
         need_domain(&transaction, address.domain())?;
         need_free(&transaction, &address)?;
@@ -93,7 +94,7 @@ impl Admin {
     /// Changes an account. A new password ends what nodes remember of the old one.
     pub fn set_account(&mut self, address: &Address, change: &AccountChange) -> Result<(), AdminError> {
         let address = address.canonical();
-        let change = Prepared::new(change, self.cost)?;
+        let change = Prepared::new(change, self.cost, self.scram_iterations)?;
         let transaction = self.change()?;
         need_account(&transaction, &address)?;
         change.apply(&transaction, &address)?;
@@ -119,7 +120,7 @@ fn need_account(connection: &Connection, address: &Address) -> Result<(), AdminE
 
 /// A change whose password is hashed: done before the file is locked.
 struct Prepared<'a> {
-    password: Option<Option<PasswordHash>>,
+    password: Option<Option<(PasswordHash, ScramSecret)>>,
     display_name: Option<&'a str>,
     login_allowed: Option<bool>,
     quota_octets: Option<Option<u64>>,
@@ -127,11 +128,13 @@ struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    fn new(change: &'a AccountChange, cost: Cost) -> Result<Self, AdminError> {
+    fn new(change: &'a AccountChange, cost: Cost, scram_iterations: u32) -> Result<Self, AdminError> {
         let hash = |password: &Secret<String>| {
-            let mut salt = [0; SALT_OCTETS];
+            let (mut salt, mut scram_salt) = ([0; SALT_OCTETS], [0; sasl::scram::SALT_OCTETS]);
             getrandom::fill(&mut salt).map_err(|_| AdminError::Random)?;
-            PasswordHash::new(password, &salt, cost).map_err(AdminError::from)
+            getrandom::fill(&mut scram_salt).map_err(|_| AdminError::Random)?;
+            let hash = PasswordHash::new(password, &salt, cost)?;
+            Ok::<_, AdminError>((hash, ScramSecret::new(password, &scram_salt, scram_iterations)))
         };
         let password = match &change.password {
             Some(Some(password)) => Some(Some(hash(password)?)),
@@ -157,9 +160,11 @@ impl<'a> Prepared<'a> {
         let failed = AdminError::sqlite("change an account");
         let name = address.to_string();
         if let Some(password) = &self.password {
-            let sql = "UPDATE account SET password = ?2 WHERE address = ?1";
-            let text = password.as_ref().map(PasswordHash::as_str);
-            connection.execute(sql, params![name, text]).map_err(&failed)?;
+            let sql = "UPDATE account SET password = ?2, scram = ?3 WHERE address = ?1";
+            let text = password.as_ref().map(|(hash, _)| hash.as_str());
+            let scram = password.as_ref().map(|(_, secret)| secret.to_text());
+            let scram = scram.as_ref().map(Secret::expose);
+            connection.execute(sql, params![name, text, scram]).map_err(&failed)?;
         }
         if let Some(display_name) = self.display_name {
             let sql = "UPDATE account SET display_name = ?2 WHERE address = ?1";

@@ -13,9 +13,10 @@
 //! can slip past a throttle by coming at once are as many as there are verifiers.
 
 use std::net::IpAddr;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use envelope::{AccountId, Address, Secret};
+use sasl::ScramSecret;
 use sasl::password::{Cost, PasswordHash, verify_nobody};
 use sha2::{Digest, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -30,20 +31,24 @@ use crate::{Authentication, Config, OpenError, Unavailable};
 
 /// SHA-256 over this process's secret and length-prefixed parts: no two different inputs meet, and nobody outside can
 /// compute one. Passwords are only ever kept in this form, and only in memory.
-type Fingerprint = [u8; 32];
+pub(super) type Fingerprint = [u8; 32];
 
 pub(super) struct Logins {
     secret: [u8; 32],
     cost: Cost,
-    config: Config,
-    /// Account, network and password → stored hash, as fingerprints.
-    verified: Cache<Fingerprint, Fingerprint>,
-    accounts: Throttle<Fingerprint>,
-    networks: Throttle<IpAddr>,
+    pub(super) config: Config,
+    /// Account, network and password → stored hash, and account and network → SCRAM secret, as fingerprints.
+    pub(super) verified: Cache<Fingerprint, Fingerprint>,
+    pub(super) accounts: Throttle<Fingerprint>,
+    pub(super) networks: Throttle<IpAddr>,
     /// What all nodes count; the two above stand in when it can't say.
     together: OnceLock<Together>,
     verifiers: Arc<Semaphore>,
-    metrics: Arc<Metrics>,
+    /// Held while a proof of SCRAM is judged and counted.
+    pub(super) proofs: Mutex<()>,
+    /// The one place for making a missing SCRAM secret.
+    pub(super) filling: Arc<Semaphore>,
+    pub(super) metrics: Arc<Metrics>,
 }
 
 /// One attempt, with what it is counted under.
@@ -54,6 +59,15 @@ struct Attempt {
     network: IpAddr,
     /// The key of the short cut and the stored hash, when there is one that may be used.
     stored: Option<(Fingerprint, String)>,
+    /// Whose SCRAM secret is missing, or of another count than is wanted.
+    scram_wanted: Option<Address>,
+}
+
+/// The address that a login name is, if it is one, and the name under which it is counted.
+pub(super) fn canonical(login: &str) -> (Option<Address>, String) {
+    let address = login.parse::<Address>().ok().map(|address| address.canonical());
+    let name = address.as_ref().map_or_else(|| login.to_lowercase(), ToString::to_string);
+    (address, name)
 }
 
 impl Logins {
@@ -69,6 +83,8 @@ impl Logins {
             networks: Throttle::new(throttle.network_failures_free, throttle.clone()),
             together: OnceLock::new(),
             verifiers: Arc::new(Semaphore::new(config.verify_workers.max(1))),
+            proofs: Mutex::new(()),
+            filling: Arc::new(Semaphore::new(1)),
             config: config.clone(),
             metrics,
         })
@@ -92,11 +108,16 @@ impl Logins {
     {
         let result = self.look(login, password, peer, record).await;
         let label = result.as_ref().map_or(LoginResult::Unavailable, |(label, _)| *label);
+        self.counted(label);
+        result.map(|(_, answer)| answer)
+    }
+
+    /// Says how a login ended, and how full the tables are.
+    pub(super) fn counted(&self, label: LoginResult) {
         self.metrics.login(label);
         self.metrics.entries("verified", self.verified.len());
         self.metrics.entries("throttled_accounts", self.accounts.len());
         self.metrics.entries("throttled_networks", self.networks.len());
-        result.map(|(_, answer)| answer)
     }
 
     async fn look<F, Fut>(
@@ -114,16 +135,20 @@ impl Logins {
         if self.is_network_blocked(network).await {
             return Ok((LoginResult::ThrottledNetwork, Authentication::Throttled));
         }
-        let address = login.parse::<Address>().ok().map(|address| address.canonical());
-        let name = address.as_ref().map_or_else(|| login.to_lowercase(), ToString::to_string);
+        let (address, name) = canonical(login);
         let record = match &address {
             Some(address) => record(address.clone()).await?,
             None => None,
         };
-        let stored = record.filter(|record| record.login_allowed).and_then(|record| record.password);
+        let record = record.filter(|record| record.login_allowed);
+        let scram = record.as_ref().and_then(|record| record.scram.as_ref());
+        let scram = scram.and_then(|text| text.expose().parse::<ScramSecret>().ok());
+        let scram_is_right = scram.is_some_and(|secret| secret.iterations() == self.config.scram_iterations);
+        let stored = record.and_then(|record| record.password);
         let attempt = Attempt {
-            account: self.fingerprint(&[b"account", name.as_bytes()]),
+            account: self.account_key(&name),
             address: address.clone(),
+            scram_wanted: address.clone().filter(|_| !scram_is_right),
             network,
             stored: stored.map(|hash| {
                 let network = network.to_string();
@@ -141,7 +166,7 @@ impl Logins {
         if self.is_known(&attempt) {
             return Ok(accepted(LoginResult::AcceptedFromCache));
         }
-        if self.is_account_blocked(&attempt).await {
+        if self.is_account_blocked(&attempt.account, attempt.address.as_ref()).await {
             return Ok((LoginResult::ThrottledAccount, Authentication::Throttled));
         }
         let verifier = self.verifier().await?;
@@ -149,7 +174,7 @@ impl Logins {
         if self.is_known(&attempt) {
             return Ok(accepted(LoginResult::AcceptedFromCache));
         }
-        if self.is_account_blocked(&attempt).await {
+        if self.is_account_blocked(&attempt.account, attempt.address.as_ref()).await {
             return Ok((LoginResult::ThrottledAccount, Authentication::Throttled));
         }
         let is_right = self.verify(verifier, attempt, password).await?;
@@ -174,7 +199,7 @@ impl Logins {
             .map(|(_, text)| PasswordHash::parse(text))
             .transpose()
             .map_err(damaged)?;
-        let (this, password) = (Arc::clone(self), password.clone());
+        let (this, password, kept_password) = (Arc::clone(self), password.clone(), password.clone());
         let work = move || {
             this.metrics.verifiers_used.inc();
             let timer = this.metrics.verify_seconds.start_timer();
@@ -186,14 +211,17 @@ impl Logins {
             (attempt, is_right)
         };
         let failed = |_| Unavailable("a verification failed unexpectedly".to_owned());
-        let this = Arc::clone(self);
+        let (this, kept_password) = (Arc::clone(self), kept_password);
         let whole = async move {
             let (attempt, is_right) = tokio::task::spawn_blocking(work).await.map_err(failed)?;
             // While the verifier is held, so that no more can slip past than there are verifiers.
-            if let Some(together) = this.together.get() {
-                tell(together, &attempt, is_right).await;
-            }
+            this.tell(attempt.address.as_ref(), attempt.network, is_right).await;
             drop(verifier);
+            if let (true, Some(account), Some((_, stored))) =
+                (is_right, &attempt.scram_wanted, &attempt.stored)
+            {
+                this.fill_scram(account, stored, &kept_password);
+            }
             Ok(is_right)
         };
         tokio::spawn(whole).await.map_err(failed)?
@@ -227,7 +255,7 @@ impl Logins {
     }
 
     /// This machine itself is never throttled as a network: a proxy in front would shut out everybody.
-    async fn is_network_blocked(&self, network: IpAddr) -> bool {
+    pub(super) async fn is_network_blocked(&self, network: IpAddr) -> bool {
         if is_local(network) {
             return false;
         }
@@ -238,15 +266,34 @@ impl Logins {
         told.unwrap_or_else(|| self.networks.is_blocked(&network, Instant::now()))
     }
 
-    async fn is_account_blocked(&self, attempt: &Attempt) -> bool {
-        let told = match (self.together.get(), &attempt.address) {
+    /// Whether attempts at an account are not looked at; `address` is its name, when it can be one.
+    pub(super) async fn is_account_blocked(&self, account: &Fingerprint, address: Option<&Address>) -> bool {
+        let told = match (self.together.get(), address) {
             (Some(together), Some(address)) => together.is_blocked(FailedBy::Account(address)).await,
             _ => None,
         };
-        told.unwrap_or_else(|| self.accounts.is_blocked(&attempt.account, Instant::now()))
+        told.unwrap_or_else(|| self.accounts.is_blocked(account, Instant::now()))
     }
 
-    fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
+    /// Tells all nodes how an attempt went.
+    pub(super) async fn tell(&self, address: Option<&Address>, network: IpAddr, is_right: bool) {
+        let Some(together) = self.together.get() else { return };
+        match address.map(FailedBy::Account) {
+            Some(account) if is_right => together.succeeded(account).await,
+            Some(account) => together.failed(account).await,
+            None => {}
+        }
+        if !is_right && !is_local(network) {
+            together.failed(FailedBy::Network(network)).await;
+        }
+    }
+
+    /// Under which an account's failures are counted.
+    pub(super) fn account_key(&self, name: &str) -> Fingerprint {
+        self.fingerprint(&[b"account", name.as_bytes()])
+    }
+
+    pub(super) fn fingerprint(&self, parts: &[&[u8]]) -> Fingerprint {
         let mut hash = Sha256::new();
         hash.update(self.secret);
         for part in parts {
@@ -259,17 +306,4 @@ impl Logins {
 
 fn is_local(network: IpAddr) -> bool {
     network.is_loopback() || network == IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED)
-}
-
-/// Tells all nodes how an attempt went.
-async fn tell(together: &Together, attempt: &Attempt, is_right: bool) {
-    let account = attempt.address.as_ref().map(FailedBy::Account);
-    match account {
-        Some(account) if is_right => together.succeeded(account).await,
-        Some(account) => together.failed(account).await,
-        None => {}
-    }
-    if !is_right && !is_local(attempt.network) {
-        together.failed(FailedBy::Network(attempt.network)).await;
-    }
 }

@@ -1,6 +1,8 @@
 mod answers;
+mod bearer;
 mod logins;
 mod outages;
+mod scram;
 
 use std::time::Duration;
 

@@ -204,6 +204,11 @@ impl Session {
         matches!(self.state, State::AuthAwaited(_))
     }
 
+    /// Offers other SASL mechanisms from now on: the connection has changed below, as with TLS.
+    pub fn offer_mechanisms(&mut self, mechanisms: Vec<&'static str>) {
+        self.offer.mechanisms = mechanisms;
+    }
+
     /// Who is on the other side, once it said so.
     pub const fn client(&self) -> Option<&Client> {
         match &self.state {

@@ -1,76 +1,84 @@
-//! AUTH: the exchange by sasl, the answer by the directory.
+//! AUTH: the exchange by sasl, the answers by the directory.
 
-use directory::Authentication;
-use sasl::server::{Mechanism, Step};
-use sasl::{Credentials, SaslError};
+use directory::{LoginOffer, LoginTerms, LoginTurn};
+use runtime::ServerTls;
+use sasl::SaslError;
+use sasl::server::Channel;
 use smtp_proto::server::{Action, Input};
 use smtp_proto::{Auth, Reply};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::{Login, Session};
+use super::{Login, Session, Shared};
+use crate::listen::Kind;
 use crate::reply;
+use crate::wire::Wire;
+
+/// What a connection of `kind` offers as it is now. Nobody logs in where other mail systems deliver.
+pub(super) fn login_offer(shared: &Shared, kind: Kind, tls: Option<&ServerTls>, wire: &Wire) -> LoginOffer {
+    let wanted = if kind.is_submission() { shared.config.mechanisms.as_slice() } else { &[] };
+    let binding = tls.and_then(|tls| wire.channel_binding(tls)).unwrap_or_default();
+    let channel = Channel {
+        tls_exporter: binding.exporter.map(Vec::from),
+        tls_server_end_point: binding.server_end_point,
+        plus_offered: false,
+    };
+    LoginOffer::new(wanted, shared.directory.as_ref(), channel)
+}
 
 impl Session {
     pub(super) async fn auth_start(&mut self, auth: &Auth) -> Action {
-        let limits = self.shared.config.limits.sasl();
         let initial = auth.initial_response.as_ref().map(|text| text.expose().as_bytes());
-        let step = Mechanism::parse(auth.mechanism.as_bytes())
-            .ok_or(SaslError::Malformed("unknown mechanism"))
-            .and_then(|mechanism| mechanism.begin(initial, &limits));
-        self.auth_step(step).await
+        let Some(mechanism) = self.login_offer.find(auth.mechanism.as_bytes()) else {
+            return self.auth_turn(LoginTurn::Failed(SaslError::Malformed("unknown mechanism")));
+        };
+        let terms = self.login_terms();
+        let turn = self.login_offer.begin(mechanism, initial, self.shared.directory.as_ref(), &terms);
+        let turn = timeout(self.shared.config.timeouts.directory.as_duration(), turn).await;
+        self.auth_turn(turn.unwrap_or_else(|_| late()))
     }
 
     pub(super) async fn auth_response(&mut self, line: &[u8]) -> Action {
-        let limits = self.shared.config.limits.sasl();
-        let step = match self.exchange.take() {
-            Some(exchange) => exchange.respond(line, &limits),
-            None => Err(SaslError::Malformed("no exchange")),
+        let Some(dialogue) = self.dialogue.take() else {
+            return self.auth_turn(LoginTurn::Failed(SaslError::Malformed("no exchange")));
         };
-        self.auth_step(step).await
+        let terms = self.login_terms();
+        let turn = dialogue.respond(line, self.shared.directory.as_ref(), &terms);
+        let turn = timeout(self.shared.config.timeouts.directory.as_duration(), turn).await;
+        self.auth_turn(turn.unwrap_or_else(|_| late()))
     }
 
-    async fn auth_step(&mut self, step: Result<Step, SaslError>) -> Action {
-        match step {
-            Ok(Step::Challenge(exchange, challenge)) => {
-                self.exchange = Some(exchange);
-                self.machine.step(Input::Challenge(challenge))
-            }
-            Ok(Step::Finished(credentials)) => {
-                let reply = self.login(&credentials).await;
-                self.machine.step(Input::AuthDone(reply))
-            }
-            Err(_) => {
-                self.shared.metrics.login(Login::Malformed);
-                self.machine.step(Input::AuthDone(reply::login_malformed()))
-            }
-        }
+    fn login_terms(&self) -> LoginTerms {
+        LoginTerms { limits: self.shared.config.limits.sasl(), peer: self.peer }
     }
 
-    async fn login(&mut self, credentials: &Credentials) -> Reply {
-        // RFC 4616 §2: nobody here acts for somebody else.
-        if credentials.acts_for_another() {
-            return self.login_answer(Login::Refused);
-        }
-        let wait = self.shared.config.timeouts.directory.as_duration();
-        let answer = self.shared.directory.authenticate(&credentials.login, &credentials.password, self.peer);
-        match timeout(wait, answer).await {
-            Ok(Ok(Authentication::Accepted(account))) => {
+    fn auth_turn(&mut self, turn: LoginTurn) -> Action {
+        let outcome = match turn {
+            LoginTurn::Challenge(dialogue, challenge) => {
+                self.dialogue = Some(dialogue);
+                return self.machine.step(Input::Challenge(&challenge));
+            }
+            LoginTurn::Accepted(account) => {
                 info!(%account, peer = %self.peer, "logged in");
                 self.account = Some(account);
-                self.login_answer(Login::Accepted)
+                Login::Accepted
             }
-            Ok(Ok(Authentication::Refused)) => {
-                info!(login = %credentials.login.escape_debug(), peer = %self.peer, "login refused");
-                self.login_answer(Login::Refused)
+            LoginTurn::Refused { login } => {
+                let login = login.as_deref().unwrap_or("-").escape_debug();
+                info!(%login, peer = %self.peer, "login refused");
+                Login::Refused
             }
-            Ok(Ok(Authentication::Throttled)) => self.login_answer(Login::Throttled),
-            Ok(Err(error)) => {
+            LoginTurn::Throttled => Login::Throttled,
+            // RFC 4954 §6 has no other code for what is a failed proof.
+            LoginTurn::Failed(SaslError::ChannelBinding) => Login::Refused,
+            LoginTurn::Failed(_) => Login::Malformed,
+            LoginTurn::Unavailable(error) => {
                 warn!(%error, "directory unavailable, login refused for now");
-                self.login_answer(Login::Unavailable)
+                Login::Unavailable
             }
-            Err(_) => self.login_answer(Login::Unavailable),
-        }
+        };
+        let reply = self.login_answer(outcome);
+        self.machine.step(Input::AuthDone(reply))
     }
 
     fn login_answer(&self, outcome: Login) -> Reply {
@@ -83,4 +91,8 @@ impl Session {
             Login::Unavailable => reply::login_unavailable(),
         }
     }
+}
+
+fn late() -> LoginTurn {
+    LoginTurn::Unavailable(directory::Unavailable("no answer within the deadline".to_owned()))
 }

@@ -7,7 +7,6 @@ use envelope::{Address, Domain, MessageId, Timestamp};
 use filters::Filters;
 use queue::Queue;
 use runtime::MemoryBudget;
-use sasl::server::Mechanism;
 
 use crate::metrics::Metrics;
 use crate::{BindError, Config, Deps};
@@ -37,11 +36,6 @@ impl Shared {
         let message_memory =
             MemoryBudget::new(budget, config.timeouts.message_memory.into(), metrics.message_memory.clone());
         Ok(Self { config, hostname, postmaster, directory, queue, filters, metrics, message_memory })
-    }
-
-    /// The SASL mechanisms of the submission listeners.
-    pub(super) fn mechanisms(&self) -> Vec<&'static str> {
-        Mechanism::ALL.iter().map(|mechanism| mechanism.name()).collect()
     }
 }
 

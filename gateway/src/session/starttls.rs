@@ -2,7 +2,7 @@
 
 use smtp_proto::{LineDecoder, Reply};
 
-use super::{End, Session};
+use super::{End, Session, auth};
 
 impl Session {
     pub(super) async fn start_tls(&mut self, reply: &Reply) -> Result<(), End> {
@@ -15,7 +15,10 @@ impl Session {
         // RFC 3207 §4.2: nothing learnt from the client before survives; the machine forgets its own part.
         self.lines = LineDecoder::default();
         self.account = None;
-        self.exchange = None;
+        self.dialogue = None;
+        // Another channel: there is something to bind to now.
+        self.login_offer = auth::login_offer(&self.shared, self.kind, Some(&tls), &self.wire);
+        self.machine.offer_mechanisms(self.login_offer.names());
         self.greeted = None;
         self.filters_learn_tls();
         Ok(())

@@ -6,17 +6,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use directory::{Authentication, Directory, LoginStamp, Resolution, Unavailable};
+use directory::{Authentication, Directory, LoginMethods, LoginStamp, Resolution, ScramAnswer, Unavailable};
 use envelope::{AccountId, Address, Domain, Quota, Secret};
 use gateway::{Config, Deps};
 use queue::memory::MemoryQueue;
 use queue::{Lane, ListFilter, Queue};
 use runtime::{ClientTls, Drain, ServerTls, Stream};
+use sasl::ScramSecret;
+use sasl::server::{BearerHint, BearerToken, ScramProof};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// How long a test waits for anything.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What is kept of alice's password for SCRAM.
+fn scram_secret() -> ScramSecret {
+    ScramSecret::new(&Secret::new("wonderland".to_owned()), &[7; 16], 4096)
+}
 
 /// alice and bob at example.test (passwords `wonderland`, `builder`), the aliases team and al.
 #[derive(Default)]
@@ -80,6 +87,40 @@ impl Directory for TestDirectory {
             ("throttled@example.test", _) => Authentication::Throttled,
             _ => Authentication::Refused,
         })
+    }
+
+    fn login_methods(&self) -> LoginMethods {
+        LoginMethods { scram: true, bearer: Some(BearerHint::default()) }
+    }
+
+    async fn scram_secret(&self, login: &str, _: IpAddr) -> Result<ScramAnswer, Unavailable> {
+        Ok(match login {
+            "throttled@example.test" => ScramAnswer::Throttled,
+            "alice@example.test" => ScramAnswer::Secret(scram_secret()),
+            other => ScramAnswer::Secret(ScramSecret::of_nobody(&[7; 32], other, 4096)),
+        })
+    }
+
+    async fn authenticate_scram(&self, proof: &ScramProof, _: IpAddr) -> Result<Authentication, Unavailable> {
+        let is_alice = proof.login() == "alice@example.test" && proof.is_right(&scram_secret());
+        Ok(if is_alice {
+            Authentication::Accepted(proof.login().parse().unwrap())
+        } else {
+            Authentication::Refused
+        })
+    }
+
+    async fn authenticate_bearer(
+        &self,
+        token: &BearerToken,
+        _: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
+        match token.token.expose().as_str() {
+            "alice.token" => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
+            "no.keys" => Err(Unavailable("no keys".to_owned())),
+            long if long.len() > 4000 => Ok(Authentication::Accepted("alice@example.test".parse().unwrap())),
+            _ => Ok(Authentication::Refused),
+        }
     }
 
     async fn quota(&self, _: &AccountId) -> Result<Quota, Unavailable> {

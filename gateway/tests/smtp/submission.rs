@@ -2,7 +2,11 @@
 
 use std::sync::atomic::Ordering;
 
-use crate::node::start;
+use envelope::Secret;
+use sasl::Mechanism;
+use sasl::client::{ScramClient, oauthbearer, xoauth2};
+
+use crate::node::{Peer, start};
 
 const ALICE: &str = "AGFsaWNlQGV4YW1wbGUudGVzdAB3b25kZXJsYW5k";
 
@@ -26,7 +30,10 @@ async fn no_password_in_the_clear() {
     peer.ask("STARTTLS", "220 ").await;
     peer.encrypt(&node.trust).await;
     let reply = peer.ask("EHLO client.test", "250").await;
-    assert!(reply.contains("AUTH PLAIN LOGIN"), "{reply}");
+    assert!(
+        reply.contains("AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS OAUTHBEARER XOAUTH2"),
+        "{reply}"
+    );
     peer.ask(&format!("AUTH PLAIN {ALICE}"), "235 2.7.0").await;
     let reply = peer.ask("EHLO client.test", "250").await;
     assert!(!reply.contains("AUTH"), "{reply}");
@@ -182,4 +189,114 @@ async fn strangers_may_ask_only_where_the_operator_says_so() {
         assert_eq!(reply.contains("DSN"), mx_dsn, "{reply}");
         peer.ask("MAIL FROM:<a@b.test> RET=HDRS", expected).await;
     }
+}
+
+fn secret(text: &str) -> Secret<String> {
+    Secret::new(text.to_owned())
+}
+
+/// Ends a login by SCRAM whose challenge has come; gives the last reply.
+async fn prove(peer: &mut Peer, client: &ScramClient, challenge: &str) -> String {
+    let (answer, server) = client.answer(challenge.trim_start_matches("334 ").trim()).unwrap();
+    peer.send(format!("{answer}\r\n").as_bytes()).await;
+    let reply = peer.reply().await;
+    let Some(last) = reply.strip_prefix("334 ") else { return reply };
+    // RFC 4954 §4: what comes along with the success is a challenge of its own, answered with an empty line.
+    assert!(server.is_proven_by(last.trim()), "the server proves itself: {last}");
+    peer.send(b"\r\n").await;
+    peer.reply().await
+}
+
+#[tokio::test]
+async fn scram_proves_both_sides() {
+    let node = start(|config| config.limits.login_failures_max = 10).await;
+    let mut peer = node.greeted("submissions").await;
+    for (login, password) in [("alice@example.test", "Wonderland"), ("nobody@example.test", "wonderland")] {
+        let client = ScramClient::new(login, &secret(password), "nonce");
+        let challenge = peer.ask(&format!("AUTH SCRAM-SHA-256 {}", client.first()), "334 ").await;
+        let reply = prove(&mut peer, &client, &challenge).await;
+        assert!(reply.starts_with("535 5.7.8"), "{login}: {reply}");
+    }
+    peer.ask("MAIL FROM:<alice@example.test>", "530 5.7.0").await;
+    // Whom the server has proven itself to and who then says no is not in.
+    let client = ScramClient::new("alice@example.test", &secret("wonderland"), "nonce");
+    let challenge = peer.ask(&format!("AUTH SCRAM-SHA-256 {}", client.first()), "334 ").await;
+    let answer = client.answer(challenge.trim_start_matches("334 ").trim()).unwrap().0;
+    peer.ask(&answer, "334 ").await;
+    peer.ask("*", "501 5.7.0").await;
+    peer.ask("MAIL FROM:<alice@example.test>", "530 5.7.0").await;
+    let challenge = peer.ask(&format!("AUTH SCRAM-SHA-256 {}", client.first()), "334 ").await;
+    let answer = client.answer(challenge.trim_start_matches("334 ").trim()).unwrap().0;
+    peer.ask(&answer, "334 ").await;
+    peer.ask("AAAA", "501 5.5.2").await;
+    // Without an initial response.
+    peer.ask("AUTH SCRAM-SHA-256", "334 ").await;
+    let challenge = peer.ask(&client.first(), "334 ").await;
+    let reply = prove(&mut peer, &client, &challenge).await;
+    assert!(reply.starts_with("235 2.7.0"), "{reply}");
+    peer.ask("MAIL FROM:<alice@example.test>", "250 2.1.0").await;
+}
+
+#[tokio::test]
+async fn a_binding_to_another_connection_is_refused_and_so_is_a_missing_announcement() {
+    let node = start(|config| config.limits.login_failures_max = 10).await;
+    let mut peer = node.greeted("submissions").await;
+    // Somebody in between has another connection, with other keys.
+    let client =
+        ScramClient::bound("tls-exporter", vec![7; 32], "alice@example.test", &secret("wonderland"), "nonce");
+    let challenge = peer.ask(&format!("AUTH SCRAM-SHA-256-PLUS {}", client.first()), "334 ").await;
+    let reply = prove(&mut peer, &client, &challenge).await;
+    assert!(reply.starts_with("535 5.7.8"), "{reply}");
+    // y,,n=alice@example.test,r=x: the client was not told of the mechanism that we announced.
+    peer.ask("AUTH SCRAM-SHA-256 eSwsbj1hbGljZUBleGFtcGxlLnRlc3Qscj14", "535 5.7.8").await;
+    // Without TLS there is nothing to bind to: it is not announced, not taken, and nobody is deceived.
+    let node = start(|config| config.allow_plaintext_auth = true).await;
+    let mut peer = node.greeted("submission").await;
+    let reply = peer.ask("EHLO client.test", "250").await;
+    assert!(reply.contains("SCRAM-SHA-256") && !reply.contains("PLUS"), "{reply}");
+    peer.ask(&format!("AUTH SCRAM-SHA-256-PLUS {}", client.first()), "504 5.5.4").await;
+    peer.ask("AUTH SCRAM-SHA-256 eSwsbj1hbGljZUBleGFtcGxlLnRlc3Qscj14", "334 ").await;
+}
+
+#[tokio::test]
+async fn tokens_are_taken_and_refusals_are_told_before_the_end() {
+    let node = start(|config| config.limits.login_failures_max = 10).await;
+    let mut peer = node.greeted("submissions").await;
+    // {"status":"invalid_token"}, then whatever the client says to it.
+    let wrong = oauthbearer("alice@example.test", &secret("wrong"));
+    peer.ask(&format!("AUTH OAUTHBEARER {}", wrong.expose()), "334 eyJzdGF0dXMiOiJpbnZhbGlkX3Rva2VuIn0=")
+        .await;
+    peer.ask("AQ==", "535 5.7.8").await;
+    let wrong = xoauth2("alice@example.test", &secret("wrong"));
+    peer.ask(&format!("AUTH XOAUTH2 {}", wrong.expose()), "334 eyJzdGF0dXMiOiI0MDEi").await;
+    peer.ask("", "535 5.7.8").await;
+    let nobody_can_say = xoauth2("alice@example.test", &secret("no.keys"));
+    peer.ask(&format!("AUTH XOAUTH2 {}", nobody_can_say.expose()), "454 4.7.0").await;
+    peer.ask("AUTH OAUTHBEARER", "334 ").await;
+    peer.ask(oauthbearer("alice@example.test", &secret("alice.token")).expose(), "235 2.7.0").await;
+}
+
+#[tokio::test]
+async fn a_long_token_fits_the_line_of_the_command() {
+    let node = start(|_| {}).await;
+    let mut peer = node.greeted("submissions").await;
+    let long = xoauth2("alice@example.test", &secret(&"t".repeat(6000)));
+    peer.ask(&format!("AUTH XOAUTH2 {}", long.expose()), "235 2.7.0").await;
+    // The length is of AUTH alone, has an end, and is nothing for strangers.
+    let mut peer = node.greeted("submissions").await;
+    peer.ask(&format!("NOOP {}", "x".repeat(6000)), "500 ").await;
+    peer.ask(&format!("AUTH XOAUTH2 {}", "x".repeat(13_000)), "500 ").await;
+    peer.ask("NOOP", "250 ").await;
+    let mut peer = node.greeted("mx").await;
+    peer.ask(&format!("AUTH XOAUTH2 {}", long.expose()), "500 ").await;
+}
+
+#[tokio::test]
+async fn only_what_is_configured_is_offered() {
+    let node = start(|config| config.mechanisms = vec![Mechanism::ScramSha256Plus, Mechanism::XOAuth2]).await;
+    let mut peer = node.greeted("submissions").await;
+    let reply = peer.ask("EHLO client.test", "250").await;
+    assert!(reply.contains("AUTH SCRAM-SHA-256-PLUS XOAUTH2"), "{reply}");
+    peer.ask(&format!("AUTH PLAIN {ALICE}"), "504 5.5.4").await;
+    peer.ask("AUTH SCRAM-SHA-256", "504 5.5.4").await;
 }

@@ -170,7 +170,11 @@ impl Machine {
                 _ => Service::Mx,
             },
             starttls: true,
-            mechanisms: if submission { vec!["PLAIN", "LOGIN"] } else { Vec::new() },
+            mechanisms: if submission {
+                vec!["PLAIN", "LOGIN", "SCRAM-SHA-256", "OAUTHBEARER", "XOAUTH2"]
+            } else {
+                Vec::new()
+            },
             dsn: door != "mx",
             plaintext_auth: true,
         };

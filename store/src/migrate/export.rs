@@ -49,7 +49,6 @@ impl Store {
                     uids_kept: exported.uids.len() as u64,
                     uid_validity: Some(exported.uid_validity),
                     list: None,
-                    filtered: None,
                 });
             }
             let subscribed = infos.into_iter().filter(|info| info.subscribed).map(|info| info.name).collect();

@@ -26,6 +26,7 @@ const EXCLUSIVE: &[(&str, &[&str])] = &[
     ("axum", &["access", "runtime"]),
     ("hickory-resolver", &["delivery", "filters"]),
     ("instant-acme", &["runtime"]),
+    ("jsonwebtoken", &["directory"]),
     ("lapin", &["queue"]),
     ("ldap3", &["directory"]),
     ("redis", &["shared-state"]),

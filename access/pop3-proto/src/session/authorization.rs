@@ -3,7 +3,7 @@
 use super::{Action, Offer, Session, capabilities};
 use crate::{Command, Reply};
 
-pub(super) fn step(user: Option<Vec<u8>>, command: Command, offer: Offer) -> (Session, Action) {
+pub(super) fn step(user: Option<Vec<u8>>, command: Command, offer: Offer<'_>) -> (Session, Action) {
     let stay = |user, reply| (Session::Authorization { user }, Action::Reply(reply));
     match command {
         Command::Capa => stay(user, capabilities(offer)),
@@ -11,12 +11,15 @@ pub(super) fn step(user: Option<Vec<u8>>, command: Command, offer: Offer) -> (Se
         Command::Stls if offer.starttls => (Session::new(), Action::StartTls(Reply::ok("begin TLS"))),
         Command::Stls => stay(user, Reply::err("TLS is active or not available")),
         Command::AuthList => {
-            let mechanisms: &[&str] = if offer.login { &["PLAIN", "LOGIN"] } else { &[] };
+            let mechanisms: &[&str] = if offer.login { offer.mechanisms } else { &[] };
             stay(user, Reply::lines("mechanisms", mechanisms))
         }
         Command::Apop => stay(None, Reply::err("APOP is not offered")),
         Command::User(_) | Command::Pass(_) | Command::Auth { .. } if !offer.login => {
             stay(None, Reply::err("begin TLS first: no passwords on this connection"))
+        }
+        Command::User(_) | Command::Pass(_) if !offer.passwords => {
+            stay(None, Reply::err("log in with AUTH: no passwords here"))
         }
         // The same answer for names that exist and names that don't.
         Command::User(name) => stay(Some(name), Reply::ok("now the password")),

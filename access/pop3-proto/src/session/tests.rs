@@ -1,9 +1,10 @@
 use super::{Action, Offer, Session};
 use crate::{Maildrop, Message};
 
-const OPEN: Offer = Offer { starttls: true, login: true };
-const CLOSED: Offer = Offer { starttls: true, login: false };
-const TLS: Offer = Offer { starttls: false, login: true };
+const OPEN: Offer<'_> =
+    Offer { starttls: true, login: true, passwords: true, mechanisms: &["PLAIN", "LOGIN"] };
+const CLOSED: Offer<'_> = Offer { login: false, ..OPEN };
+const TLS: Offer<'_> = Offer { starttls: false, ..OPEN };
 
 fn maildrop() -> Maildrop {
     let messages = [(3, 120), (5, 200), (8, 10)].map(|(uid, size)| Message { uid, size });
@@ -29,7 +30,7 @@ fn shown(action: &Action) -> String {
 }
 
 /// Gives the lines to a session; each with the action expected, or its beginning before `…`.
-fn check(mut session: Session, offer: Offer, lines: &[(&str, &str)]) -> Session {
+fn check(mut session: Session, offer: Offer<'_>, lines: &[(&str, &str)]) -> Session {
     for (line, expected) in lines {
         let (next, action) = session.step(line.as_bytes(), offer);
         let got = shown(&action);
@@ -89,6 +90,25 @@ fn no_password_without_tls() {
         !text.contains("STLS") && text.contains("SASL PLAIN LOGIN\r\n") && text.contains("USER\r\n"),
         "{text}"
     );
+}
+
+#[test]
+fn no_passwords_where_only_proofs_are_taken() {
+    let offer = Offer { passwords: false, mechanisms: &["SCRAM-SHA-256"], ..TLS };
+    let refusal = "-ERR log in with AUTH: no passwords here";
+    check(
+        Session::new(),
+        offer,
+        &[
+            ("USER a", refusal),
+            ("PASS b", refusal),
+            ("AUTH", "+OK mechanisms\r\nSCRAM-SHA-256\r\n."),
+            ("AUTH SCRAM-SHA-256", "sasl SCRAM-SHA-256 None"),
+        ],
+    );
+    let (_, action) = Session::new().step(b"CAPA", offer);
+    let text = shown(&action);
+    assert!(text.contains("SASL SCRAM-SHA-256\r\n") && !text.contains("USER"), "{text}");
 }
 
 #[test]

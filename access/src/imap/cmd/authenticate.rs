@@ -1,39 +1,54 @@
 //! AUTHENTICATE (RFC 3501 §6.2.2) with an initial response (RFC 4959).
+//!
+//! What a mechanism says along with its success (SCRAM, RFC 5802 §5) goes out as one more challenge, which the client answers with an
+//! empty line: a tagged OK can't carry it.
+
+use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use directory::{LoginTerms, LoginTurn};
 use imap_proto::{Authenticate, AuthenticateLine, Expect, FrameEvent};
 use sasl::SaslError;
-use sasl::server::{Mechanism, Step};
 
 use super::super::answer::{Answer, Stop};
 use super::super::connection::End;
 use super::super::reply::Reply;
 use super::super::session::Session;
-use super::login::{LIMITS, log_in, permitted, refuse};
-use crate::login::LoginError;
+use super::capability::login_offer;
+use super::login::{LIMITS, enter, permitted, refuse};
+use crate::login::{LoginError, unavailable};
 
 pub(crate) async fn run(session: &mut Session, args: Authenticate) -> Answer {
     permitted(session)?;
-    let Some(mechanism) = Mechanism::parse(args.mechanism.as_bytes()) else {
+    let offer = login_offer(session);
+    let Some(mechanism) = offer.find(args.mechanism.as_bytes()) else {
         return Err(Reply::no("The mechanism is not supported").with_code("CANNOT").into());
     };
     let initial = args.initial_response.map(|response| STANDARD.encode(response.expose()));
     let initial = initial.as_deref().map(|text| if text.is_empty() { "=" } else { text });
-    let mut step = mechanism.begin(initial.map(str::as_bytes), &LIMITS);
+    let directory = Arc::clone(&session.server.deps.directory);
+    let terms = LoginTerms { limits: LIMITS, peer: session.peer.ip() };
+    let mut turn = offer.begin(mechanism, initial.map(str::as_bytes), directory.as_ref(), &terms).await;
     loop {
-        match step {
-            Ok(Step::Challenge(exchange, text)) => {
-                let line = read_response(session, text).await?;
-                step = exchange.respond(line.as_bytes(), &LIMITS);
+        let error = match turn {
+            LoginTurn::Challenge(dialogue, text) => {
+                let line = read_response(session, &text).await?;
+                turn = dialogue.respond(line.as_bytes(), directory.as_ref(), &terms).await;
+                continue;
             }
-            Ok(Step::Finished(credentials)) => {
-                return log_in(session, &credentials, "AUTHENTICATE completed").await;
+            LoginTurn::Accepted(account) => return enter(session, account, "AUTHENTICATE completed").await,
+            LoginTurn::Failed(SaslError::Cancelled) => {
+                return Err(Reply::bad("AUTHENTICATE cancelled").into());
             }
-            Err(SaslError::Cancelled) => return Err(Reply::bad("AUTHENTICATE cancelled").into()),
-            Err(SaslError::Encoding) => return Err(Reply::bad("The response is not base64").into()),
-            Err(_) => return refuse(session, LoginError::Refused).await,
-        }
+            LoginTurn::Failed(SaslError::Encoding) => {
+                return Err(Reply::bad("The response is not base64").into());
+            }
+            LoginTurn::Refused { .. } | LoginTurn::Failed(_) => LoginError::Refused,
+            LoginTurn::Throttled => LoginError::Throttled,
+            LoginTurn::Unavailable(error) => unavailable(&error),
+        };
+        return refuse(session, error).await;
     }
 }
 

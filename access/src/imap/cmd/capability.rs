@@ -1,8 +1,11 @@
 //! CAPABILITY (RFC 3501 §6.1.1).
 
+use directory::LoginOffer;
+
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::{Session, State};
+use crate::login;
 
 /// What is there in every state.
 const ALWAYS: &str = "IMAP4rev1 LITERAL+ SASL-IR ID ENABLE IDLE";
@@ -27,15 +30,26 @@ pub(crate) fn capabilities(session: &Session) -> String {
         capabilities.push_str(" STARTTLS");
     }
     if may_log_in(session) {
-        for mechanism in sasl::server::Mechanism::ALL {
+        let offer = login_offer(session);
+        for name in offer.names() {
             capabilities.push_str(" AUTH=");
-            capabilities.push_str(mechanism.name());
+            capabilities.push_str(name);
+        }
+        if !offer.takes_passwords() {
+            capabilities.push_str(" LOGINDISABLED");
         }
     } else {
         // RFC 3501 §6.2.3
         capabilities.push_str(" LOGINDISABLED");
     }
     capabilities
+}
+
+/// How this client can log in now.
+pub(super) fn login_offer(session: &Session) -> LoginOffer {
+    let server = &session.server;
+    let (tls, stream) = (server.tls.as_ref(), session.connection.stream());
+    login::login_offer(&server.deps, &server.config.mechanisms, tls, stream)
 }
 
 /// Whether a password may be sent over this connection.

@@ -1,5 +1,6 @@
 //! LOGIN (RFC 3501 §6.2.3).
 
+use envelope::AccountId;
 use imap_proto::Login;
 use sasl::{Credentials, Limits};
 
@@ -7,17 +8,20 @@ use super::super::answer::{Answer, Stop};
 use super::super::connection::End;
 use super::super::reply::{Reply, WRONG_STATE};
 use super::super::session::{Person, Session, State};
-use super::capability::{capabilities, may_log_in};
+use super::capability::{capabilities, login_offer, may_log_in};
 use crate::login::{LoginError, login};
 
 /// How long names and passwords may be.
 pub(super) const LIMITS: Limits =
-    Limits { response_octets_max: 4096, login_octets_max: 512, password_octets_max: 1024 };
+    Limits { response_octets_max: 16 * 1024, login_octets_max: 512, password_octets_max: 1024 };
 
 pub(crate) async fn run(session: &mut Session, args: Login) -> Answer {
     permitted(session)?;
+    if !login_offer(session).takes_passwords() {
+        return Err(Reply::no("Use AUTHENTICATE").with_code("CANNOT").into());
+    }
     match Credentials::new(args.user.as_bytes(), args.password.expose(), &LIMITS) {
-        Ok(credentials) => log_in(session, &credentials, "LOGIN completed").await,
+        Ok(credentials) => log_in(session, &credentials).await,
         Err(_) => refuse(session, LoginError::Refused).await,
     }
 }
@@ -34,15 +38,18 @@ pub(super) fn permitted(session: &Session) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Asks the directory, and opens the account's mail.
-pub(super) async fn log_in(session: &mut Session, credentials: &Credentials, done: &'static str) -> Answer {
+/// Asks the directory.
+async fn log_in(session: &mut Session, credentials: &Credentials) -> Answer {
     let asked =
         login(&session.server.deps, &credentials.login, &credentials.password, session.peer.ip()).await;
-    let account = match asked {
-        Ok(_) if credentials.acts_for_another() => return refuse(session, LoginError::Refused).await,
-        Ok(account) => account,
-        Err(error) => return refuse(session, error).await,
-    };
+    match asked {
+        Ok(account) => enter(session, account, "LOGIN completed").await,
+        Err(error) => refuse(session, error).await,
+    }
+}
+
+/// Opens the account's mail for who is logged in.
+pub(super) async fn enter(session: &mut Session, account: AccountId, done: &'static str) -> Answer {
     let Some(place) = session.server.accounts.enter(&account) else {
         session.server.metrics.refused.with_label_values(&["account"]).inc();
         return Err(Reply::no("The account has too many connections").with_code("LIMIT").into());

@@ -1,13 +1,13 @@
 //! USER and PASS, AUTH; and opening the maildrop behind them.
 
+use directory::{LoginTerms, LoginTurn};
 use envelope::{AccountId, Secret};
 use pop3_proto::{Maildrop, Message, Session as Machine};
-use sasl::server::{Mechanism, Step};
 use sasl::{Credentials, SaslError};
 use store::MailboxName;
 
 use super::{Open, Session};
-use crate::login::{LoginError, login};
+use crate::login::{LoginError, login, unavailable};
 use crate::pop3::metrics::{End, Login};
 use crate::pop3::reply;
 
@@ -29,31 +29,44 @@ impl Session {
         mechanism: &[u8],
         initial: Option<Secret<Vec<u8>>>,
     ) -> Result<Machine, End> {
-        let Some(mechanism) = Mechanism::parse(mechanism) else {
+        let Some(mechanism) = self.login_offer.find(mechanism) else {
             self.answer(&reply::unknown_mechanism())?;
             return Ok(Machine::refused());
         };
         let initial = initial.as_ref().map(|initial| initial.expose().as_slice());
-        let step = mechanism.begin(initial, &self.server.sasl_limits());
-        self.sasl_step(step).await
+        let terms = self.login_terms();
+        let directory = self.server.deps.directory.as_ref();
+        let turn = self.login_offer.begin(mechanism, initial, directory, &terms).await;
+        self.sasl_turn(turn).await
     }
 
     pub(super) async fn sasl_respond(&mut self, line: &Secret<Vec<u8>>) -> Result<Machine, End> {
-        let Some(exchange) = self.exchange.take() else { return Ok(Machine::refused()) };
-        let step = exchange.respond(line.expose(), &self.server.sasl_limits());
-        self.sasl_step(step).await
+        let Some(dialogue) = self.dialogue.take() else { return Ok(Machine::refused()) };
+        let terms = self.login_terms();
+        let turn = dialogue.respond(line.expose(), self.server.deps.directory.as_ref(), &terms).await;
+        self.sasl_turn(turn).await
     }
 
-    async fn sasl_step(&mut self, step: Result<Step, SaslError>) -> Result<Machine, End> {
-        match step {
-            Ok(Step::Challenge(exchange, challenge)) => {
-                self.exchange = Some(exchange);
-                let (machine, reply) = Machine::challenged(challenge);
+    fn login_terms(&self) -> LoginTerms {
+        LoginTerms { limits: self.server.sasl_limits(), peer: self.peer }
+    }
+
+    async fn sasl_turn(&mut self, turn: LoginTurn) -> Result<Machine, End> {
+        match turn {
+            LoginTurn::Challenge(dialogue, challenge) => {
+                self.dialogue = Some(dialogue);
+                let (machine, reply) = Machine::challenged(&challenge);
                 self.put(&reply);
                 Ok(machine)
             }
-            Ok(Step::Finished(credentials)) => self.check(credentials).await,
-            Err(error) => {
+            LoginTurn::Accepted(account) => self.open(account).await,
+            // A proof that is bound to something else is as wrong as any other.
+            LoginTurn::Refused { .. } | LoginTurn::Failed(SaslError::ChannelBinding) => {
+                self.refuse(LoginError::Refused).await
+            }
+            LoginTurn::Throttled => self.refuse(LoginError::Throttled).await,
+            LoginTurn::Unavailable(error) => self.refuse(unavailable(&error)).await,
+            LoginTurn::Failed(error) => {
                 self.server.metrics.login(Login::Malformed);
                 self.answer(&reply::sasl_failed(error))?;
                 Ok(Machine::refused())
@@ -62,9 +75,6 @@ impl Session {
     }
 
     async fn check(&mut self, credentials: Credentials) -> Result<Machine, End> {
-        if credentials.acts_for_another() {
-            return self.refuse(LoginError::Refused).await;
-        }
         match login(&self.server.deps, &credentials.login, &credentials.password, self.peer).await {
             Ok(account) => self.open(account).await,
             Err(error) => self.refuse(error).await,

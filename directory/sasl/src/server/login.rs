@@ -1,5 +1,7 @@
 //! LOGIN (draft-murchison-sasl-login): name and password in two responses.
 
+use std::borrow::Cow;
+
 use crate::credentials::{name, secret};
 use crate::server::{Exchange, Step};
 use crate::{Credentials, Limits, SaslError};
@@ -30,7 +32,7 @@ impl Login {
             Self::User => {
                 let next = Self::Password { login: name(response, limits)? };
                 let challenge = next.challenge();
-                Ok(Step::Challenge(Exchange::Login(next), challenge))
+                Ok(Step::Challenge(Exchange::Login(next), Cow::Borrowed(challenge)))
             }
             Self::Password { login } => Ok(Step::Finished(Credentials {
                 authorization_identity: None,
