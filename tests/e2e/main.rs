@@ -22,6 +22,7 @@ mod example;
 mod first_session;
 mod hostile;
 mod kills;
+mod logins;
 mod node;
 mod outbound;
 mod processes;

@@ -141,6 +141,15 @@ impl Node {
         self.process = Some(Process::start(&arguments, &data, "up"));
     }
 
+    /// The same with settings of the environment.
+    pub(crate) fn up_in(&mut self, environment: &[(&str, &str)]) {
+        assert!(self.process.is_none());
+        let data = self.data();
+        std::fs::create_dir_all(&data).unwrap();
+        let arguments = ["up", "--data", data.to_str().unwrap(), "--port-base", "0"];
+        self.process = Some(Process::start_in(environment, &arguments, &data, "up"));
+    }
+
     /// `sluice up` that sends mail to other systems, which all listen on `port`, and asks the DNS server at `resolver`. Senders of what it forwards are
     /// rewritten to addresses at example.test.
     pub(crate) fn up_sending(&mut self, resolver: SocketAddr, port: &str) {
