@@ -4,7 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{account, alias, config_command, domain, load_test, mailbox, queue_command, tls_command, trace};
+use crate::{
+    account, alias, config_command, domain, load_test, mailbox, queue_command, reputation_command, tls_command, trace,
+};
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
 #[derive(Parser)]
@@ -34,6 +36,8 @@ pub(crate) enum Command {
     Mailbox(mailbox::Arguments),
     /// What waits in the queue.
     Queue(queue_command::Arguments),
+    /// What is known and remembered about peers: lists, rates, greylisting, failed logins.
+    Reputation(reputation_command::Arguments),
     /// Certificates.
     Tls(tls_command::Arguments),
     /// Where is my mail? The whole way of a message.

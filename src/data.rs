@@ -6,7 +6,8 @@
 //!   installation          how far the first start came
 //!   mail/                 Maildirs
 //!   queue/                accepted messages on their way
-//!   run/                  what running processes listen on; locks
+//!   reputation.json       networks that an operator blocks or allows, unless they are in Redis
+//!   run/                  what running processes listen on; locks; sockets of `sluice reputation`
 //!   tls/                  the self-signed certificate; in `acme/` the one from an authority, and the account there
 //!   trail/                what became of every message
 //! ```
@@ -108,6 +109,11 @@ impl DataFolder {
     /// Where the trail is.
     pub(crate) fn trail(&self) -> PathBuf {
         self.root.join("trail")
+    }
+
+    /// The local lists of the gateway.
+    pub(crate) fn local_lists(&self) -> PathBuf {
+        self.root.join("reputation.json")
     }
 
     /// Where the self-signed certificate is.

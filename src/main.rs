@@ -19,6 +19,7 @@ mod password;
 mod queue_command;
 mod queues;
 mod quota;
+mod reputation_command;
 mod roles;
 mod settings;
 mod start;
@@ -56,6 +57,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Loadtest(arguments) => load_test::run(arguments),
         Command::Mailbox(arguments) => mailbox::run(&arguments),
         Command::Queue(arguments) => queue_command::run(&arguments),
+        Command::Reputation(arguments) => reputation_command::run(&arguments),
         Command::Tls(arguments) => tls_command::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),
         Command::Up(node) => start::run(&node, roles::Role::ALL),

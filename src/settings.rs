@@ -1,5 +1,7 @@
 //! The whole configuration: one section a room. Only here are all rooms known (docs/decisions/001).
 
+mod filters;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -8,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
+use self::filters::Filters;
 use crate::arguments::Place;
 use crate::roles::Role;
 
@@ -51,6 +54,8 @@ pub(crate) struct Settings {
     pub(crate) store: store::Config,
     /// Domains, accounts, aliases.
     pub(crate) directory: directory::Config,
+    /// What is decided about mail on its way in.
+    pub(crate) filters: Filters,
     /// SMTP in.
     pub(crate) gateway: gateway::Config,
     /// The delivery worker.
@@ -75,6 +80,7 @@ impl Default for Settings {
             shared_state: shared_state::Config::default(),
             store: store::Config::default(),
             directory: directory::Config::default(),
+            filters: Filters::default(),
             gateway: gateway::Config::default(),
             delivery: delivery::Config::default(),
             access: access::Config::default(),
@@ -100,6 +106,7 @@ impl config::Validate for Settings {
             ("shared_state", self.shared_state.faults()),
             ("store", self.store.faults()),
             ("directory", self.directory.faults()),
+            ("filters", self.filters.faults()),
             ("gateway", self.gateway.faults()),
             ("delivery", self.delivery.faults()),
             ("access", self.access.faults()),
@@ -133,6 +140,7 @@ impl Settings {
             &mut settings.queue.rabbitmq.password_file,
             &mut settings.queue.rabbitmq.tls_ca_file,
             &mut settings.shared_state.redis.password_file,
+            &mut settings.filters.dns.trust_anchors,
         ]);
         let named = named.chain(settings.tls.paths_mut());
         for path in named {

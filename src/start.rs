@@ -1,8 +1,11 @@
 //! One process: settings → parts → roles → ready → signal → drain.
 
+mod control;
+mod failures;
 mod keys;
 mod nodes;
 mod parts;
+mod reputation;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -23,6 +26,8 @@ use crate::listing;
 use crate::roles::Role;
 use crate::settings::Settings;
 use parts::Parts;
+
+pub(crate) use failures::Failures;
 
 /// How often the store is given time for upkeep.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,6 +92,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     let serving = running.spawn(&drain);
     let upkeep = begin_upkeep(&parts, &drain);
     drop(tokio::spawn(parts.certificates.clone().run(hangup, drain.clone())));
+    let _control = control::begin(&data.run(), process, parts.remembered(), &drain);
     latch.ready();
     let announcement = Announcement { pid: std::process::id(), addresses };
     let announced = announcement.publish(&data.run(), process)?;
@@ -141,9 +147,9 @@ async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duratio
 /// What goes on beside the roles: the store's upkeep, and what other nodes tell it.
 fn begin_upkeep(parts: &Parts, drain: &Drain) -> Option<tokio::task::JoinHandle<()>> {
     let store = parts.store.clone()?;
-    if let Some(state) = &parts.shared_state {
-        let following =
-            nodes::follow(state.subscribe(), store.clone(), parts.blocking.clone(), drain.clone());
+    if parts.shared.has_signals {
+        let events = parts.shared.state.subscribe();
+        let following = nodes::follow(events, store.clone(), parts.blocking.clone(), drain.clone());
         drop(tokio::spawn(following));
     }
     Some(tokio::spawn(upkeep(store, parts.blocking.clone(), drain.clone())))

@@ -54,7 +54,7 @@ pub use config::{
     ReputationConfig,
 };
 pub use local::{LocalEntry, LocalError, LocalKind};
-pub use whom::fuzz_reason;
+pub use whom::{fuzz_reason, word};
 
 /// Why it can't be set up.
 #[derive(Debug, thiserror::Error)]

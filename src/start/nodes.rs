@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use envelope::Secret;
 use runtime::{BlockingPool, Drain};
+use shared_state::memory::MemoryState;
 use shared_state::redis::RedisState;
 use shared_state::{Backend, Change, Event, SharedState};
 use store::{MailboxName, Store};
@@ -17,24 +18,33 @@ use crate::settings::Settings;
 /// Mailboxes that are looked at at once after they were told of.
 const TOGETHER: usize = 64;
 
-/// Opens the shared state, and lets it hear of the store's changes. None where nobody else is told: other nodes look for themselves then, and
-/// so does this one.
+/// The shared state of this process.
+pub(crate) struct Shared {
+    /// Counters and small values: in Redis for all nodes, else for this process alone.
+    pub(crate) state: Arc<dyn SharedState>,
+    /// Whether it carries signals between nodes. Where nobody else is told, other nodes look for themselves, and so does this one.
+    pub(crate) has_signals: bool,
+}
+
+/// Opens the shared state, and lets it hear of the store's changes.
 pub(crate) fn open(
     settings: &Settings,
-    store: &Store,
+    store: Option<&Store>,
     registry: &prometheus::Registry,
-) -> anyhow::Result<Option<Arc<dyn SharedState>>> {
+) -> anyhow::Result<Shared> {
     if settings.shared_state.backend == Backend::Memory {
-        return Ok(None);
+        return Ok(Shared { state: Arc::new(MemoryState::new(&settings.shared_state)), has_signals: false });
     }
     let path = settings.shared_state.redis.password_file.clone();
     let password = Box::new(move || password(&path));
     let state: Arc<dyn SharedState> = Arc::new(RedisState::open(&settings.shared_state, password, registry)?);
-    let told = Arc::clone(&state);
-    store.on_change(move |account, mailbox| {
-        told.signal(Change { account: account.clone(), mailbox: mailbox.as_str().to_owned() });
-    });
-    Ok(Some(state))
+    if let Some(store) = store {
+        let told = Arc::clone(&state);
+        store.on_change(move |account, mailbox| {
+            told.signal(Change { account: account.clone(), mailbox: mailbox.as_str().to_owned() });
+        });
+    }
+    Ok(Shared { state, has_signals: true })
 }
 
 fn password(path: &Path) -> Result<Option<Secret<String>>, String> {

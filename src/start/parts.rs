@@ -8,15 +8,17 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use queue::Queue;
 use runtime::{BlockingPool, Certificates, Drain};
-use shared_state::SharedState;
 use store::Store;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use super::SharedDirectory;
+use super::failures::Failures;
+use super::nodes::Shared;
 use crate::announce::Announcement;
 use crate::data::DataFolder;
 use crate::queues::WithoutBroker;
+use crate::reputation_command::Remembered;
 use crate::roles::Role;
 use crate::settings::Settings;
 
@@ -24,7 +26,10 @@ use crate::settings::Settings;
 pub(crate) struct Parts {
     pub(crate) blocking: BlockingPool,
     pub(crate) store: Option<Store>,
-    pub(crate) shared_state: Option<Arc<dyn SharedState>>,
+    pub(crate) shared: Shared,
+    /// What is asked and remembered about peers: a gateway has it.
+    reputation: Option<Arc<filters::Reputation>>,
+    failures: Arc<Failures>,
     queue: Option<Arc<dyn Queue>>,
     pub(crate) certificates: Certificates,
     directory: SharedDirectory,
@@ -61,7 +66,6 @@ impl Parts {
                 settings.directory.path.display()
             );
         }
-        let directory = directory(settings, registry)?;
         let store = if roles.iter().any(|role| role.needs_store()) {
             // A volume elsewhere may be a mount that is away: only a person can tell (`sluice mailbox init`).
             let volumes = settings.store.volumes.values().map(|volume| &volume.path);
@@ -75,9 +79,13 @@ impl Parts {
         } else {
             None
         };
-        let shared_state = match &store {
-            Some(store) => super::nodes::open(settings, store, registry)?,
-            None => None,
+        let shared = super::nodes::open(settings, store.as_ref(), registry)?;
+        let failures = Arc::new(Failures::new(Arc::clone(&shared.state), settings));
+        let directory = directory(settings, &failures, registry)?;
+        let reputation = if roles.contains(&Role::Gateway) {
+            Some(super::reputation::open(settings, data, &shared, registry)?)
+        } else {
+            None
         };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
             let without =
@@ -89,7 +97,9 @@ impl Parts {
         Ok(Self {
             blocking: BlockingPool::new(settings.blocking.slots, settings.blocking.wait_max.as_duration()),
             store,
-            shared_state,
+            shared,
+            reputation,
+            failures,
             queue,
             certificates,
             directory,
@@ -132,9 +142,12 @@ impl Parts {
             // Not through the pool: this is the last work, and it must not be refused.
             let _ = tokio::task::spawn_blocking(move || store.close()).await;
         }
-        if let Some(state) = &self.shared_state {
-            state.close().await;
-        }
+        self.shared.state.close().await;
+    }
+
+    /// What `sluice reputation` asks this process for.
+    pub(crate) fn remembered(&self) -> Remembered {
+        Remembered { reputation: self.reputation.clone(), failures: Arc::clone(&self.failures) }
     }
 
     fn queue(&self) -> anyhow::Result<Arc<dyn Queue>> {
@@ -218,9 +231,14 @@ impl Bound {
 }
 
 /// Who has mail here, and whose reports come back.
-fn directory(settings: &Settings, registry: &prometheus::Registry) -> anyhow::Result<SharedDirectory> {
+fn directory(
+    settings: &Settings,
+    failures: &Arc<Failures>,
+    registry: &prometheus::Registry,
+) -> anyhow::Result<SharedDirectory> {
     let keys = super::keys::source(&settings.directory.oauth)?;
     let directory = directory::SqliteDirectory::open_with_keys(&settings.directory, registry, keys)?;
+    directory.share_failures(Arc::clone(failures) as _);
     let srs = &settings.directory.srs;
     if srs.domain.is_empty() {
         return Ok(Arc::new(directory));

@@ -44,7 +44,7 @@ pub(super) fn address_word(address: &Address) -> String {
 }
 
 /// A text as a part of a name: itself where it is short and plain, so that a person can read it, else its hash behind `+`.
-pub(super) fn word(text: &str) -> String {
+pub fn word(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_@:+".contains(&byte);
     if (1..=WORD_MAX).contains(&text.len()) && !text.starts_with('+') && text.bytes().all(plain) {
         return text.to_owned();
