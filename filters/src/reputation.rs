@@ -274,6 +274,7 @@ impl Drop for Reputation {
 
 impl Inner {
     async fn connect(&self, peer: IpAddr) -> Connected {
+        let peer = peer.to_canonical();
         if self.is_exempt(peer) {
             return Connected { exempt: true, allowed: true, ..Connected::default() };
         }

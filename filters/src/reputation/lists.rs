@@ -97,7 +97,7 @@ impl Lists {
     }
 
     async fn ask_one(&self, list: &List, address: IpAddr, until: Instant) -> Says {
-        if address.is_ipv6() && !list.config.ipv6 {
+        if address.to_canonical().is_ipv6() && !list.config.ipv6 {
             return Says::Unlisted;
         }
         if let Some(why) = list.broken() {
@@ -373,7 +373,13 @@ mod tests {
         let zone = || Zone::default().with("A", &query(peer, "bl.test"), "127.0.0.2");
         assert!(lists(vec![list("bl.test")], zone()).judge(peer).await.refusal.is_some());
         let four = ListConfig { ipv6: false, ..list("bl.test") };
-        assert!(lists(vec![four], zone()).judge(peer).await.refusal.is_none());
+        assert!(lists(vec![four.clone()], zone()).judge(peer).await.refusal.is_none());
+        let zone = Zone::default().with("A", "99.2.0.192.bl.test", "127.0.0.2");
+        let mapped = "::ffff:192.0.2.99".parse().unwrap();
+        assert!(
+            lists(vec![four], zone).judge(mapped).await.refusal.is_some(),
+            "IPv4 in IPv6 clothes is IPv4"
+        );
     }
 
     #[tokio::test]
