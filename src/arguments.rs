@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, alias, config_command, domain, load_test, mailbox, queue_command, reputation_command, tls_command, trace,
+    account, alias, config_command, domain, load_test, mailbox, queue_command, reputation_command,
+    tls_command, trace,
 };
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.

@@ -3,8 +3,10 @@
 //! ```text
 //! sluice-data/
 //!   directory.sqlite      domains, accounts, aliases
+//!   filters/              which set of rules was good last, and which were taken back
 //!   installation          how far the first start came
 //!   mail/                 Maildirs
+//!   policy/               rules of the security team, unless the configuration names another folder
 //!   queue/                accepted messages on their way
 //!   reputation.json       networks that an operator blocks or allows, unless they are in Redis
 //!   run/                  what running processes listen on; locks; sockets of `sluice reputation`
@@ -109,6 +111,16 @@ impl DataFolder {
     /// Where the trail is.
     pub(crate) fn trail(&self) -> PathBuf {
         self.root.join("trail")
+    }
+
+    /// What the checks must know after a restart.
+    pub(crate) fn filters(&self) -> PathBuf {
+        self.root.join("filters")
+    }
+
+    /// The rules of the security team, where the configuration names no folder.
+    pub(crate) fn policy(&self) -> PathBuf {
+        self.root.join("policy")
     }
 
     /// The local lists of the gateway.

@@ -1,7 +1,5 @@
 //! The whole configuration: one section a room. Only here are all rooms known (docs/decisions/001).
 
-mod filters;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -10,7 +8,6 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
 
-use self::filters::Filters;
 use crate::arguments::Place;
 use crate::roles::Role;
 
@@ -55,7 +52,7 @@ pub(crate) struct Settings {
     /// Domains, accounts, aliases.
     pub(crate) directory: directory::Config,
     /// What is decided about mail on its way in.
-    pub(crate) filters: Filters,
+    pub(crate) filters: filters::Config,
     /// SMTP in.
     pub(crate) gateway: gateway::Config,
     /// The delivery worker.
@@ -80,7 +77,7 @@ impl Default for Settings {
             shared_state: shared_state::Config::default(),
             store: store::Config::default(),
             directory: directory::Config::default(),
-            filters: Filters::default(),
+            filters: filters::Config::default(),
             gateway: gateway::Config::default(),
             delivery: delivery::Config::default(),
             access: access::Config::default(),
@@ -141,6 +138,7 @@ impl Settings {
             &mut settings.queue.rabbitmq.tls_ca_file,
             &mut settings.shared_state.redis.password_file,
             &mut settings.filters.dns.trust_anchors,
+            &mut settings.filters.policy.folder,
         ]);
         let named = named.chain(settings.tls.paths_mut());
         for path in named {

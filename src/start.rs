@@ -2,10 +2,10 @@
 
 mod control;
 mod failures;
+mod filters;
 mod keys;
 mod nodes;
 mod parts;
-mod reputation;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

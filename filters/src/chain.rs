@@ -22,10 +22,10 @@ use tokio::time::timeout;
 use tracing::error;
 
 use crate::authentication::Authenticator;
-use crate::dns::{Dns, Resolver, ResolverError};
+use crate::dns::Dns;
 use crate::milter::Milters;
 use crate::policy::{Policy, PolicyOpenError, Reloaded};
-use crate::reputation::{Reputation, ReputationError};
+use crate::reputation::Reputation;
 use crate::scanner::Scanners;
 use crate::{Action, Config};
 
@@ -42,8 +42,10 @@ pub struct Deps {
     pub policy: PathBuf,
     /// Where the room keeps what it must know after a restart.
     pub kept: PathBuf,
-    /// Whether this process is the only one: then local lists are a file in `kept`, else they are in the shared state.
-    pub alone: bool,
+    /// Whom checks ask.
+    pub dns: Arc<dyn Dns>,
+    /// What is known and remembered of peers.
+    pub reputation: Arc<Reputation>,
 }
 
 /// All checks. One for a process.
@@ -51,7 +53,7 @@ pub struct Filters {
     config: Config,
     hostname: String,
     dns: Arc<dyn Dns>,
-    reputation: Reputation,
+    reputation: Arc<Reputation>,
     authenticator: Authenticator,
     milters: Milters,
     scanners: Scanners,
@@ -62,18 +64,12 @@ pub struct Filters {
 /// Why checks can't be made.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The DNS.
-    #[error(transparent)]
-    Dns(#[from] ResolverError),
     /// The library for signatures.
     #[error("the checks of signatures can't be set up: {0}")]
     Authentication(String),
     /// The rules.
     #[error(transparent)]
     Policy(#[from] PolicyOpenError),
-    /// Block lists, greylisting, rates.
-    #[error(transparent)]
-    Reputation(#[from] ReputationError),
     /// Two metrics have one name.
     #[error("failed to register the metrics of filters")]
     Metrics(#[from] prometheus::Error),
@@ -114,20 +110,11 @@ impl Metrics {
 }
 
 impl Filters {
-    /// Opens every check; must be called within a tokio runtime. Nothing is connected yet.
+    /// Opens every check. Nothing is connected yet.
     pub fn open(config: Config, hostname: &str, deps: Deps) -> Result<Arc<Self>, OpenError> {
-        let Deps { state, registry, policy, kept, alone } = deps;
-        let dns: Arc<dyn Dns> = Arc::new(Resolver::new(&config.dns)?);
+        let Deps { state, registry, policy, kept, dns, reputation } = deps;
         let folder =
             if config.policy.folder.as_os_str().is_empty() { policy } else { config.policy.folder.clone() };
-        let lists = kept.join("local-lists.json");
-        let reputation = Reputation::new(
-            &config.reputation,
-            Arc::clone(&dns),
-            Arc::clone(&state),
-            alone.then_some(lists.as_path()),
-            &registry,
-        )?;
         let authenticator = Authenticator::new(config.authentication.clone(), Arc::clone(&dns))
             .map_err(OpenError::Authentication)?;
         Ok(Arc::new(Self {
@@ -146,11 +133,6 @@ impl Filters {
     /// Begins with a client.
     pub fn session(self: &Arc<Self>, client: Client) -> FilterSession {
         FilterSession::new(Arc::clone(self), client)
-    }
-
-    /// What is known and remembered of peers, for operators.
-    pub const fn reputation(&self) -> &Reputation {
-        &self.reputation
     }
 
     /// The rules in force.

@@ -11,7 +11,7 @@ use crate::reputation::ReputationConfig;
 use crate::scanner::ScannerConfig;
 
 /// What is checked about mail on its way in, in this order: reputation, authentication, milters and scanners, policy.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     /// The DNS that checks ask.

@@ -17,6 +17,7 @@
 
 mod config;
 mod error;
+mod expire;
 mod listen;
 mod metrics;
 mod reply;
@@ -70,6 +71,18 @@ impl Gateway {
     /// Serves until the drain begins. Sessions under way are tasks of the drain, which waits for them.
     pub async fn run(self, drain: Drain) {
         let mut serving = tokio::task::JoinSet::new();
+        if let Some(filters) = self.shared.filters.clone() {
+            let drain = drain.clone();
+            serving.spawn(async move {
+                tokio::select! {
+                    () = drain.requested() => {}
+                    () = filters.upkeep() => {}
+                }
+            });
+        }
+        if let Some(keep) = self.shared.config.quarantine_keep() {
+            serving.spawn(expire::run(Arc::clone(&self.shared), keep, drain.clone()));
+        }
         for bound in self.listeners {
             serving.spawn(listen::serve(bound, Arc::clone(&self.shared), drain.clone()));
         }

@@ -131,7 +131,7 @@ fn whom(by: FailedBy<'_>) -> String {
 /// As the directory takes a peer's network: an IPv4 address, or an IPv6 /64.
 fn network(address: IpAddr) -> IpAddr {
     let address = address.to_canonical();
-    let network = if address.is_ipv4() { None } else { Network::new(address, 64) };
+    let network = if address.is_ipv4() { None } else { Some(Network::new(address, 64)) };
     network.map_or(address, Network::address)
 }
 

@@ -14,6 +14,7 @@ use tracing::warn;
 
 use super::SharedDirectory;
 use super::failures::Failures;
+use super::filters::Checks;
 use super::nodes::Shared;
 use crate::announce::Announcement;
 use crate::data::DataFolder;
@@ -28,7 +29,7 @@ pub(crate) struct Parts {
     pub(crate) store: Option<Store>,
     pub(crate) shared: Shared,
     /// What is asked and remembered about peers: a gateway has it.
-    reputation: Option<Arc<filters::Reputation>>,
+    checks: Option<Checks>,
     failures: Arc<Failures>,
     queue: Option<Arc<dyn Queue>>,
     pub(crate) certificates: Certificates,
@@ -82,8 +83,8 @@ impl Parts {
         let shared = super::nodes::open(settings, store.as_ref(), registry)?;
         let failures = Arc::new(Failures::new(Arc::clone(&shared.state), settings));
         let directory = directory(settings, &failures, registry)?;
-        let reputation = if roles.contains(&Role::Gateway) {
-            Some(super::reputation::open(settings, data, &shared, registry)?)
+        let checks = if roles.contains(&Role::Gateway) {
+            Some(super::filters::open(settings, data, &shared, registry)?)
         } else {
             None
         };
@@ -98,7 +99,7 @@ impl Parts {
             blocking: BlockingPool::new(settings.blocking.slots, settings.blocking.wait_max.as_duration()),
             store,
             shared,
-            reputation,
+            checks,
             failures,
             queue,
             certificates,
@@ -147,7 +148,8 @@ impl Parts {
 
     /// What `sluice reputation` asks this process for.
     pub(crate) fn remembered(&self) -> Remembered {
-        Remembered { reputation: self.reputation.clone(), failures: Arc::clone(&self.failures) }
+        let reputation = self.checks.as_ref().map(|checks| Arc::clone(&checks.reputation));
+        Remembered { reputation, failures: Arc::clone(&self.failures) }
     }
 
     fn queue(&self) -> anyhow::Result<Arc<dyn Queue>> {
@@ -161,6 +163,7 @@ impl Parts {
     async fn gateway(&self, settings: &Settings) -> anyhow::Result<gateway::Gateway> {
         let deps = gateway::Deps {
             queue: self.queue()?,
+            filters: self.checks.as_ref().map(|checks| Arc::clone(&checks.filters)),
             directory: Arc::clone(&self.directory),
             tls: Some(self.certificates.server()?),
             registry: self.registry.clone(),

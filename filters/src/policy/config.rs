@@ -9,7 +9,7 @@ use units::{ByteSize, Span};
 use crate::OnFailure;
 
 /// Rules of the security team.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct PolicyConfig {
     /// The folder of rule files. Empty: `policy` in the data directory. No folder there: no rules.
@@ -33,15 +33,15 @@ pub struct PolicyConfig {
     /// File names of archives that `contains` has, for each part.
     pub archive_names_max: usize,
     /// Points from which a message is kept back; 0: none.
-    pub quarantine_score: f64,
+    pub quarantine_score: u32,
     /// Points from which a message is refused; 0: none.
-    pub reject_score: f64,
+    pub reject_score: u32,
     /// What brings the former set of rules back.
     pub guard: GuardConfig,
 }
 
 /// A new set of rules that refuses or keeps back too much is taken back.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuardConfig {
     /// How long a new set is watched; 0: not at all.
@@ -49,9 +49,9 @@ pub struct GuardConfig {
     /// Messages that must have been judged before the share says anything.
     pub messages_min: u64,
     /// The share of messages that rules may refuse, discard or keep back, in percent.
-    pub stopped_max: f64,
+    pub stopped_max: u32,
     /// By how much that share may exceed the share under the former set, in percent of all messages.
-    pub increase_max: f64,
+    pub increase_max: u32,
 }
 
 impl Default for PolicyConfig {
@@ -67,8 +67,8 @@ impl Default for PolicyConfig {
             urls_max: 200,
             addresses_max: 500,
             archive_names_max: 200,
-            quarantine_score: 0.0,
-            reject_score: 0.0,
+            quarantine_score: 0,
+            reject_score: 0,
             guard: GuardConfig::default(),
         }
     }
@@ -76,7 +76,7 @@ impl Default for PolicyConfig {
 
 impl Default for GuardConfig {
     fn default() -> Self {
-        Self { watch: Span::mins(30), messages_min: 200, stopped_max: 50.0, increase_max: 20.0 }
+        Self { watch: Span::mins(30), messages_min: 200, stopped_max: 50, increase_max: 20 }
     }
 }
 
@@ -100,14 +100,8 @@ impl PolicyConfig {
             check((1..=1000).contains(&value), key, "1 to 1000: two loops over it are a million steps");
         }
         check(self.text_max <= ByteSize::mib(1), "text_max", "at most 1 MiB");
-        for (value, key) in [
-            (self.quarantine_score, "quarantine_score"),
-            (self.reject_score, "reject_score"),
-            (self.guard.stopped_max, "guard.stopped_max"),
-            (self.guard.increase_max, "guard.increase_max"),
-        ] {
-            check(value.is_finite() && value >= 0.0, key, "0 or more");
-        }
+        check(self.guard.stopped_max <= 100, "guard.stopped_max", "at most 100, percent");
+        check(self.guard.increase_max <= 100, "guard.increase_max", "at most 100, percent");
         faults
     }
 }

@@ -275,7 +275,7 @@ impl Run<'_> {
 
     fn judge_score(&mut self) {
         let score = self.decision.score;
-        let over = |bound: f64| bound > 0.0 && score >= bound;
+        let over = |bound: u32| bound > 0 && score >= f64::from(bound);
         if over(self.config.reject_score) {
             let refusal = Refusal::permanent((5, 7, 1), "Message refused: it looks like spam");
             self.decision.decide(Action::Refuse(refusal), format!("score {score:.1}"));

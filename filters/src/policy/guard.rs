@@ -56,9 +56,9 @@ impl Guard {
         }
         let (share, before) = (self.counts.share(), self.former.share());
         let compared = self.former.messages >= config.messages_min;
-        let why = if share > config.stopped_max {
+        let why = if share > f64::from(config.stopped_max) {
             format!("it stopped {share:.1} % of {} messages, more than stopped_max", self.counts.messages)
-        } else if compared && share - before > config.increase_max {
+        } else if compared && share - before > f64::from(config.increase_max) {
             format!(
                 "it stopped {share:.1} % of {} messages, the former set {before:.1} %",
                 self.counts.messages
@@ -79,7 +79,7 @@ mod tests {
 
     fn run(former: Counts, messages: u64, every: u64) -> Option<String> {
         let config =
-            GuardConfig { watch: Span::mins(10), messages_min: 100, stopped_max: 50.0, increase_max: 20.0 };
+            GuardConfig { watch: Span::mins(10), messages_min: 100, stopped_max: 50, increase_max: 20 };
         let now = Instant::now();
         let mut guard = Guard::new(now, former);
         let mut tripped = None;

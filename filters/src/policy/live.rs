@@ -160,8 +160,8 @@ impl Policy {
     /// Whether there is nothing to ask.
     pub fn is_empty(&self) -> bool {
         self.lock().current.rules.is_empty()
-            && self.config.quarantine_score <= 0.0
-            && self.config.reject_score <= 0.0
+            && self.config.quarantine_score == 0
+            && self.config.reject_score == 0
     }
 
     /// How often [`Policy::reload`] is to be called.

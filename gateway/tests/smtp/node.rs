@@ -173,6 +173,7 @@ pub(crate) async fn start_over(queue: Arc<dyn Queue>, change: impl FnOnce(&mut C
     let deps = Deps {
         directory: Arc::clone(&directory) as Arc<dyn Directory>,
         queue: Arc::clone(&queue),
+        filters: None,
         tls: Some(tls),
         registry: registry.clone(),
     };
