@@ -24,9 +24,12 @@ mod dmarc;
 mod field;
 mod lookup;
 mod results;
+mod strict;
 mod surplus;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -45,6 +48,7 @@ pub use config::{AuthenticationConfig, AuthorRule, DmarcAction};
 pub(crate) use field::methods;
 pub use field::{is_forged, results_field};
 pub use results::{ArcResult, Authentication, DkimResult, DmarcPolicy, DmarcResult, SpfFinding, Word};
+pub(crate) use strict::fuzz as fuzz_signature;
 
 /// Checks messages. One for a process.
 pub struct Authenticator {
@@ -110,12 +114,17 @@ impl Authenticator {
         let kept = surplus::removed(message, &self.config);
         let parsed = AuthenticatedMessage::parse_with_opts(&kept.message, None, true);
         let author = Author::read(message);
-        let Some(parsed) = parsed else {
+        let Some(mut parsed) = parsed else {
             return Authentication { spf: spf.await, author, ..Authentication::default() };
         };
+        let malformed = strict::settle(&mut parsed);
         let (spf, keys) = tokio::join!(spf, self.keys(&parsed));
-        let dkim = dkim::verify(&self.library, &parsed, &keys).await;
-        let arc = arc::verify(&self.library, &parsed, &keys).await;
+        let dkim = dkim::verify(&self.library, &parsed, &keys, malformed).await;
+        let arc = if kept.chain_too_long {
+            ArcResult::too_long()
+        } else {
+            arc::verify(&self.library, &parsed, &keys).await
+        };
         let policies = self.policies(&author, &dmarc::candidates(&author, &spf, &dkim)).await;
         let dmarc = dmarc::verify(&self.library, &parsed, &policies, &author, &spf, &dkim).await;
         let results = dkim.into_iter().map(|one| one.result).collect();

@@ -22,15 +22,17 @@ pub(super) fn names<'a>(message: &'a AuthenticatedMessage<'_>) -> impl Iterator<
     message.dkim_headers.iter().map(|header| header.header.domain_key().to_lowercase())
 }
 
-/// Checks every signature of a message.
+/// Checks every signature of a message. `malformed` are those that were sorted out before ([`strict`](super::strict)).
 pub(super) async fn verify<'a>(
     library: &MessageAuthenticator,
     message: &'a AuthenticatedMessage<'a>,
     known: &'a Known,
+    malformed: usize,
 ) -> Vec<Verified<'a>> {
     let parameters = Parameters::new(message).with_txt_cache(known);
     let outputs = library.verify_dkim(parameters).await;
-    outputs.into_iter().map(judge).collect()
+    let gone = (0..malformed).map(|_| DkimOutput::neutral(mail_auth::Error::ParseError));
+    outputs.into_iter().chain(gone).map(judge).collect()
 }
 
 /// The library's result, and where a rule is stricter, ours.

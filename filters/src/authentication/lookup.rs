@@ -11,6 +11,7 @@ use futures_util::stream;
 use hickory_resolver::proto::op::ResponseCode;
 use mail_auth::common::parse::TxtRecordParser;
 use mail_auth::common::verify::DomainKey;
+use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Dmarc;
 use mail_auth::{DnsError as LibraryDnsError, Error, ResolverCache, Txt};
 use tokio::time::timeout;
@@ -47,7 +48,7 @@ impl Known {
     ) {
         let names: BTreeSet<String> = names.collect();
         self.fetch(dns, names, time_max, |records| {
-            let mut parsed = records.iter().map(|record| DomainKey::parse(record));
+            let mut parsed = records.iter().map(|record| key(record));
             let first = parsed.next().unwrap_or_else(not_found);
             let good = if first.is_ok() { first } else { parsed.find(Result::is_ok).unwrap_or(first) };
             good.into()
@@ -140,6 +141,15 @@ fn walk(domain: &str) -> Vec<String> {
         names.push(labels.get(from..).unwrap_or_default().join("."));
     }
     names
+}
+
+fn key(record: &[u8]) -> mail_auth::Result<DomainKey> {
+    let key = DomainKey::parse(record)?;
+    if super::strict::is_usable_key(record) {
+        Ok(key)
+    } else {
+        Err(Error::Dkim(DkimError::UnsupportedKeyType))
+    }
 }
 
 fn is_policy(record: &[u8]) -> bool {

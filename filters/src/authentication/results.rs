@@ -112,7 +112,11 @@ impl From<spf::Outcome> for SpfFinding {
             result,
             domain: outcome.domain,
             helo: outcome.identity == spf::Identity::Helo,
-            detail: outcome.mechanism.unwrap_or_default(),
+            detail: outcome
+                .problem
+                .map(|problem| problem.to_string())
+                .or(outcome.mechanism)
+                .unwrap_or_default(),
         }
     }
 }
@@ -149,6 +153,13 @@ pub struct ArcResult {
     pub saw_dmarc_pass: bool,
     /// Why it is not a pass.
     pub reason: String,
+}
+
+impl ArcResult {
+    /// There are more sets than are looked at.
+    pub(super) fn too_long() -> Self {
+        Self { result: Word::Fail, reason: "too many sets".to_owned(), ..Self::default() }
+    }
 }
 
 /// What a domain asks for (RFC 9989 §4.7).

@@ -9,6 +9,8 @@ pub(super) struct Kept<'a> {
     pub(super) message: Cow<'a, [u8]>,
     /// Signatures that are left out.
     pub(super) ignored: usize,
+    /// There are more ARC sets than are looked at, so that none is.
+    pub(super) chain_too_long: bool,
 }
 
 /// Leaves out DKIM signatures beyond `signatures_max` and those that name more than `signed_fields_max` fields, and every ARC field when there
@@ -39,7 +41,7 @@ pub(super) fn removed<'a>(message: &'a [u8], config: &AuthenticationConfig) -> K
     let without_arc = arc_fields > config.arc_sets_max.saturating_mul(3);
     let ignored = unwanted.iter().filter(|unwanted| **unwanted).count();
     if ignored == 0 && !without_arc {
-        return Kept { message: Cow::Borrowed(message), ignored };
+        return Kept { message: Cow::Borrowed(message), ignored, chain_too_long: false };
     }
     let mut kept = Vec::with_capacity(message.len());
     let mut end = 0;
@@ -51,7 +53,7 @@ pub(super) fn removed<'a>(message: &'a [u8], config: &AuthenticationConfig) -> K
         end += field.octets.len();
     }
     kept.extend_from_slice(message.get(end..).unwrap_or_default());
-    Kept { message: Cow::Owned(kept), ignored }
+    Kept { message: Cow::Owned(kept), ignored, chain_too_long: without_arc }
 }
 
 fn is_arc(field: &crate::fields::Field<'_>) -> bool {
