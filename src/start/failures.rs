@@ -132,7 +132,7 @@ fn whom(by: FailedBy<'_>) -> String {
 fn network(address: IpAddr) -> IpAddr {
     let address = address.to_canonical();
     let network = if address.is_ipv4() { None } else { Some(Network::new(address, 64)) };
-    network.map_or(address, Network::address)
+    network.map_or(address, |network| network.address())
 }
 
 fn away(error: impl std::fmt::Display) -> Unavailable {
