@@ -170,7 +170,7 @@ mod tests {
             Config { hostname: "a b".to_owned(), postmaster: "nobody".to_owned(), ..Config::default() };
         config.mechanisms.clear();
         config.limits.recipients_max = 0;
-        config.timeouts.command = units::Span::secs(0);
+        config.timeouts.command = Span::secs(0);
         let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
         assert_eq!(
             keys,

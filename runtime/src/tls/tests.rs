@@ -103,7 +103,7 @@ async fn both_ends_of_a_connection_can_tell_it() {
     }
     // TLS 1.2: the exporter would not be safe without the extended master secret.
     let mut roots = rustls::RootCertStore::empty();
-    roots.add(super::server::certificates(made.certificate_pem.as_bytes()).unwrap().remove(0)).unwrap();
+    roots.add(super::certificate::certificates(made.certificate_pem.as_bytes()).unwrap().remove(0)).unwrap();
     let old = rustls::ClientConfig::builder_with_protocol_versions(&[&rustls::version::TLS12])
         .with_root_certificates(roots)
         .with_no_client_auth();
