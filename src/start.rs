@@ -76,9 +76,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     let health = Health::new();
     let latch = health.component(process);
     let mut addresses: BTreeMap<String, SocketAddr> = BTreeMap::new();
-    let listener = tokio::net::TcpListener::bind(settings.health.listen)
-        .await
-        .with_context(|| format!("failed to listen on {} for metrics and health", settings.health.listen))?;
+    let listener = listen_for_health(settings.health.listen).await?;
     addresses.insert("health".to_owned(), listener.local_addr()?);
     let running = parts.bind_roles(&settings, roles, &mut addresses).await?;
     // Outside the drain's tasks: health answers until they have all ended, so that a drain can be watched.
@@ -126,6 +124,11 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     }
     info!("ended");
     Ok(())
+}
+
+async fn listen_for_health(address: SocketAddr) -> anyhow::Result<tokio::net::TcpListener> {
+    let listener = tokio::net::TcpListener::bind(address).await;
+    listener.with_context(|| format!("failed to listen on {address} for metrics and health"))
 }
 
 const fn process_name(roles: &[Role]) -> &'static str {

@@ -102,7 +102,9 @@ fn failed(error: &NetError) -> DnsError {
 
 /// A name as it is; the dot at the end keeps the search list of the system out. What can't be a name does not exist.
 fn name(text: &str) -> Result<Name, DnsError> {
-    let mut name = Name::from_str_relaxed(text).map_err(|_| DnsError::NoName)?;
+    // Octet for octet: SPF puts local parts into names, and with them characters that no host has.
+    let labels = text.strip_suffix('.').unwrap_or(text).split('.').map(str::as_bytes);
+    let mut name = Name::from_labels(labels).map_err(|_| DnsError::NoName)?;
     name.set_fqdn(true);
     Ok(name)
 }
@@ -156,6 +158,8 @@ mod tests {
         check("a.test", Ok("a.test."));
         check("a.test.", Ok("a.test."));
         check("_dmarc.a.test", Ok("_dmarc.a.test."));
+        check("a+b=c.test", Ok("a\\+b\\=c.test."));
+        check("", Err(DnsError::NoName));
         check("a..test", Err(DnsError::NoName));
         check(&"x".repeat(64), Err(DnsError::NoName));
         check(&vec!["x".repeat(60); 5].join("."), Err(DnsError::NoName));

@@ -12,6 +12,7 @@ mod chunking;
 mod drain;
 mod envelopes;
 mod faults;
+mod filters;
 mod limits;
 mod lmtp;
 mod node;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use ::filters::Filters;
 use async_trait::async_trait;
 use directory::{Authentication, Directory, LoginMethods, LoginStamp, Resolution, ScramAnswer, Unavailable};
 use envelope::{AccountId, Address, Domain, Quota, Secret};
@@ -156,6 +157,15 @@ pub(crate) async fn start(change: impl FnOnce(&mut Config)) -> Node {
 
 /// Starts a gateway over `queue`.
 pub(crate) async fn start_over(queue: Arc<dyn Queue>, change: impl FnOnce(&mut Config)) -> Node {
+    start_with(queue, None, change).await
+}
+
+/// Starts a gateway over `queue` that asks `filters`.
+pub(crate) async fn start_with(
+    queue: Arc<dyn Queue>,
+    filters: Option<Arc<Filters>>,
+    change: impl FnOnce(&mut Config),
+) -> Node {
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
     let mut config = Config {
         hostname: "mx.example.test".to_owned(),
@@ -173,7 +183,7 @@ pub(crate) async fn start_over(queue: Arc<dyn Queue>, change: impl FnOnce(&mut C
     let deps = Deps {
         directory: Arc::clone(&directory) as Arc<dyn Directory>,
         queue: Arc::clone(&queue),
-        filters: None,
+        filters,
         tls: Some(tls),
         registry: registry.clone(),
     };

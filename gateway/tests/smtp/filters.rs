@@ -1,0 +1,294 @@
+//! What filters say, as peers hear it and as the queue gets it.
+
+use std::fs;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ::filters::{
+    AuthenticationConfig, Config, Deps, Dns, DnsError, Filters, PolicyConfig, Reputation, ReputationConfig,
+};
+use async_trait::async_trait;
+use bytes::Bytes;
+use queue::memory::MemoryQueue;
+use queue::{Lane, ListFilter, Listed};
+use shared_state::memory::MemoryState;
+use tempfile::TempDir;
+
+use crate::node::{Node, start_with};
+
+/// Knows the policy of one domain, and nothing else.
+struct OneDomain;
+
+#[async_trait]
+impl Dns for OneDomain {
+    async fn a(&self, _: &str) -> Result<Vec<std::net::Ipv4Addr>, DnsError> {
+        Err(DnsError::NoName)
+    }
+    async fn aaaa(&self, _: &str) -> Result<Vec<std::net::Ipv6Addr>, DnsError> {
+        Err(DnsError::NoName)
+    }
+    async fn mx(&self, _: &str) -> Result<Vec<String>, DnsError> {
+        Err(DnsError::NoName)
+    }
+    async fn ptr(&self, _: IpAddr) -> Result<Vec<String>, DnsError> {
+        Err(DnsError::NoName)
+    }
+    async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsError> {
+        match name {
+            "_dmarc.bank.test" => Ok(vec![b"v=DMARC1; p=reject".to_vec()]),
+            "good.test" => Ok(vec![b"v=spf1 ip4:127.0.0.0/8 -all".to_vec()]),
+            "_dmarc.good.test" => Ok(vec![b"v=DMARC1; p=reject".to_vec()]),
+            "_dmarc.down.test" => Err(DnsError::Failed("no answer".to_owned())),
+            _ => Err(DnsError::NoName),
+        }
+    }
+}
+
+const RULES: &str = r#"
+[[rule]]
+name = "bad-word"
+owner = "o"
+when = 'message.subject.contains("refuse")'
+then = [{ action = "reject", text = "Not that word" }]
+
+[[rule]]
+name = "later"
+owner = "o"
+when = 'message.subject.contains("later")'
+then = [{ action = "tempfail", text = "Come back" }]
+
+[[rule]]
+name = "keep"
+owner = "o"
+when = 'message.subject.contains("keep")'
+then = [{ action = "quarantine", reason = "to be looked at" }]
+
+[[rule]]
+name = "drop"
+owner = "o"
+when = 'message.subject.contains("drop")'
+then = [{ action = "discard" }]
+
+[[rule]]
+name = "mark"
+owner = "o"
+direction = "any"
+when = 'message.subject.contains("mark")'
+then = [{ action = "tag", value = "marked" }, { action = "header", name = "X-Rule", value = "mark" }]
+
+[[rule]]
+name = "copy"
+owner = "o"
+when = 'message.subject.contains("copy")'
+then = [{ action = "copy", to = "bob@example.test" }]
+
+[[rule]]
+name = "elsewhere"
+owner = "o"
+when = 'message.subject.contains("redirect")'
+then = [{ action = "redirect", to = "bob@example.test" }]
+
+[[rule]]
+name = "archive"
+owner = "o"
+when = 'message.subject.contains("journal")'
+then = [{ action = "journal", to = "postmaster@example.test" }]
+
+[[rule]]
+name = "tried"
+owner = "o"
+mode = "shadow"
+when = 'message.subject.contains("shadow")'
+then = [{ action = "reject", text = "never said" }]
+"#;
+
+struct Filtered {
+    node: Node,
+    _folder: TempDir,
+}
+
+async fn start(change: impl FnOnce(&mut Config)) -> Filtered {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("policy")).unwrap();
+    fs::write(folder.path().join("policy/rules.toml"), RULES).unwrap();
+    let authentication = AuthenticationConfig { exempt: Vec::new(), ..AuthenticationConfig::default() };
+    let mut config = Config { authentication, policy: PolicyConfig::default(), ..Config::default() };
+    change(&mut config);
+    let registry = prometheus::Registry::new();
+    let dns: Arc<dyn Dns> = Arc::new(OneDomain);
+    let state: Arc<MemoryState> = Arc::new(MemoryState::new(&shared_state::Config::default()));
+    let reputation =
+        Reputation::new(&ReputationConfig::default(), Arc::clone(&dns), state.clone(), None, &registry)
+            .unwrap();
+    let deps = Deps {
+        state,
+        registry,
+        policy: folder.path().join("policy"),
+        kept: folder.path().join("kept"),
+        dns,
+        reputation: Arc::new(reputation),
+    };
+    let filters = Filters::open(config, "mx.example.test", deps).unwrap();
+    let node = start_with(Arc::new(MemoryQueue::new()), Some(filters), |_| {}).await;
+    Filtered { node, _folder: folder }
+}
+
+impl Filtered {
+    /// Sends a message from good.test; gives the answer to its end.
+    async fn send(&self, from: &str, text: &str) -> String {
+        let mut peer = self.node.connect("mx").await;
+        peer.expect("220 ").await;
+        peer.ask("EHLO client.good.test", "250").await;
+        peer.ask(&format!("MAIL FROM:<{from}>"), "250").await;
+        peer.ask("RCPT TO:<alice@example.test>", "250").await;
+        peer.ask("DATA", "354").await;
+        peer.send(format!("{text}\r\n.\r\n").as_bytes()).await;
+        peer.reply().await
+    }
+
+    async fn subject(&self, subject: &str) -> String {
+        let text = format!(
+            "From: Ann <ann@good.test>\r\nTo: alice@example.test\r\nSubject: {subject}\r\n\r\nHello."
+        );
+        self.send("ann@good.test", &text).await
+    }
+
+    async fn queued(&self) -> Vec<Listed> {
+        self.node.queue.list(&ListFilter::default(), 100).await.unwrap()
+    }
+
+    async fn only(&self) -> (Listed, String) {
+        let mut queued = self.queued().await;
+        assert_eq!(queued.len(), 1);
+        let listed = queued.remove(0);
+        let content: Bytes = self.node.queue.content(listed.envelope.id).await.unwrap().unwrap();
+        (listed, String::from_utf8(content.to_vec()).unwrap())
+    }
+}
+
+#[tokio::test]
+async fn results_are_written_and_forged_ones_are_gone() {
+    let filtered = start(|_| {}).await;
+    let text = "Authentication-Results: mx.example.test; dmarc=pass header.from=boss.test\r\n\
+                Authentication-Results: (x) MX.example.TEST 1; spf=pass\r\n\
+                Authentication-Results: other.test; spf=pass\r\n\
+                From: Ann <ann@good.test>\r\nSubject: hi\r\n\r\nHello.";
+    assert!(filtered.send("ann@good.test", text).await.starts_with("250 2.0.0 queued"));
+    let (listed, content) = filtered.only().await;
+    assert_eq!(listed.lane, Lane::Local);
+    let (trace, rest) = content.split_once("Authentication-Results:").unwrap();
+    assert!(trace.starts_with("Received: from client.good.test") && trace.lines().count() == 4, "{trace}");
+    assert!(rest.starts_with(" mx.example.test;\r\n\tspf=pass\r\n\t\tsmtp.mailfrom=ann@good.test"), "{rest}");
+    assert!(rest.contains("dmarc=pass\r\n\t\theader.from=good.test\r\n\t\tpolicy.dmarc=reject"), "{rest}");
+    assert!(!rest.contains("boss.test") && !rest.contains("(x)"), "{rest}");
+    assert!(rest.contains("Authentication-Results: other.test; spf=pass\r\n"), "{rest}");
+    assert!(rest.ends_with("\r\n\r\nHello.\r\n"), "{rest}");
+    let told = listed.envelope.filtered.unwrap();
+    assert_eq!(told.authentication, "spf=pass dkim=none dmarc=pass");
+    assert_eq!(listed.envelope.size, content.len() as u64);
+}
+
+#[tokio::test]
+async fn mail_that_fails_dmarc_is_refused_as_its_domain_asks() {
+    let filtered = start(|_| {}).await;
+    let text = "From: Boss <boss@bank.test>\r\nSubject: pay\r\n\r\nNow.";
+    let answer = filtered.send("ann@good.test", text).await;
+    assert!(answer.starts_with("550 5.7.26 ") && answer.contains("bank.test"), "{answer}");
+    assert!(filtered.queued().await.is_empty());
+    let filtered =
+        start(|config| config.authentication.dmarc_reject = ::filters::DmarcAction::Quarantine).await;
+    assert!(filtered.send("ann@good.test", text).await.starts_with("250 "));
+    let (listed, _) = filtered.only().await;
+    assert_eq!(listed.lane, Lane::Quarantine);
+    assert_eq!(listed.envelope.filtered.unwrap().reasons, ["dmarc: fail, bank.test says reject"]);
+}
+
+#[tokio::test]
+async fn attack_from_fields_that_two_programs_read_differently() {
+    let filtered = start(|_| {}).await;
+    for from in [
+        "From: ann@good.test\r\nFrom: boss@bank.test",
+        "From: ann@good.test, boss@bank.test",
+        "From: <ann@good.test><boss@bank.test>",
+        "From:",
+        "X: y",
+    ] {
+        let answer = filtered.send("ann@good.test", &format!("{from}\r\nSubject: x\r\n\r\nHello.")).await;
+        assert!(answer.starts_with("550 5.7.1 Message refused:"), "{from}: {answer}");
+    }
+    assert!(filtered.queued().await.is_empty());
+}
+
+#[tokio::test]
+async fn a_dns_that_does_not_answer_decides_as_configured() {
+    let text = "From: x@down.test\r\nSubject: hi\r\n\r\nHello.";
+    let filtered = start(|_| {}).await;
+    assert!(filtered.send("x@down.test", text).await.starts_with("250 "));
+    let filtered = start(|config| config.authentication.tempfail_on_temperror = true).await;
+    let answer = filtered.send("x@down.test", text).await;
+    assert!(answer.starts_with("451 4.7.24 "), "{answer}");
+}
+
+#[tokio::test]
+async fn rules_decide() {
+    let filtered = start(|_| {}).await;
+    assert_eq!(filtered.subject("refuse").await, "550 5.7.1 Not that word");
+    assert_eq!(filtered.subject("later").await, "451 4.7.1 Come back");
+    assert!(filtered.subject("drop").await.starts_with("250 "));
+    assert!(filtered.queued().await.is_empty(), "refused and discarded mail is nowhere");
+    assert!(filtered.subject("keep").await.starts_with("250 "));
+    let (listed, _) = filtered.only().await;
+    assert_eq!(listed.lane, Lane::Quarantine);
+    assert_eq!(listed.envelope.filtered.unwrap().reasons, ["keep: to be looked at"]);
+}
+
+#[tokio::test]
+async fn rules_change() {
+    let filtered = start(|_| {}).await;
+    assert!(filtered.subject("mark").await.starts_with("250 "));
+    let (_, content) = filtered.only().await;
+    assert!(
+        content.contains("\r\nX-Sluice-Tags: marked\r\n") && content.contains("\r\nX-Rule: mark\r\n"),
+        "{content}"
+    );
+
+    let recipients = async |subject: &str| {
+        let filtered = start(|_| {}).await;
+        assert!(filtered.subject(subject).await.starts_with("250 "));
+        let (listed, _) = filtered.only().await;
+        listed.envelope.recipients.iter().map(|one| one.address.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(recipients("copy").await, ["alice@example.test", "bob@example.test"]);
+    assert_eq!(recipients("redirect").await, ["bob@example.test"]);
+    assert_eq!(recipients("shadow").await, ["alice@example.test"]);
+}
+
+#[tokio::test]
+async fn a_journal_report_is_queued_before_the_message() {
+    let filtered = start(|_| {}).await;
+    assert!(filtered.subject("journal").await.starts_with("250 "));
+    let queued = filtered.queued().await;
+    assert_eq!(queued.len(), 2);
+    let report = queued.iter().find(|one| one.envelope.reverse_path.address().is_none()).unwrap();
+    assert_eq!(report.envelope.recipients[0].address.to_string(), "postmaster@example.test");
+    let content = filtered.node.queue.content(report.envelope.id).await.unwrap().unwrap();
+    let content = String::from_utf8(content.to_vec()).unwrap();
+    for line in ["Sender: ann@good.test", "Recipient: alice@example.test", "Subject: journal"] {
+        assert!(content.contains(&format!("\r\n{line}\r\n")), "{line}: {content}");
+    }
+}
+
+#[tokio::test]
+async fn large_messages_are_judged_and_changed_too() {
+    let filtered = start(|_| {}).await;
+    let line = format!("{}\r\n", "x".repeat(98));
+    let text = format!("From: ann@good.test\r\nSubject: mark\r\n\r\n{}end", line.repeat(10_000));
+    assert!(filtered.send("ann@good.test", &text).await.starts_with("250 "));
+    let (listed, content) = filtered.only().await;
+    assert_eq!(listed.envelope.size, content.len() as u64);
+    assert!(
+        content.contains("\r\nX-Rule: mark\r\n")
+            && content.ends_with("xx\r\nend\r\n")
+            && content.len() > 1_000_000
+    );
+}
