@@ -47,6 +47,8 @@ pub struct Config {
     pub report_header_max: ByteSize,
     /// The waits between tries; the last one repeats.
     pub retry_after: Vec<Span>,
+    /// How long a message that filters keep back waits for an operator; then it is deleted. 0: for ever.
+    pub quarantine_keep: Span,
     /// The keys that sign what people here write to other systems (DKIM, RFC 6376).
     pub dkim: Vec<DkimConfig>,
     /// Mail to other systems.
@@ -65,6 +67,7 @@ impl Default for Config {
             expansion_addresses_max: 1000,
             age_max: Span::hours(5 * 24),
             quota_grace: Span::hours(24),
+            quarantine_keep: Span::hours(30 * 24),
             quota_warnings: vec![80, 95],
             panics_before_dead: 5,
             queue_pause: Span::secs(1),

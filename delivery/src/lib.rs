@@ -29,6 +29,7 @@
 mod config;
 mod content;
 mod error;
+mod expire;
 mod fuzz;
 mod metrics;
 mod outcome;
@@ -87,6 +88,9 @@ pub async fn bind(config: Config, deps: Deps) -> Result<Delivery, BindError> {
 impl Delivery {
     /// Takes messages until the drain is asked for, then finishes those under way and returns.
     pub async fn run(self, drain: Drain) {
+        if let Some((queue, keep)) = self.worker.quarantine() {
+            drain.spawn(expire::run(queue, keep, drain.clone()));
+        }
         worker::run(self.worker, drain).await;
     }
 }

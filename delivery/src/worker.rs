@@ -10,9 +10,10 @@ mod reports;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use envelope::MessageId;
-use queue::{Lane, Lease, QueueError, Settlement};
+use queue::{Lane, Lease, Queue, QueueError, Settlement};
 use runtime::Drain;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
@@ -44,6 +45,12 @@ impl Worker {
         let remote = Remote::open(&config.remote, &deps.hostname);
         let signatures = Arc::new(signatures);
         Self { config, deps, metrics, batches, remote, signatures, panics: Mutex::new(HashMap::new()) }
+    }
+
+    /// The queue, and how long its quarantine keeps a message, if not for ever.
+    pub(crate) fn quarantine(&self) -> Option<(Arc<dyn Queue>, Duration)> {
+        let keep = Some(self.config.quarantine_keep.as_duration()).filter(|keep| !keep.is_zero())?;
+        Some((Arc::clone(&self.deps.queue), keep))
     }
 
     /// How often this message has caused a panic, this one included.

@@ -7,7 +7,12 @@
 //! resolver's cache, as they do for senders that write often. Messages are of 5 KB, with an RSA-2048 signature where DKIM is measured.
 
 #![allow(clippy::print_stdout, reason = "it reports to whoever started it")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::expect_used, reason = "a measurement that fails has nothing to say")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::expect_used,
+    reason = "a measurement that fails has nothing to say"
+)]
 
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
@@ -55,7 +60,9 @@ async fn main() {
     std::fs::create_dir_all(&directory).unwrap();
     let (signed, records) = signed();
     let dns = serve_dns(records).await;
-    println!("{CLIENTS} clients, {messages} messages of {BODY} octets a stage, {runs} runs in turns; messages a second");
+    println!(
+        "{CLIENTS} clients, {messages} messages of {BODY} octets a stage, {runs} runs in turns; messages a second"
+    );
     let mut figures: HashMap<&str, Vec<f64>> = HashMap::new();
     let mut shares: HashMap<&str, Vec<f64>> = HashMap::new();
     for run in 0..runs {
@@ -74,7 +81,8 @@ async fn main() {
         }
     }
     for (name, ..) in STAGES {
-        let (rate, share) = (spread(&mut figures.remove(name).unwrap()), spread(&mut shares.remove(name).unwrap()));
+        let (rate, share) =
+            (spread(&mut figures.remove(name).unwrap()), spread(&mut shares.remove(name).unwrap()));
         println!("{name:<34} {rate:>28}   of no checks: {share} %");
     }
     std::fs::remove_dir_all(&directory).unwrap();
@@ -98,7 +106,9 @@ fn plain() -> String {
 /// A signed message, and what the DNS says of its domain.
 fn signed() -> (String, HashMap<String, String>) {
     let pair = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, rcgen::RsaKeySize::_2048).unwrap();
-    let key = RsaKey::<Sha256>::from_key_der(rustls_pki_types::PrivateKeyDer::Pkcs8(pair.serialize_der().into())).unwrap();
+    let key =
+        RsaKey::<Sha256>::from_key_der(rustls_pki_types::PrivateKeyDer::Pkcs8(pair.serialize_der().into()))
+            .unwrap();
     let message = plain();
     let signature = DkimSigner::from_key(key)
         .domain("sender.test")
@@ -142,7 +152,14 @@ fn rules(count: usize) -> String {
     text
 }
 
-async fn stage(place: &Path, message: &str, dns: SocketAddr, authenticated: bool, rule_count: usize, messages: usize) -> f64 {
+async fn stage(
+    place: &Path,
+    message: &str,
+    dns: SocketAddr,
+    authenticated: bool,
+    rule_count: usize,
+    messages: usize,
+) -> f64 {
     let registry = Registry::new();
     let policy = place.join("policy");
     std::fs::create_dir(&policy).unwrap();
@@ -152,14 +169,26 @@ async fn stage(place: &Path, message: &str, dns: SocketAddr, authenticated: bool
     let filters = (authenticated || rule_count > 0).then(|| {
         let config = filters::Config {
             dns: DnsConfig { resolvers: vec![dns], ..DnsConfig::default() },
-            authentication: AuthenticationConfig { enabled: authenticated, exempt: Vec::new(), ..AuthenticationConfig::default() },
+            authentication: AuthenticationConfig {
+                enabled: authenticated,
+                exempt: Vec::new(),
+                ..AuthenticationConfig::default()
+            },
             policy: PolicyConfig::default(),
             ..filters::Config::default()
         };
         let dns: Arc<dyn Dns> = Arc::new(Resolver::new(&config.dns).unwrap());
         let state = Arc::new(MemoryState::new(&shared_state::Config::default()));
-        let reputation = Reputation::new(&config.reputation, Arc::clone(&dns), state.clone(), None, &registry).unwrap();
-        let deps = Deps { state, registry: registry.clone(), policy, kept: place.join("kept"), dns, reputation: Arc::new(reputation) };
+        let reputation =
+            Reputation::new(&config.reputation, Arc::clone(&dns), state.clone(), None, &registry).unwrap();
+        let deps = Deps {
+            state,
+            registry: registry.clone(),
+            policy,
+            kept: place.join("kept"),
+            dns,
+            reputation: Arc::new(reputation),
+        };
         Filters::open(config, "mx.ours.test", deps).unwrap()
     });
     let any: SocketAddr = "127.0.0.1:0".parse().unwrap();
@@ -250,7 +279,18 @@ fn answer(packet: &[u8], records: &HashMap<String, String>) -> Vec<u8> {
     let kind = u16::from_be_bytes([packet[at + 1], packet[at + 2]]);
     let found = records.get(&labels.join(".")).filter(|_| kind == 16);
     let mut reply = packet[..2].to_vec();
-    reply.extend([0x81, if found.is_some() { 0x80 } else { 0x83 }, 0, 1, 0, u8::from(found.is_some()), 0, 0, 0, 0]);
+    reply.extend([
+        0x81,
+        if found.is_some() { 0x80 } else { 0x83 },
+        0,
+        1,
+        0,
+        u8::from(found.is_some()),
+        0,
+        0,
+        0,
+        0,
+    ]);
     reply.extend(&packet[12..at + 5]);
     if let Some(text) = found {
         let mut data = Vec::new();
@@ -279,7 +319,12 @@ impl Directory for Everybody {
     async fn is_local(&self, domain: &Domain) -> Result<bool, Unavailable> {
         Ok(domain.as_str() == "ours.test")
     }
-    async fn authenticate(&self, _: &str, _: &Secret<String>, _: IpAddr) -> Result<Authentication, Unavailable> {
+    async fn authenticate(
+        &self,
+        _: &str,
+        _: &Secret<String>,
+        _: IpAddr,
+    ) -> Result<Authentication, Unavailable> {
         Ok(Authentication::Refused)
     }
     async fn quota(&self, _: &AccountId) -> Result<Quota, Unavailable> {

@@ -4,13 +4,12 @@ mod limits;
 mod timeouts;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::time::Duration;
 
 use envelope::{Address, AddressError, Domain};
 use sasl::Mechanism;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::{Network, Span};
+use units::Network;
 
 pub use limits::Limits;
 pub use timeouts::Timeouts;
@@ -51,8 +50,6 @@ pub struct Config {
     pub mx_dsn: bool,
     /// Whether the From field of what people submit may name only addresses of their own.
     pub check_from: bool,
-    /// How long a message that filters keep back waits for an operator; then it is deleted. 0: for ever.
-    pub quarantine_keep: Span,
     /// How much one peer may ask.
     pub limits: Limits,
     /// How long one peer may take.
@@ -75,7 +72,6 @@ impl Default for Config {
             allow_plaintext_auth: false,
             mx_dsn: false,
             check_from: true,
-            quarantine_keep: Span::hours(30 * 24),
             limits: Limits::default(),
             timeouts: Timeouts::default(),
         }
@@ -83,11 +79,6 @@ impl Default for Config {
 }
 
 impl Config {
-    /// How long the quarantine keeps a message, if not for ever.
-    pub(crate) fn quarantine_keep(&self) -> Option<Duration> {
-        Some(self.quarantine_keep.as_duration()).filter(|keep| !keep.is_zero())
-    }
-
     /// What is wrong with the values: pairs of key path and problem.
     pub fn faults(&self) -> Vec<(String, String)> {
         let mut faults = Vec::new();
@@ -170,7 +161,7 @@ mod tests {
             Config { hostname: "a b".to_owned(), postmaster: "nobody".to_owned(), ..Config::default() };
         config.mechanisms.clear();
         config.limits.recipients_max = 0;
-        config.timeouts.command = Span::secs(0);
+        config.timeouts.command = units::Span::secs(0);
         let keys: Vec<String> = config.faults().into_iter().map(|(key, _)| key).collect();
         assert_eq!(
             keys,

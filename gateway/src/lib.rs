@@ -17,7 +17,6 @@
 
 mod config;
 mod error;
-mod expire;
 mod listen;
 mod metrics;
 mod reply;
@@ -79,9 +78,6 @@ impl Gateway {
                     () = filters.upkeep() => {}
                 }
             });
-        }
-        if let Some(keep) = self.shared.config.quarantine_keep() {
-            serving.spawn(expire::run(Arc::clone(&self.shared), keep, drain.clone()));
         }
         for bound in self.listeners {
             serving.spawn(listen::serve(bound, Arc::clone(&self.shared), drain.clone()));
