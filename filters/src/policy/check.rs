@@ -342,7 +342,7 @@ mod tests {
             assert!(message.contains(expected), "{source}: {message}");
         };
         bad("mesage.size > 1", "there is no `mesage`; there are auth, connection");
-        bad("message.sise > 1", "`message` has no field `sise`; it has auto_submitted");
+        bad("message.sise > 1", "`message` has no field `sise`; it has ambiguous");
         bad("message.subject > 1", "a string can't be compared with a int");
         bad("message.size && true", "a bool is needed, this is a int");
         bad("!message.size", "a bool is needed");

@@ -306,7 +306,9 @@ impl Run<'_> {
             RateKey::SenderDomain => sender?.domain().to_string(),
             RateKey::Subject => {
                 let fields = crate::fields::split(self.subject.message);
-                fields.iter().find(|field| field.is(b"subject"))?.unfolded().to_lowercase()
+                let subject = facts::decoded(fields.iter().find(|field| field.is(b"subject"))?);
+                // One text however it is encoded and spaced.
+                super::lists::skeleton(&subject).trim().to_owned()
             }
         };
         Some(found)

@@ -1,17 +1,24 @@
 //! What a message is, in the words of rules. Only what some rule names is worked out: conversion is most of the cost.
 
+mod archive;
+#[cfg(test)]
+mod attacks;
 mod html;
 mod mailboxes;
+pub(super) mod names;
 mod parts;
 mod urls;
+mod uuencode;
+mod walk;
 
 use std::collections::{HashMap, HashSet};
 
 use cel::Value;
 use envelope::{Entrance, Envelope};
-use mail_parser::{Message, MessageParser};
+use mail_parser::{Message, MessageParser, PartType};
 use serde::{Deserialize, Serialize};
 
+use self::names::visible;
 use super::PolicyConfig;
 use crate::authentication::{Authentication, Word};
 use crate::fields::{self, Field};
@@ -81,7 +88,7 @@ struct Reader<'a> {
 pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, config: &PolicyConfig) -> Facts {
     let whole = uses.iter().any(|(variable, field)| match variable.as_str() {
         "parts" | "urls" => true,
-        "message" => matches!(field.as_str(), "text" | "has_html"),
+        "message" => matches!(field.as_str(), "ambiguous" | "text" | "has_html"),
         _ => false,
     });
     let header = whole || uses.iter().any(|(variable, _)| variable == "message");
@@ -193,8 +200,9 @@ impl Reader<'_> {
         let max = self.config.addresses_max;
         let author = || mailboxes::first(parsed.and_then(Message::from));
         let reply_to = || mailboxes::first(parsed.and_then(Message::reply_to));
-        let subject = || parsed.and_then(Message::subject).unwrap_or_default().to_owned();
+        let subject = || visible(parsed.and_then(Message::subject).unwrap_or_default());
         match field {
+            "ambiguous" => Value::Bool(parsed.is_some_and(walk::is_ambiguous)),
             "auto_submitted" => {
                 let value = first("auto-submitted").to_lowercase();
                 Value::Bool(!value.is_empty() && value != "no")
@@ -211,7 +219,7 @@ impl Reader<'_> {
             "from_domain" => author().domain.into(),
             "from_name" => author().name.into(),
             "has_html" => {
-                Value::Bool(parsed.is_some_and(|message| message.html_body_count() > 0 && is_html(message)))
+                Value::Bool(walk::parts(parsed).any(|place| matches!(place.part.body, PartType::Html(_))))
             }
             "list_unsubscribe" => Value::Bool(has("list-unsubscribe")),
             "message_id" => first("message-id").into(),
@@ -244,7 +252,7 @@ pub(super) fn is_authenticated(envelope: &Envelope) -> bool {
 }
 
 /// A field's value with its encoded words decoded (RFC 2047).
-fn decoded(field: &Field<'_>) -> String {
+pub(super) fn decoded(field: &Field<'_>) -> String {
     let unfolded = field.unfolded();
     if !unfolded.contains("=?") {
         return unfolded;
@@ -254,18 +262,14 @@ fn decoded(field: &Field<'_>) -> String {
     parsed.as_text().map_or(unfolded.clone(), str::to_owned)
 }
 
-fn is_html(message: &Message<'_>) -> bool {
-    message.parts.iter().any(|part| matches!(part.body, mail_parser::PartType::Html(_)))
-}
-
-/// The text of all text parts, HTML without its tags, cut at a letter's boundary.
+/// The text of all text parts, HTML without its tags, without letters that nobody sees, cut at a letter's boundary.
 fn text(message: Option<&Message<'_>>, max: usize) -> String {
     let mut text = String::new();
-    for part in message.iter().flat_map(|message| &message.parts) {
-        match &part.body {
-            mail_parser::PartType::Text(body) => text.push_str(body),
-            mail_parser::PartType::Html(body) => {
-                text.push_str(&html::read(cut(body, max.saturating_mul(4)), 0).text);
+    for place in walk::parts(message) {
+        match &place.part.body {
+            PartType::Text(body) => text.push_str(&visible(cut(body, max))),
+            PartType::Html(body) => {
+                text.push_str(&visible(&html::read(cut(body, max.saturating_mul(4)), 0).text));
             }
             _ => continue,
         }

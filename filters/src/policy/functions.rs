@@ -11,10 +11,31 @@ use units::Network;
 use super::lists::{distance, skeleton};
 use super::load::RuleSet;
 
-/// Digits of a payment card's number (ISO/IEC 7812).
-const CARD_DIGITS: std::ops::RangeInclusive<usize> = 13..=19;
-/// Letters and digits of an IBAN (ISO 13616).
-const IBAN_LENGTH: std::ops::RangeInclusive<usize> = 15..=34;
+/// How cards show their numbers: letters of each group, longer forms first.
+const CARD_GROUPS: &[&[usize]] = &[&[4, 4, 4, 4, 3], &[4, 4, 4, 4], &[4, 6, 5], &[4, 6, 4]];
+/// Groups of an IBAN: 34 letters in fours.
+const IBAN_GROUPS_MAX: usize = 9;
+/// Lengths of IBANs and the countries that have them (the registry of ISO 13616).
+const IBAN_LENGTHS: &[(usize, &str)] = &[
+    (15, "NO"),
+    (16, "BE"),
+    (18, "DK FI FK FO GL NL SD"),
+    (19, "MK SI"),
+    (20, "AT BA EE KZ LT LU MN XK"),
+    (21, "CH CR HR LI LV"),
+    (22, "BG BH DE GB GE IE ME RS VA"),
+    (23, "AE GI IL IQ OM SO TL"),
+    (24, "AD CZ ES MD PK RO SA SE SK TN VG"),
+    (25, "LY PT ST"),
+    (26, "IS TR"),
+    (27, "BI DJ FR GR IT MC MR SM"),
+    (28, "AL AZ BY CY DO GT HN HU LB NI PL SV"),
+    (29, "BR EG PS QA UA"),
+    (30, "JO KW MU YE"),
+    (31, "MT SC"),
+    (32, "LC"),
+    (33, "RU"),
+];
 
 /// Declares them for one message.
 pub(super) fn declare(
@@ -72,31 +93,67 @@ fn is_under(domain: &str, of: &str) -> bool {
     !of.is_empty() && (domain == of || domain.strip_suffix(&of).is_some_and(|front| front.ends_with('.')))
 }
 
-/// Numbers of payment cards: digits, with single spaces or hyphens between them, whose check digit is right (ISO/IEC 7812-1 annex B) and that begin like
-/// a card's.
+/// Numbers of payment cards, in one piece or in the groups that cards show, with one mark between two groups.
 fn cards(text: &str) -> usize {
     let mut found = 0;
-    let mut digits: Vec<u8> = Vec::new();
-    let mut gap = false;
-    for byte in text.bytes().chain([b'.']) {
-        match byte {
-            b'0'..=b'9' => {
-                digits.push(byte - b'0');
-                gap = false;
+    let mut groups: Vec<Vec<u8>> = Vec::new();
+    let mut gap = true;
+    for letter in text.chars().chain(['/']) {
+        if let Some(digit) = letter.to_digit(10).and_then(|digit| u8::try_from(digit).ok()) {
+            if gap {
+                groups.push(Vec::new());
             }
-            b' ' | b'-' if !digits.is_empty() && !gap => gap = true,
-            _ => {
-                found += usize::from(is_card(&digits));
-                digits.clear();
-                gap = false;
+            gap = false;
+            if let Some(last) = groups.last_mut() {
+                last.push(digit);
             }
+        } else if is_between(letter) && !gap {
+            gap = true;
+        } else {
+            found += cards_of(&groups);
+            groups.clear();
+            gap = true;
         }
     }
     found
 }
 
+/// What people and programs write between groups of digits.
+const fn is_between(letter: char) -> bool {
+    matches!(
+        letter,
+        ' ' | '-' | '.' | '\n' | '\t' | '\u{a0}' | '\u{202f}' | '\u{2009}' | '\u{2010}'..='\u{2015}'
+    )
+}
+
+/// Counts in a run of groups; other numbers may stand before and behind.
+fn cards_of(groups: &[Vec<u8>]) -> usize {
+    let mut found = 0;
+    let mut rest = groups;
+    while !rest.is_empty() {
+        let taken = CARD_GROUPS.iter().map(|shape| shape.len()).chain([1]).find(|count| {
+            let Some(front) = rest.get(..*count) else { return false };
+            let shaped = CARD_GROUPS
+                .iter()
+                .any(|shape| shape.iter().eq(front.iter().map(Vec::len).collect::<Vec<_>>().iter()));
+            (shaped || *count == 1) && is_card(&front.concat())
+        });
+        found += usize::from(taken.is_some());
+        rest = rest.get(taken.unwrap_or(1)..).unwrap_or_default();
+    }
+    found
+}
+
+/// The check digit (ISO/IEC 7812-1 annex B), and the length that goes with the first digit.
 fn is_card(digits: &[u8]) -> bool {
-    if !CARD_DIGITS.contains(&digits.len()) || !matches!(digits.first(), Some(2..=6)) {
+    let long_enough = match digits.first() {
+        Some(2 | 5) => digits.len() == 16,
+        Some(3) => (14..=16).contains(&digits.len()),
+        Some(4) => digits.len() == 16 || digits.len() == 19,
+        Some(6) => (16..=19).contains(&digits.len()),
+        _ => false,
+    };
+    if !long_enough {
         return false;
     }
     let sum: u32 = digits
@@ -111,45 +168,47 @@ fn is_card(digits: &[u8]) -> bool {
     sum.is_multiple_of(10) && digits.windows(2).any(|pair| pair.first() != pair.last())
 }
 
-/// Account numbers: two letters, two digits, then letters and digits in groups, with the remainder that ISO 7064 asks for.
+/// Account numbers: a country, two digits, then letters and digits, in groups or not, of the country's length, with the remainder that ISO 7064 asks for.
 fn ibans(text: &str) -> usize {
-    let words: Vec<&str> = text.split_ascii_whitespace().collect();
+    let words: Vec<String> = text
+        .split(|letter: char| !letter.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_uppercase)
+        .collect();
     let mut found = 0;
     let mut at = 0;
     while let Some(word) = words.get(at) {
-        let mut joined = String::new();
-        let mut taken = 0;
-        if begins_iban(word) {
-            for (count, group) in words.iter().skip(at).take(9).enumerate() {
-                let group = group.trim_end_matches(['.', ',', ';', ':', ')']);
-                if !group.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit()) {
-                    break;
-                }
+        let taken = iban_length(word).map_or(0, |length| {
+            let mut joined = String::new();
+            let groups = words.iter().skip(at).take(IBAN_GROUPS_MAX);
+            let ends = groups.enumerate().map(|(count, group)| {
                 joined.push_str(group);
-                if is_iban(&joined) {
-                    taken = count + 1;
-                    break;
-                }
-            }
-        }
+                (count + 1, joined.len(), is_iban(&joined))
+            });
+            let mut ends = ends.take_while(|(_, octets, _)| *octets <= length);
+            ends.find(|(_, octets, good)| *octets == length && *good).map_or(0, |(count, ..)| count)
+        });
         found += usize::from(taken > 0);
         at += taken.max(1);
     }
     found
 }
 
-fn begins_iban(word: &str) -> bool {
-    matches!(word.as_bytes(), [a, b, c, d, ..] if a.is_ascii_uppercase() && b.is_ascii_uppercase() && c.is_ascii_digit() && d.is_ascii_digit())
+/// How long an account number is that begins with this word.
+fn iban_length(word: &str) -> Option<usize> {
+    let [_, _, c, d, ..] = word.as_bytes() else { return None };
+    let country = word.get(..2).filter(|_| c.is_ascii_digit() && d.is_ascii_digit())?;
+    IBAN_LENGTHS
+        .iter()
+        .find(|(_, countries)| countries.split(' ').any(|one| one == country))
+        .map(|(length, _)| *length)
 }
 
 fn is_iban(text: &str) -> bool {
-    if !IBAN_LENGTH.contains(&text.len()) {
-        return false;
-    }
-    let (front, rest) = text.split_at(4);
+    let (Some(front), Some(rest)) = (text.get(..4), text.get(4..)) else { return false };
     let remainder = rest.bytes().chain(front.bytes()).fold(0u32, |remainder, byte| match byte {
         b'0'..=b'9' => (remainder * 10 + u32::from(byte - b'0')) % 97,
-        _ => (remainder * 100 + u32::from(byte - b'A') + 10) % 97,
+        _ => (remainder * 100 + u32::from(byte.saturating_sub(b'A')) + 10) % 97,
     });
     remainder == 1
 }
@@ -169,6 +228,33 @@ mod tests {
         check("0000000000000000", 0);
         check("1234567890123", 0);
         check("4444444444444444", 0);
+        check("3782 822463 10005", 1);
+        check("5500 0000 0000 0004 4111 1111 1111 1111", 2);
+        check("1733000000000 4006381333931", 0);
+        check("2 30 41 52 63 74 85 96 17", 0);
+    }
+
+    #[test]
+    fn attack_numbers_of_cards_beside_other_numbers() {
+        let check = |text: &str, expected: usize| assert_eq!(cards(text), expected, "{text}");
+        check("1 4111 1111 1111 1111 05/27 123", 1);
+        check("4111\u{a0}1111\u{2009}1111\u{2011}1111", 1);
+        check("4111.1111.1111.1111", 1);
+        check("4111 1111\n1111 1111", 1);
+        check("no 4111111111111111 12", 1);
+        check("\u{e4}4111111111111111\u{e4}", 1);
+    }
+
+    #[test]
+    fn attack_account_numbers_in_other_clothes() {
+        let check = |text: &str, expected: usize| assert_eq!(ibans(text), expected, "{text}");
+        check("IBAN:DE89370400440532013000", 1);
+        check("de89 3704 0044 0532 0130 00", 1);
+        check("DE89-3704-0044-0532-0130-00", 1);
+        check("DE89\u{a0}3704\u{a0}0044 0532 0130 00,BIC", 1);
+        check("DE8937040044053201300", 0);
+        check("ZZ89370400440532013000", 0);
+        check("DE89370400440532013000DE", 0);
     }
 
     #[test]

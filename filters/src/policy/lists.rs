@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use super::facts::names::is_invisible;
+
 /// Values, and how they are compared.
 #[derive(Debug, Clone)]
 pub(super) struct List {
@@ -42,19 +44,33 @@ impl List {
         if self.skeletons.contains(&shape) {
             return true;
         }
-        self.lower.iter().any(|value| {
-            let wanted = skeleton(value);
-            let (front, core) = (without_suffix(&wanted), without_suffix(&shape));
-            let apart = core.split('.').next_back().unwrap_or(core);
-            let same_name =
-                front.len() >= DISTANCE_FROM && (apart == front || apart.replace('-', "") == front);
-            let near = front.len() >= DISTANCE_FROM && distance(&wanted, &shape) == 1;
-            let within =
-                front.len() >= DISTANCE_FROM && apart.split('-').any(|word| word == front) && apart != front;
-            same_name || near || within
-        })
+        self.skeletons.iter().any(|wanted| imitates(&shape, wanted))
     }
 }
+
+/// Whether one skeleton could be taken for the other: one letter off, the same name under another ending, with hyphens or between other words, or the whole
+/// name in front of somebody's domain.
+fn imitates(shape: &str, wanted: &str) -> bool {
+    let front = without_suffix(wanted);
+    if front.len() < DISTANCE_FROM {
+        return false;
+    }
+    if distance(wanted, shape) == 1 || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
+        return true;
+    }
+    let core = without_suffix(shape);
+    let apart = core.split('.').next_back().unwrap_or(core);
+    // `co.uk` and its like: the name stands before both.
+    let apart = if SECOND_LABELS.contains(&apart) {
+        without_suffix(core).rsplit('.').next().unwrap_or(apart)
+    } else {
+        apart
+    };
+    apart.replace('-', "") == front.replace('-', "") || format!("-{apart}-").contains(&format!("-{front}-"))
+}
+
+/// Labels below which countries give names away, as skeletons.
+const SECOND_LABELS: &[&str] = &["ac", "co", "com", "edu", "gov", "net", "or", "org"];
 
 /// A domain without its last label; a name without dots as it is.
 fn without_suffix(domain: &str) -> &str {
@@ -66,13 +82,27 @@ pub(super) fn skeleton(text: &str) -> String {
     let (decoded, _) = idna::domain_to_unicode(text);
     let text = if text.contains("xn--") { decoded } else { text.to_owned() };
     let mut shape = String::with_capacity(text.len());
-    for letter in text.chars().flat_map(char::to_lowercase) {
+    for letter in text.chars().map(plain_style).flat_map(char::to_lowercase) {
+        // White space of any kind and length looks the same.
+        if letter.is_whitespace() {
+            if !shape.ends_with(' ') {
+                shape.push(' ');
+            }
+            continue;
+        }
         match look(letter) {
             Some(alike) => shape.push_str(alike),
             None => shape.push(letter),
         }
     }
     shape.replace("rn", "m").replace("vv", "w").replace("cl", "d")
+}
+
+/// Letters of mathematics (bold, italic, script and so on, U+1D400 to U+1D6A3) are 52 Latin ones again and again.
+fn plain_style(letter: char) -> char {
+    let Some(at) = u32::from(letter).checked_sub(0x1d400).filter(|at| *at < 13 * 52) else { return letter };
+    let at = u8::try_from(at % 52).unwrap_or_default();
+    char::from(if at < 26 { b'A' + at } else { b'a' + at - 26 })
 }
 
 /// What a letter looks like, when that is not itself. Accents, Cyrillic, Greek, Armenian and full-width letters, digits, invisible characters.
@@ -104,9 +134,9 @@ fn look(letter: char) -> Option<&'static str> {
         'х' | 'χ' | 'ｘ' => "x",
         'у' | 'ý' | 'ÿ' | 'γ' | 'ｙ' => "y",
         'ź' | 'ž' | 'ż' | 'ｚ' => "z",
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => "",
+        '\u{300}'..='\u{36f}' => "",
+        letter if is_invisible(letter) => "",
         '\u{2010}'..='\u{2015}' => "-",
-        '\u{a0}' => " ",
         _ => return None,
     })
 }
@@ -171,11 +201,31 @@ mod tests {
             "paywell-login.test",
             "login-paywell.example",
             "exarnple-bank.test",
+            "examplebank.example",
+            "example-bank-login.example",
+            "paywell.co.uk",
+            "paywell.com.example",
+            "paywell.test.evil.example",
+            "payw\u{200b}ell.test",
         ] {
             check(alike, true);
         }
-        for other in ["", "other.test", "pay.test", "wellness.test", "example.test"] {
+        for other in ["", "other.test", "pay.test", "wellness.test", "example.test", "paywell.evil.example"] {
             check(other, false);
         }
+    }
+
+    #[test]
+    fn attack_names_in_other_letters() {
+        let check = |text: &str| assert_eq!(skeleton(text), skeleton("Carla Chief"), "{text}");
+        check("carla  chief");
+        check("Carla\u{a0}Chief");
+        check("Ca\u{200b}rla Ch\u{ad}ief");
+        check("\u{202e}Carla Chief");
+        check("Carl\u{430} \u{421}hief");
+        check("Ca\u{301}rla Chief");
+        check("\u{1d402}\u{1d41a}\u{1d42b}\u{1d425}\u{1d41a} Chief");
+        check("CarIa Chief");
+        check("\u{ff23}arla Chief");
     }
 }

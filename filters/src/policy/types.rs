@@ -146,6 +146,11 @@ pub static ENVELOPE: Object = Object {
 pub static MESSAGE: Object = Object {
     name: "message",
     fields: &[
+        (
+            "ambiguous",
+            Bool,
+            "whether programs may take it apart differently: type, encoding or name said twice, content that is not as said",
+        ),
         ("auto_submitted", Bool, "whether a program sent it (RFC 3834)"),
         ("bulk", Bool, "whether it says that it is a list's or bulk (List-Id, List-Unsubscribe, Precedence)"),
         ("cc", List(&Type::Object(&MAILBOX)), "the Cc field"),
@@ -157,7 +162,7 @@ pub static MESSAGE: Object = Object {
         ("from", List(&Type::Object(&MAILBOX)), "the From field"),
         ("from_address", String, "the first author's address in lower case"),
         ("from_domain", String, "its domain"),
-        ("from_name", String, "the name beside it, decoded"),
+        ("from_name", String, "the name beside it, decoded, without invisible letters"),
         ("has_html", Bool, "whether a part is HTML"),
         ("list_unsubscribe", Bool, "whether it says how to leave the list (RFC 2369)"),
         ("message_id", String, "the Message-ID field"),
@@ -165,8 +170,12 @@ pub static MESSAGE: Object = Object {
         ("reply_to_address", String, "the first Reply-To address in lower case; empty without one"),
         ("reply_to_domain", String, "its domain"),
         ("size", Int, "octets"),
-        ("subject", String, "the Subject field, decoded"),
-        ("text", String, "the text of its parts, HTML without tags, up to text_max"),
+        ("subject", String, "the Subject field, decoded, without invisible letters"),
+        (
+            "text",
+            String,
+            "the text of its parts and of messages within it, HTML without tags, without invisible letters, up to text_max",
+        ),
         ("to", List(&Type::Object(&MAILBOX)), "the To field"),
     ],
 };
@@ -190,12 +199,17 @@ pub static PART: Object = Object {
         (
             "detected",
             String,
-            "what its first octets say it is: pdf, zip, ole, exe, elf, rtf, script, html, png, jpeg, gif, gzip, rar, 7z or empty",
+            "what its first octets say it is: pdf, zip, ole, exe, elf, rtf, script, html, svg, png, jpeg, gif, gzip, rar, 7z, cab, chm, iso, lnk, onenote or empty",
         ),
-        ("encrypted", Bool, "whether it is an archive or a PDF with a password"),
-        ("extension", String, "the last part of its name in lower case"),
+        ("encrypted", Bool, "whether it is an archive, an office document or a PDF with a password"),
+        (
+            "extension",
+            String,
+            "the last part of its name in lower case, without what a machine drops behind it",
+        ),
         ("macros", Bool, "whether it is an office document with macros"),
         ("name", String, "file name, decoded (RFC 2231, RFC 2047)"),
+        ("scripts", Bool, "whether it is a page or a drawing that runs something"),
         ("size", Int, "octets, decoded"),
         ("type", String, "media type in lower case, as the message declares it"),
     ],

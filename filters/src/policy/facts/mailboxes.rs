@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use cel::Value;
 use mail_parser::{Addr, Address};
 
+use super::names::visible;
+
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
     pub(super) address: String,
@@ -16,7 +18,7 @@ impl Mailbox {
     fn of(one: &Addr<'_>) -> Self {
         let address = one.address.as_deref().unwrap_or_default().trim().to_lowercase();
         let domain = address.rsplit_once('@').map(|(_, domain)| domain.to_owned()).unwrap_or_default();
-        Self { address, domain, name: one.name.as_deref().unwrap_or_default().to_owned() }
+        Self { address, domain, name: visible(one.name.as_deref().unwrap_or_default()) }
     }
 }
 

@@ -1,17 +1,20 @@
 //! Parts of a message, attachments among them, and what they are by their first octets.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
-use std::io::Cursor;
 
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use cel::Value;
-use mail_parser::{Message, MessagePart, MimeHeaders as _, PartType};
-use memchr::memmem;
-use zip::ZipArchive;
+use mail_parser::{Encoding, Message, MessagePart, MimeHeaders as _, PartType};
+use memchr::{memchr_iter, memmem};
 
 use super::super::PolicyConfig;
-
-/// The directory of a larger archive is not read.
-const ARCHIVE_SIZE_MAX: usize = 64 << 20;
+use super::archive::{self, Archive};
+use super::names::{self, extension};
+use super::uuencode;
+use super::walk::{self, Place};
 
 /// First octets and what they say.
 const SIGNATURES: &[(&[u8], &str)] = &[
@@ -29,48 +32,107 @@ const SIGNATURES: &[(&[u8], &str)] = &[
     (b"\x1f\x8b", "gzip"),
     (b"Rar!", "rar"),
     (b"7z\xbc\xaf\x27\x1c", "7z"),
+    (b"MSCF", "cab"),
+    (b"ITSF", "chm"),
+    (b"\x4c\0\0\0\x01\x14\x02\0", "lnk"),
+    (b"\xe4\x52\x5c\x7b\x8c\xd8\xa7\x4d\xae\xb1\x53\x78\xd0\x29\x96\xd3", "onenote"),
 ];
+/// Where a disk image says what it is (ECMA-119 §8.4.1): behind sixteen sectors and an octet.
+const ISO_AT: usize = 0x8001;
+/// How far into a file readers look for the beginning of a PDF.
+const PDF_WITHIN: usize = 1024;
 
 pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Value {
-    let parts = message.iter().flat_map(|message| &message.parts);
-    let leaves = parts.filter(|part| !matches!(part.body, PartType::Multipart(_)));
-    let values = leaves.take(config.parts_max).map(|part| value(part, config));
-    values.collect::<Vec<Value>>().into()
+    let mut found: Vec<Value> = Vec::new();
+    for place in walk::parts(message).filter(|place| !matches!(place.part.body, PartType::Multipart(_))) {
+        let left = config.parts_max.saturating_sub(found.len());
+        if left == 0 {
+            break;
+        }
+        found.push(File::of(place).value(config));
+        if let PartType::Text(text) = &place.part.body {
+            let within = uuencode::files(text, left - 1);
+            found.extend(within.into_iter().map(|(name, octets)| File::within(name, octets).value(config)));
+        }
+    }
+    found.into()
 }
 
-fn value(part: &MessagePart<'_>, config: &PolicyConfig) -> Value {
-    let octets: &[u8] = match &part.body {
-        PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
-        PartType::Binary(octets) | PartType::InlineBinary(octets) => octets,
-        PartType::Message(message) => &message.raw_message,
-        PartType::Multipart(_) => &[],
-    };
-    let name = part.attachment_name().unwrap_or_default().to_owned();
-    let extension = name.rsplit_once('.').map(|(_, last)| last.trim().to_lowercase()).unwrap_or_default();
-    let declared = part.content_type().map(|kind| match kind.subtype() {
-        Some(subtype) => format!("{}/{subtype}", kind.ctype()),
-        None => kind.ctype().to_owned(),
-    });
-    let declared = declared.unwrap_or_else(|| "text/plain".to_owned()).to_lowercase();
-    let attachment = !name.is_empty()
-        || part.content_disposition().is_some_and(mail_parser::ContentType::is_attachment)
-        || matches!(part.body, PartType::Binary(_) | PartType::Message(_));
-    let detected = detect(octets);
-    let inside =
-        if detected == "zip" { Archive::read(octets, config.archive_names_max) } else { Archive::default() };
-    let macros = inside.macros || detected == "ole" && holds_vba(octets);
-    let encrypted = inside.encrypted || detected == "pdf" && memmem::find(octets, b"/Encrypt").is_some();
-    Value::from(HashMap::from([
-        ("attachment", Value::Bool(attachment)),
-        ("contains", inside.names.into()),
-        ("detected", detected.into()),
-        ("encrypted", Value::Bool(encrypted)),
-        ("extension", extension.into()),
-        ("macros", Value::Bool(macros)),
-        ("name", name.into()),
-        ("size", Value::Int(i64::try_from(octets.len()).unwrap_or(i64::MAX))),
-        ("type", declared.into()),
-    ]))
+/// What is known of a part before its content is looked at.
+struct File<'a> {
+    name: String,
+    declared: String,
+    attachment: bool,
+    /// The content, in each way that a program may decode it; the first one is ours.
+    contents: Vec<Cow<'a, [u8]>>,
+}
+
+impl<'a> File<'a> {
+    fn of(Place { message, part }: Place<'a>) -> Self {
+        let name = names::of_part(message, part);
+        let declared = part.content_type().map(|kind| match kind.subtype() {
+            Some(subtype) => format!("{}/{subtype}", kind.ctype()),
+            None => kind.ctype().to_owned(),
+        });
+        let declared = declared.unwrap_or_else(|| "text/plain".to_owned()).to_lowercase();
+        let attachment = !name.is_empty()
+            || part.content_disposition().is_some_and(mail_parser::ContentType::is_attachment)
+            || matches!(part.body, PartType::Binary(_) | PartType::Message(_));
+        let mut contents = vec![Cow::Borrowed(part.contents())];
+        contents.extend(decoded_leniently(message, part).map(Cow::Owned));
+        Self { name, declared, attachment, contents }
+    }
+
+    /// A file that stands in a text.
+    fn within(name: String, octets: Vec<u8>) -> Self {
+        let declared = "application/octet-stream".to_owned();
+        Self { name, declared, attachment: true, contents: vec![Cow::Owned(octets)] }
+    }
+
+    fn value(self, config: &PolicyConfig) -> Value {
+        let size = self.contents.first().map_or(0, |octets| octets.len());
+        let detected = self.contents.iter().map(|octets| detect(octets)).find(|kind| !kind.is_empty());
+        let mut names: Vec<String> = Vec::new();
+        let (mut encrypted, mut macros, mut scripts) = (false, false, false);
+        for octets in &self.contents {
+            let kind = detect(octets);
+            let inside = Archive::read(octets, config.archive_names_max);
+            names.extend(inside.names);
+            macros |= inside.macros || kind == "ole" && holds_stream(octets, "_VBA_PROJECT");
+            encrypted |= inside.encrypted
+                || kind == "pdf" && memmem::find(octets, b"/Encrypt").is_some()
+                || kind == "ole" && holds_stream(octets, "EncryptedPackage");
+            scripts |= has_script(octets, kind, &self.declared);
+        }
+        names.truncate(config.archive_names_max);
+        Value::from(HashMap::from([
+            ("attachment", Value::Bool(self.attachment)),
+            ("contains", names.into()),
+            ("detected", detected.unwrap_or_default().into()),
+            ("encrypted", Value::Bool(encrypted)),
+            ("extension", extension(&self.name).into()),
+            ("macros", Value::Bool(macros)),
+            ("name", self.name.into()),
+            ("scripts", Value::Bool(scripts)),
+            ("size", Value::Int(i64::try_from(size).unwrap_or(i64::MAX))),
+            ("type", self.declared.into()),
+        ]))
+    }
+}
+
+/// What a program makes of base64 that skips what is no letter of it (RFC 2045 §6.8 says that it must); ours gives such a part as it stands.
+fn decoded_leniently(message: &Message<'_>, part: &MessagePart<'_>) -> Option<Vec<u8>> {
+    if part.encoding == Encoding::Base64 || !walk::declares(part, "base64") {
+        return None;
+    }
+    let raw = message.raw_message.get(part.raw_body_offset() as usize..part.raw_end_offset() as usize)?;
+    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let letters: Vec<u8> = raw.iter().copied().filter(letter).collect();
+    let config = GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true);
+    let whole = letters.len() - usize::from(letters.len() % 4 == 1);
+    GeneralPurpose::new(&STANDARD, config).decode(letters.get(..whole)?).ok()
 }
 
 fn detect(octets: &[u8]) -> &'static str {
@@ -78,47 +140,42 @@ fn detect(octets: &[u8]) -> &'static str {
     if let Some((_, kind)) = known {
         return kind;
     }
-    let begin = octets.get(..octets.len().min(512)).unwrap_or_default().to_ascii_lowercase();
+    if octets.get(ISO_AT..).is_some_and(|rest| rest.starts_with(b"CD001")) {
+        return "iso";
+    }
+    let begin = octets.get(..octets.len().min(PDF_WITHIN)).unwrap_or_default();
+    if memmem::find(begin, b"%PDF-").is_some() {
+        return "pdf";
+    }
+    let begin = begin.strip_prefix(b"\xef\xbb\xbf").unwrap_or(begin);
+    let begin = begin.get(..begin.len().min(512)).unwrap_or_default().to_ascii_lowercase();
     let begin = begin.trim_ascii_start();
-    if begin.starts_with(b"<!doctype html")
-        || begin.starts_with(b"<html")
-        || memmem::find(begin, b"<script").is_some()
-    {
+    if begin.starts_with(b"<!doctype html") || begin.starts_with(b"<html") {
         return "html";
     }
-    ""
+    if memmem::find(begin, b"<svg").is_some() {
+        return "svg";
+    }
+    if memmem::find(begin, b"<script").is_some() {
+        return "html";
+    }
+    if archive::is_zip(octets) { "zip" } else { "" }
 }
 
-/// An OLE document with a macro project has a stream of this name, in UTF-16 (MS-OVBA §2.2.1).
-fn holds_vba(octets: &[u8]) -> bool {
-    let name: Vec<u8> = "_VBA_PROJECT".encode_utf16().flat_map(u16::to_le_bytes).collect();
+/// An OLE document has streams with names in UTF-16: those of macros (MS-OVBA §2.2.1), and of a document with a password (MS-OFFCRYPTO §2.3.1).
+fn holds_stream(octets: &[u8], name: &str) -> bool {
+    let name: Vec<u8> = name.encode_utf16().flat_map(u16::to_le_bytes).collect();
     memmem::find(octets, &name).is_some()
 }
 
-/// What the directory of an archive says; nothing is unpacked.
-#[derive(Debug, Default)]
-struct Archive {
-    names: Vec<String>,
-    encrypted: bool,
-    macros: bool,
-}
-
-impl Archive {
-    fn read(octets: &[u8], names_max: usize) -> Self {
-        if octets.len() > ARCHIVE_SIZE_MAX {
-            return Self::default();
-        }
-        let Ok(mut archive) = ZipArchive::new(Cursor::new(octets)) else { return Self::default() };
-        let mut found = Self::default();
-        for index in 0..archive.len().min(names_max) {
-            let Ok(file) = archive.by_index_raw(index) else { continue };
-            found.encrypted |= file.encrypted();
-            let name = file.name().to_lowercase();
-            found.macros |= name.ends_with("vbaproject.bin");
-            found.names.push(name);
-        }
-        found
-    }
+/// Whether a browser that opens it would run something.
+fn has_script(octets: &[u8], kind: &str, declared: &str) -> bool {
+    let web =
+        ["html", "svg"].contains(&kind) || ["html", "svg", "xml"].iter().any(|end| declared.contains(end));
+    let begins = |at: usize, word: &[u8]| {
+        octets.get(at + 1..at + 1 + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
+    };
+    web && memchr_iter(b'<', octets).any(|at| begins(at, b"script"))
 }
 
 #[cfg(test)]
@@ -136,17 +193,24 @@ mod tests {
         check(b"  <!DOCTYPE html>", "html");
         check(b"x<script>", "html");
         check(b"#!/bin/sh", "script");
+        check(b"<?xml version='1.0'?><svg><script>", "svg");
+        check(b"\xef\xbb\xbf<html>", "html");
+        check(b"\n\n%PDF-1.4", "pdf");
+        check(&[&[0; PDF_WITHIN][..], b"%PDF-1.4"].concat(), "");
+        check(&[&[0; ISO_AT][..], b"CD001"].concat(), "iso");
+        check(&[&[0; ISO_AT - 1][..], b"CD001"].concat(), "");
     }
 
     #[test]
-    fn an_archive_that_is_none_holds_nothing() {
-        for octets in [
-            &b"PK\x03\x04"[..],
-            b"PK\x05\x06\0\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\0\0",
-            &[0; 100],
-        ] {
-            let archive = Archive::read(octets, 10);
-            assert!(archive.names.is_empty() && !archive.encrypted);
-        }
+    fn scripts_of_pages() {
+        let check = |octets: &[u8], declared: &str, expected: bool| {
+            assert_eq!(has_script(octets, detect(octets), declared), expected, "{octets:?}");
+        };
+        check(b"<html><SCRIPT>x", "application/octet-stream", true);
+        check(b"<p><script>x", "text/html", true);
+        check(b"<html><p>x", "text/html", false);
+        check(b"a <script> in a text", "text/plain", true);
+        check(b"#!<script", "text/plain", false);
+        check(b"<", "text/html", false);
     }
 }

@@ -1,13 +1,14 @@
 //! Links in a message.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use cel::Value;
 use mail_parser::{Message, PartType};
 
 use super::super::PolicyConfig;
-use super::{cut, html};
+use super::names::visible;
+use super::{cut, html, walk};
 
 /// A link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,15 +21,24 @@ struct Url {
 /// Octets of a link that are kept.
 const HREF_MAX: usize = 2048;
 
+/// Of a text, words of it that are looked at for names of hosts.
+const WORDS_MAX: usize = 50;
+/// Ends of names that are files' rather than hosts', where a text shows one.
+const FILES: &[&str] = &[
+    "bmp", "csv", "doc", "docx", "eml", "gif", "htm", "html", "ics", "jpeg", "jpg", "js", "json", "md",
+    "odt", "pdf", "png", "ppt", "pptx", "rtf", "txt", "xls", "xlsx", "xml", "zip",
+];
+
 pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Value {
     let mut found = Vec::new();
-    for part in message.iter().flat_map(|message| &message.parts) {
+    for place in walk::parts(message) {
         let left = config.urls_max.saturating_sub(found.len());
-        match &part.body {
+        match &place.part.body {
             PartType::Text(text) => plain(cut(text, config.text_max.as_usize()), left, &mut found),
             PartType::Html(text) => {
                 let html = html::read(cut(text, config.text_max.as_usize().saturating_mul(4)), left);
-                found.extend(html.links.into_iter().map(|(href, shown)| Url::new(&href, shown)));
+                let base = html.base.as_deref();
+                found.extend(html.links.into_iter().map(|(href, shown)| Url::new(&href, shown, base)));
             }
             _ => {}
         }
@@ -40,26 +50,53 @@ pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Va
 }
 
 impl Url {
-    fn new(href: &str, shown: String) -> Self {
-        let href = cut(href, HREF_MAX).to_owned();
-        let host = host(&href).unwrap_or_default();
-        Self { href, host, shown }
+    /// A link as a browser takes it: tabs and line ends within it are dropped, and blanks around it (WHATWG URL §4.4); without a host it leads to that of
+    /// the base.
+    fn new(href: &str, shown: String, base: Option<&str>) -> Self {
+        let plain: String = href.chars().filter(|c| !matches!(c, '\t' | '\n' | '\r')).collect();
+        let href = cut(plain.trim_matches(|c: char| c <= ' '), HREF_MAX).to_owned();
+        let host = host(&href).or_else(|| base.filter(|_| is_relative(&href)).and_then(host));
+        Self { href, host: host.unwrap_or_default(), shown }
     }
 
     /// Whether the text names a host, and another one.
     fn is_misleading(&self) -> bool {
-        let first = self.shown.split_whitespace().next().unwrap_or_default();
-        let named = host(first).or_else(|| {
-            let bare = first.split(['/', '?', ':']).next().unwrap_or_default().to_lowercase();
-            (bare.contains('.') && bare.parse::<envelope::Domain>().is_ok() && !bare.contains('@'))
-                .then_some(bare)
-        });
+        let shown = visible(&self.shown);
+        let words: Vec<&str> = shown.split_whitespace().take(WORDS_MAX).collect();
+        let alone = words.first().filter(|_| words.len() == 1).and_then(|word| bare_host(word));
+        let named = alone.or_else(|| words.iter().find_map(|word| shown_host(word)));
         let plain = |host: &str| host.strip_prefix("www.").unwrap_or(host).to_owned();
         named.is_some_and(|named| {
             let (named, host) = (plain(&named), plain(&self.host));
-            !host.is_empty() && named != host && !host.ends_with(&format!(".{named}"))
+            let under = |one: &str, other: &str| one.ends_with(&format!(".{other}"));
+            !host.is_empty() && named != host && !under(&host, &named) && !under(&named, &host)
         })
     }
+}
+
+/// Of a word that is a link, or begins as one, the host.
+fn shown_host(word: &str) -> Option<String> {
+    let word = word.trim_matches(|c: char| "<>()[]{}\"',;.!?".contains(c));
+    let lower = word.to_lowercase();
+    if lower.starts_with("http:") || lower.starts_with("https:") {
+        return host(word);
+    }
+    if lower.starts_with("www.") { host(&format!("http://{word}")) } else { None }
+}
+
+/// Of a word that is nothing but a host's name, with a path perhaps, the host.
+fn bare_host(word: &str) -> Option<String> {
+    let bare = word.split(['/', '?', ':']).next().unwrap_or_default().to_lowercase();
+    let last = bare.rsplit('.').next().unwrap_or_default();
+    let is_file = bare.len() == word.len() && FILES.contains(&last);
+    let is_name = bare.contains('.') && !bare.contains('@') && last.chars().all(char::is_alphabetic);
+    (is_name && !is_file && bare.parse::<envelope::Domain>().is_ok())
+        .then(|| host(&format!("http://{bare}")))?
+}
+
+/// Whether a link has no scheme (RFC 3986 §4.2).
+fn is_relative(href: &str) -> bool {
+    !href.split(['/', '\\', '?', '#']).next().unwrap_or_default().contains(':')
 }
 
 fn value(url: Url) -> Value {
@@ -82,18 +119,20 @@ fn two_labels(host: &str) -> &str {
     dots.next().and_then(|at| host.get(at + 1..)).unwrap_or(host)
 }
 
-/// The host of a link that has one, A-labels in lower case. What stands before an `@` is no host (RFC 3986 §3.2); backslashes count as slashes, as in
-/// browsers.
+/// The host of a link that has one, A-labels in lower case, as browsers find it (WHATWG URL §4.4): what stands before an `@` is no host, backslashes are
+/// slashes, of which there may be any number; letters may be written by their octets, addresses as one number.
 fn host(href: &str) -> Option<String> {
     let href = href.trim().replace('\\', "/");
-    let (scheme, rest) = href.split_once(':')?;
-    if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
-        return None;
-    }
-    let rest = rest.strip_prefix("//").or_else(|| {
-        let web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-        web.then(|| rest.trim_start_matches('/'))
-    })?;
+    let rest = if href.starts_with("//") {
+        href.trim_start_matches('/')
+    } else {
+        let (scheme, rest) = href.split_once(':')?;
+        if !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte)) {
+            return None;
+        }
+        let web = ["http", "https", "ftp"].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+        if web { rest.trim_start_matches('/') } else { rest.strip_prefix("//")? }
+    };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let named = authority.rsplit('@').next().unwrap_or_default();
     let bare = if named.starts_with('[') {
@@ -101,24 +140,76 @@ fn host(href: &str) -> Option<String> {
     } else {
         named.split(':').next().unwrap_or_default()
     };
-    let bare = bare.trim_end_matches('.');
-    let ascii = idna::domain_to_ascii(bare).unwrap_or_else(|_| bare.to_lowercase());
+    let bare = percent_decoded(bare);
+    let ascii = idna::domain_to_ascii(&bare).unwrap_or_else(|_| bare.to_lowercase());
+    let ascii = ascii.trim_end_matches('.').to_owned();
+    let ascii = address(&ascii).map_or(ascii, |address| address.to_string());
     (!ascii.is_empty()).then_some(ascii)
 }
 
-/// Links in plain text: from `http://`, `https://` or `www.` to white space or a closing mark.
+fn percent_decoded(text: &str) -> String {
+    let mut octets = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((front, behind)) = rest.split_once('%') {
+        octets.extend(front.as_bytes());
+        match behind.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(octet) => {
+                octets.push(octet);
+                rest = behind.get(2..).unwrap_or_default();
+            }
+            None => {
+                octets.push(b'%');
+                rest = behind;
+            }
+        }
+    }
+    octets.extend(rest.as_bytes());
+    String::from_utf8_lossy(&octets).into_owned()
+}
+
+/// An IPv4 address in any of its spellings: one to four numbers, the last one filling what is left, octal and hexadecimal ones too (WHATWG URL §3.5).
+fn address(host: &str) -> Option<Ipv4Addr> {
+    let parts: Vec<&str> = host.split('.').collect();
+    let (last, front) = parts.split_last()?;
+    if front.len() > 3 {
+        return None;
+    }
+    let mut whole =
+        number(last).filter(|last| *last < 256u64.pow(4 - u32::try_from(front.len()).unwrap_or(0)))?;
+    for (at, part) in front.iter().enumerate() {
+        let octet = number(part).filter(|octet| *octet < 256)?;
+        whole |= octet << (24 - 8 * at);
+    }
+    u32::try_from(whole).ok().map(Ipv4Addr::from)
+}
+
+fn number(text: &str) -> Option<u64> {
+    let hexadecimal = text.strip_prefix("0x").or_else(|| text.strip_prefix("0X"));
+    match (hexadecimal, text.strip_prefix('0')) {
+        (Some(""), _) => Some(0),
+        (Some(digits), _) => u64::from_str_radix(digits, 16).ok(),
+        (None, Some(digits)) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
+        _ => text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?,
+    }
+}
+
+/// Links in plain text: from `http://`, `https://` or `www.` to white space or a closing mark, as programs make them out.
 fn plain(text: &str, max: usize, found: &mut Vec<Url>) {
     let before = found.len();
     for word in text.split(|c: char| c.is_whitespace() || "<>\"'()[]{}".contains(c)) {
         if found.len() - before >= max {
             return;
         }
-        let lower = word.get(..8.min(word.len())).unwrap_or_default().to_ascii_lowercase();
-        let word = word.trim_end_matches(['.', ',', ';', ':', '!', '?']);
-        if lower.starts_with("http://") || lower.starts_with("https://") {
-            found.push(Url::new(word, word.to_owned()));
+        let lower = word.to_ascii_lowercase();
+        let begins = |mark: &str| lower.find(mark).and_then(|at| word.get(at..));
+        let link = begins("http://").or_else(|| begins("https://"));
+        let trim = |word: &str| word.trim_end_matches(['.', ',', ';', ':', '!', '?']).to_owned();
+        if let Some(link) = link {
+            let link = trim(link);
+            found.push(Url::new(&link, link.clone(), None));
         } else if lower.starts_with("www.") {
-            found.push(Url::new(&format!("http://{word}"), word.to_owned()));
+            let link = trim(word);
+            found.push(Url::new(&format!("http://{link}"), link.clone(), None));
         }
     }
 }
@@ -148,7 +239,7 @@ mod tests {
     #[test]
     fn links_that_mislead() {
         let check = |href: &str, shown: &str, expected: bool| {
-            assert_eq!(Url::new(href, shown.to_owned()).is_misleading(), expected, "{href} {shown}");
+            assert_eq!(Url::new(href, shown.to_owned(), None).is_misleading(), expected, "{href} {shown}");
         };
         check("http://evil.test/", "https://bank.test/login", true);
         check("http://evil.test/", "bank.test", true);
@@ -170,5 +261,62 @@ mod tests {
             [two_labels("x.y.b.test"), two_labels("b.test"), two_labels("test")],
             ["b.test", "b.test", "test"]
         );
+    }
+
+    #[test]
+    fn attack_hosts_that_hide() {
+        let check = |href: &str, expected: &str| {
+            assert_eq!(Url::new(href, String::new(), Some("http://base.test/x")).host, expected, "{href:?}");
+        };
+        check("//evil.test/x", "evil.test");
+        check("\\\\evil.test\\x", "evil.test");
+        check("/\\evil.test", "evil.test");
+        check("http:///evil.test/", "evil.test");
+        check("ht\ntp:\t//evil.test", "evil.test");
+        check("\u{1} http://evil.test", "evil.test");
+        check("http://%65vil.test/", "evil.test");
+        check("http://bank.test%40evil.test/", "bank.test@evil.test");
+        check("http://bank.test\\@evil.test/", "bank.test");
+        check("http://evil\u{3002}test\u{3002}/", "evil.test");
+        check("http://ev\u{ad}il.test", "evil.test");
+        check("http://\u{ff45}vil.test", "evil.test");
+        check("http://3221225985/", "192.0.2.1");
+        check("http://0xc0.0.0x2.1/", "192.0.2.1");
+        check("http://0300.0.01001/", "192.0.2.1");
+        check("http://192.0.2.256/", "192.0.2.256");
+        check("http://4294967296/", "4294967296");
+        check("login.html", "base.test");
+        check("?x=http://a.test", "base.test");
+        check("data:text/html;base64,eA==", "");
+        check("mailto:a@b.test", "");
+        check("https:evil.test", "evil.test");
+    }
+
+    #[test]
+    fn attack_shown_hosts_with_something_around_them() {
+        let check = |shown: &str, expected: bool| {
+            assert_eq!(
+                Url::new("http://evil.test/", shown.to_owned(), None).is_misleading(),
+                expected,
+                "{shown}"
+            );
+        };
+        check("Log in at https://bank.test/login", true);
+        check("ba\u{200b}nk.test", true);
+        check("(www.bank.test)", true);
+        check("b\u{fc}cher.test", true);
+        check("https://evil.test@bank.test/", true);
+        check("login.evil.test", false);
+        check("invoice.pdf", false);
+        check("Node.js 22 is out", false);
+        check("3.14", false);
+    }
+
+    #[test]
+    fn attack_plain_links_beside_other_letters() {
+        let mut found = Vec::new();
+        plain("Link:http://a.test http://\u{fc}.test \u{2192}https://b.test www.\u{fc}.test", 9, &mut found);
+        let hosts: Vec<&str> = found.iter().map(|url| url.host.as_str()).collect();
+        assert_eq!(hosts, ["a.test", "xn--tda.test", "b.test", "www.xn--tda.test"]);
     }
 }
