@@ -7,6 +7,7 @@ mod html;
 mod mailboxes;
 pub(super) mod names;
 mod parts;
+mod readable;
 mod urls;
 mod uuencode;
 mod walk;
@@ -19,6 +20,7 @@ use mail_parser::{Message, MessageParser, PartType};
 use serde::{Deserialize, Serialize};
 
 use self::names::visible;
+use self::readable::Readable;
 use super::PolicyConfig;
 use crate::authentication::{Authentication, Word};
 use crate::fields::{self, Field};
@@ -266,12 +268,12 @@ pub(super) fn decoded(field: &Field<'_>) -> String {
 fn text(message: Option<&Message<'_>>, max: usize) -> String {
     let mut text = String::new();
     for place in walk::parts(message) {
-        match &place.part.body {
-            PartType::Text(body) => text.push_str(&visible(cut(body, max))),
-            PartType::Html(body) => {
-                text.push_str(&visible(&html::read(cut(body, max.saturating_mul(4)), 0).text));
+        match readable::of(place) {
+            Some(Readable::Text(body)) => text.push_str(&visible(cut(&body, max))),
+            Some(Readable::Page(body)) => {
+                text.push_str(&visible(&html::read(cut(&body, max.saturating_mul(4)), 0).text));
             }
-            _ => continue,
+            None => continue,
         }
         text.push('\n');
         if text.len() > max {

@@ -55,7 +55,9 @@ fn imitates(shape: &str, wanted: &str) -> bool {
     if front.len() < DISTANCE_FROM {
         return false;
     }
-    if distance(wanted, shape) == 1 || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
+    // One letter has four octets at most: most names need not be compared.
+    let near = wanted.len().abs_diff(shape.len()) <= 4 && distance(wanted, shape) == 1;
+    if near || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
         return true;
     }
     let core = without_suffix(shape);

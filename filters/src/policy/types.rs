@@ -174,7 +174,7 @@ pub static MESSAGE: Object = Object {
         (
             "text",
             String,
-            "the text of its parts and of messages within it, HTML without tags, without invisible letters, up to text_max",
+            "the text of its parts, of messages within it and of files that are text by their names, HTML without tags, without invisible letters, up to text_max",
         ),
         ("to", List(&Type::Object(&MAILBOX)), "the To field"),
     ],

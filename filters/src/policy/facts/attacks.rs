@@ -223,3 +223,52 @@ fn attack_names_of_authors() {
     check("a@b.test (Carla Chief)", "Carla Chief");
     check("Carla\r\n Chief <a@b.test>", "Carla Chief");
 }
+
+#[test]
+fn attack_pages_and_texts_by_another_type() {
+    let page = "<a href='http://evil.test'>card 4111111111111111</a><script>x</script>";
+    let wide: String = page.chars().flat_map(|letter| [letter, '\0']).collect();
+    let encoded = |text: &str| {
+        use base64::Engine as _;
+        base64::engine::general_purpose::STANDARD.encode([b"\xff\xfe", text.as_bytes()].concat())
+    };
+    for part in [
+        format!("Content-Type: application/octet-stream; name=a.html\r\n\r\n{page}"),
+        format!("Content-Type: image/png; name=a.SHTML.\r\n\r\n<!--{}-->{page}", "x".repeat(2000)),
+        format!(
+            "Content-Type: text/html; name=a.html\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            encoded(&wide)
+        ),
+        format!(
+            "Content-Type: application/x; name=a.htm\r\nContent-Transfer-Encoding: base64\r\n\r\n{}",
+            encoded(&wide)
+        ),
+        format!(
+            "Content-Type: text/html; name=a.htm\r\nContent-Transfer-Encoding: base64\r\n\r\n!{}",
+            encoded(page)
+        ),
+    ] {
+        let message = mixed(&[&part]);
+        check(&message, "scripts", &["true"]);
+        assert_eq!(texts(&message, "urls", "host"), ["evil.test"], "{message}");
+        let Value::String(text) = fact(&message, "message", "text") else { panic!() };
+        assert!(text.contains("4111111111111111"), "{text}");
+    }
+    let table = mixed(&["Content-Type: application/vnd.ms-excel; name=a.csv\r\n\r\nA;4111111111111111"]);
+    let Value::String(text) = fact(&table, "message", "text") else { panic!() };
+    assert!(text.contains("4111111111111111"), "{text}");
+}
+
+#[test]
+fn attack_a_message_as_a_file() {
+    let inner = mixed(&[EXE]).replace("=b", "=c").replace("--b", "--c");
+    let outer = mixed(&[&format!("Content-Type: application/octet-stream; name=a.eml\r\n\r\n{inner}")]);
+    check(&outer, "extension", &["eml", "exe"]);
+    let upper = mixed(&[&format!("Content-Type: MESSAGE/RFC822\r\n\r\n{inner}")]);
+    check(&upper, "extension", &["", "exe"]);
+    let mut deep = EXE.to_owned();
+    for _ in 0..9 {
+        deep = format!("Content-Type: application/x; name=a.eml\r\n\r\n{deep}");
+    }
+    assert!(texts(&deep, "parts", "extension").len() <= 5);
+}

@@ -3,16 +3,14 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use cel::Value;
-use mail_parser::{Encoding, Message, MessagePart, MimeHeaders as _, PartType};
+use mail_parser::{Message, MessageParser, MimeHeaders as _, PartType};
 use memchr::{memchr_iter, memmem};
 
 use super::super::PolicyConfig;
 use super::archive::{self, Archive};
 use super::names::{self, extension};
+use super::readable::{self, decoded_leniently};
 use super::uuencode;
 use super::walk::{self, Place};
 
@@ -39,23 +37,38 @@ const SIGNATURES: &[(&[u8], &str)] = &[
 ];
 /// Where a disk image says what it is (ECMA-119 §8.4.1): behind sixteen sectors and an octet.
 const ISO_AT: usize = 0x8001;
+/// Messages as files within such messages.
+const MESSAGES_DEPTH: usize = 3;
 /// How far into a file readers look for the beginning of a PDF.
 const PDF_WITHIN: usize = 1024;
 
 pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Value {
     let mut found: Vec<Value> = Vec::new();
+    take(message, config, MESSAGES_DEPTH, &mut found);
+    found.into()
+}
+
+fn take(message: Option<&Message<'_>>, config: &PolicyConfig, depth: usize, found: &mut Vec<Value>) {
     for place in walk::parts(message).filter(|place| !matches!(place.part.body, PartType::Multipart(_))) {
         let left = config.parts_max.saturating_sub(found.len());
         if left == 0 {
-            break;
+            return;
         }
-        found.push(File::of(place).value(config));
+        let file = File::of(place);
+        // A message as a file of another type: the walk does not see into it, a double click does.
+        let held =
+            depth > 0 && extension(&file.name) == "eml" && !matches!(place.part.body, PartType::Message(_));
+        found.push(file.value(config));
+        if held {
+            let inner = MessageParser::default().parse(place.part.contents());
+            take(inner.as_ref(), config, depth - 1, found);
+        }
         if let PartType::Text(text) = &place.part.body {
-            let within = uuencode::files(text, left - 1);
+            let left = config.parts_max.saturating_sub(found.len());
+            let within = uuencode::files(text, left);
             found.extend(within.into_iter().map(|(name, octets)| File::within(name, octets).value(config)));
         }
     }
-    found.into()
 }
 
 /// What is known of a part before its content is looked at.
@@ -80,6 +93,11 @@ impl<'a> File<'a> {
             || matches!(part.body, PartType::Binary(_) | PartType::Message(_));
         let mut contents = vec![Cow::Borrowed(part.contents())];
         contents.extend(decoded_leniently(message, part).map(Cow::Owned));
+        // A page in UTF-16: what is searched for has nulls between its letters.
+        if part.contents().iter().take(64).filter(|octet| **octet == 0).count() >= 16 {
+            let plain = part.contents().iter().copied().filter(|octet| octet.is_ascii() && *octet != 0);
+            contents.push(Cow::Owned(plain.collect()));
+        }
         Self { name, declared, attachment, contents }
     }
 
@@ -92,6 +110,7 @@ impl<'a> File<'a> {
     fn value(self, config: &PolicyConfig) -> Value {
         let size = self.contents.first().map_or(0, |octets| octets.len());
         let detected = self.contents.iter().map(|octets| detect(octets)).find(|kind| !kind.is_empty());
+        let extension = extension(&self.name);
         let mut names: Vec<String> = Vec::new();
         let (mut encrypted, mut macros, mut scripts) = (false, false, false);
         for octets in &self.contents {
@@ -102,7 +121,7 @@ impl<'a> File<'a> {
             encrypted |= inside.encrypted
                 || kind == "pdf" && memmem::find(octets, b"/Encrypt").is_some()
                 || kind == "ole" && holds_stream(octets, "EncryptedPackage");
-            scripts |= has_script(octets, kind, &self.declared);
+            scripts |= has_script(octets, kind, &self.declared, &extension);
         }
         names.truncate(config.archive_names_max);
         Value::from(HashMap::from([
@@ -110,7 +129,7 @@ impl<'a> File<'a> {
             ("contains", names.into()),
             ("detected", detected.unwrap_or_default().into()),
             ("encrypted", Value::Bool(encrypted)),
-            ("extension", extension(&self.name).into()),
+            ("extension", extension.into()),
             ("macros", Value::Bool(macros)),
             ("name", self.name.into()),
             ("scripts", Value::Bool(scripts)),
@@ -118,21 +137,6 @@ impl<'a> File<'a> {
             ("type", self.declared.into()),
         ]))
     }
-}
-
-/// What a program makes of base64 that skips what is no letter of it (RFC 2045 §6.8 says that it must); ours gives such a part as it stands.
-fn decoded_leniently(message: &Message<'_>, part: &MessagePart<'_>) -> Option<Vec<u8>> {
-    if part.encoding == Encoding::Base64 || !walk::declares(part, "base64") {
-        return None;
-    }
-    let raw = message.raw_message.get(part.raw_body_offset() as usize..part.raw_end_offset() as usize)?;
-    let letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    let letters: Vec<u8> = raw.iter().copied().filter(letter).collect();
-    let config = GeneralPurposeConfig::new()
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
-        .with_decode_allow_trailing_bits(true);
-    let whole = letters.len() - usize::from(letters.len() % 4 == 1);
-    GeneralPurpose::new(&STANDARD, config).decode(letters.get(..whole)?).ok()
 }
 
 fn detect(octets: &[u8]) -> &'static str {
@@ -169,9 +173,10 @@ fn holds_stream(octets: &[u8], name: &str) -> bool {
 }
 
 /// Whether a browser that opens it would run something.
-fn has_script(octets: &[u8], kind: &str, declared: &str) -> bool {
-    let web =
-        ["html", "svg"].contains(&kind) || ["html", "svg", "xml"].iter().any(|end| declared.contains(end));
+fn has_script(octets: &[u8], kind: &str, declared: &str, extension: &str) -> bool {
+    let web = ["html", "svg"].contains(&kind)
+        || ["html", "svg", "xml"].iter().any(|word| declared.contains(word)) && !declared.contains("openxml")
+        || readable::is_page(extension);
     let begins = |at: usize, word: &[u8]| {
         octets.get(at + 1..at + 1 + word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word))
     };
@@ -204,7 +209,7 @@ mod tests {
     #[test]
     fn scripts_of_pages() {
         let check = |octets: &[u8], declared: &str, expected: bool| {
-            assert_eq!(has_script(octets, detect(octets), declared), expected, "{octets:?}");
+            assert_eq!(has_script(octets, detect(octets), declared, ""), expected, "{octets:?}");
         };
         check(b"<html><SCRIPT>x", "application/octet-stream", true);
         check(b"<p><script>x", "text/html", true);
@@ -212,5 +217,6 @@ mod tests {
         check(b"a <script> in a text", "text/plain", true);
         check(b"#!<script", "text/plain", false);
         check(b"<", "text/html", false);
+        assert!(has_script(b"<!-- long --><script>", "", "application/octet-stream", "html"));
     }
 }

@@ -4,10 +4,11 @@ use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use cel::Value;
-use mail_parser::{Message, PartType};
+use mail_parser::Message;
 
 use super::super::PolicyConfig;
 use super::names::visible;
+use super::readable::{self, Readable};
 use super::{cut, html, walk};
 
 /// A link.
@@ -33,14 +34,14 @@ pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Va
     let mut found = Vec::new();
     for place in walk::parts(message) {
         let left = config.urls_max.saturating_sub(found.len());
-        match &place.part.body {
-            PartType::Text(text) => plain(cut(text, config.text_max.as_usize()), left, &mut found),
-            PartType::Html(text) => {
-                let html = html::read(cut(text, config.text_max.as_usize().saturating_mul(4)), left);
+        match readable::of(place) {
+            Some(Readable::Text(text)) => plain(cut(&text, config.text_max.as_usize()), left, &mut found),
+            Some(Readable::Page(text)) => {
+                let html = html::read(cut(&text, config.text_max.as_usize().saturating_mul(4)), left);
                 let base = html.base.as_deref();
                 found.extend(html.links.into_iter().map(|(href, shown)| Url::new(&href, shown, base)));
             }
-            _ => {}
+            None => {}
         }
         if found.len() >= config.urls_max {
             break;
