@@ -83,7 +83,8 @@ struct Reader<'a> {
     subject: Subject<'a>,
     config: &'a PolicyConfig,
     fields: Vec<Field<'a>>,
-    parsed: Option<Message<'a>>,
+    /// As our parser reads it, and as others do when they may read it otherwise.
+    readings: Vec<Message<'a>>,
 }
 
 /// Works out what `uses` names: pairs of a variable and its field.
@@ -94,14 +95,17 @@ pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, con
         _ => false,
     });
     let header = whole || uses.iter().any(|(variable, _)| variable == "message");
-    let parsed = if whole {
-        MessageParser::default().parse(subject.message)
+    let fields = fields::split(subject.message);
+    let otherwise = if whole { walk::otherwise(subject.message, &fields) } else { None };
+    let parser = MessageParser::default();
+    let mut readings: Vec<Message<'_>> = Vec::new();
+    if whole {
+        readings.extend(parser.parse(subject.message));
+        readings.extend(otherwise.as_deref().and_then(|other| parser.parse(other)));
     } else if header {
-        MessageParser::default().parse_headers(subject.message)
-    } else {
-        None
-    };
-    let reader = Reader { subject, config, fields: fields::split(subject.message), parsed };
+        readings.extend(parser.parse_headers(subject.message));
+    }
+    let reader = Reader { subject, config, fields, readings };
     let mut objects: HashMap<&str, HashMap<String, Value>> = HashMap::new();
     let mut variables = HashMap::new();
     for (variable, field) in uses {
@@ -112,11 +116,11 @@ pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, con
             "message" => reader.message(field),
             "scan" => reader.scan(field),
             "parts" => {
-                variables.insert(variable.clone(), parts::values(reader.parsed.as_ref(), config));
+                variables.insert(variable.clone(), parts::values(&reader.readings, config));
                 continue;
             }
             "urls" => {
-                variables.insert(variable.clone(), urls::values(reader.parsed.as_ref(), config));
+                variables.insert(variable.clone(), urls::values(&reader.readings, config));
                 continue;
             }
             // The score changes from rule to rule.
@@ -198,13 +202,13 @@ impl Reader<'_> {
             let found = self.fields.iter().find(|field| field.is(name.as_bytes()));
             found.map(Field::unfolded).unwrap_or_default()
         };
-        let parsed = self.parsed.as_ref();
+        let parsed = self.readings.first();
         let max = self.config.addresses_max;
         let author = || mailboxes::first(parsed.and_then(Message::from));
         let reply_to = || mailboxes::first(parsed.and_then(Message::reply_to));
         let subject = || visible(parsed.and_then(Message::subject).unwrap_or_default());
         match field {
-            "ambiguous" => Value::Bool(parsed.is_some_and(walk::is_ambiguous)),
+            "ambiguous" => Value::Bool(walk::is_ambiguous(&self.readings)),
             "auto_submitted" => {
                 let value = first("auto-submitted").to_lowercase();
                 Value::Bool(!value.is_empty() && value != "no")
@@ -220,9 +224,9 @@ impl Reader<'_> {
             "from_address" => author().address.into(),
             "from_domain" => author().domain.into(),
             "from_name" => author().name.into(),
-            "has_html" => {
-                Value::Bool(walk::parts(parsed).any(|place| matches!(place.part.body, PartType::Html(_))))
-            }
+            "has_html" => Value::Bool(
+                walk::parts(&self.readings).any(|place| matches!(place.part.body, PartType::Html(_))),
+            ),
             "list_unsubscribe" => Value::Bool(has("list-unsubscribe")),
             "message_id" => first("message-id").into(),
             "received_count" => {
@@ -233,7 +237,7 @@ impl Reader<'_> {
             "reply_to_domain" => reply_to().domain.into(),
             "size" => Value::Int(i64::try_from(self.subject.message.len()).unwrap_or(i64::MAX)),
             "subject" => subject().into(),
-            "text" => text(parsed, self.config.text_max.as_usize()).into(),
+            "text" => text(&self.readings, self.config.text_max.as_usize()).into(),
             _ => mailboxes::values(parsed.and_then(Message::to), max),
         }
     }
@@ -265,9 +269,9 @@ pub(super) fn decoded(field: &Field<'_>) -> String {
 }
 
 /// The text of all text parts, HTML without its tags, without letters that nobody sees, cut at a letter's boundary.
-fn text(message: Option<&Message<'_>>, max: usize) -> String {
+fn text<'m>(readings: &'m [Message<'m>], max: usize) -> String {
     let mut text = String::new();
-    for place in walk::parts(message) {
+    for place in walk::parts(readings) {
         match readable::of(place) {
             Some(Readable::Text(body)) => text.push_str(&visible(cut(&body, max))),
             Some(Readable::Page(body)) => {

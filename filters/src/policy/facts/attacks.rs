@@ -150,6 +150,31 @@ fn attack_fields_that_stand_there_twice() {
 }
 
 #[test]
+fn attack_the_first_field_and_the_last_one() {
+    for fields in [
+        "Content-Disposition: attachment; filename=a.txt\r\nContent-Disposition: attachment; filename=a.exe",
+        "Content-Disposition: attachment; filename=a.exe\r\nContent-Disposition: attachment; filename=a.txt",
+        "Content-Type: x/y; name=a.exe\r\nContent-Disposition: attachment; filename=a.txt",
+        "Content-Type: x/y; name=a.exe\r\nContent-Type: x/y; name=a.txt",
+        "Content-Disposition: attachment; filename=a.txt; filename*=utf-8''a.exe",
+        "Content-Disposition: attachment; filename*=utf-8''a.txt; filename=a.exe",
+        "Content-Disposition: attachment; filename=a.txt; filename=a.exe",
+    ] {
+        let mut found = texts(&mixed(&[&format!("{fields}\r\n\r\nMZ")]), "parts", "extension");
+        found.sort();
+        assert_eq!(found, ["exe", "txt"], "{fields}");
+    }
+    let body = format!("\r\n\r\n--b\r\n{EXE}\r\n--b--\r\n--c\r\n\r\nhttp://a.test\r\n--c--\r\n");
+    for (first, last) in [("b", "c"), ("c", "b")] {
+        let message = format!(
+            "Content-Type: multipart/mixed; boundary={first}\r\nContent-Type: multipart/mixed; boundary={last}{body}"
+        );
+        assert!(texts(&message, "parts", "extension").contains(&"exe".to_owned()), "{message}");
+        assert!(texts(&message, "urls", "host").contains(&"a.test".to_owned()), "{message}");
+    }
+}
+
+#[test]
 fn attack_boundaries() {
     let body = format!("\r\n\r\n--b\r\n{EXE}\r\n--b--\r\n");
     check_ambiguous(&format!("Content-Type: multipart/mixed{body}"), true);

@@ -2,6 +2,9 @@
 
 use mail_parser::{HeaderName, Message, MessageParser, MessagePart, MimeHeaders as _};
 
+/// Names of one part that are looked at.
+const NAMES_MAX: usize = 8;
+
 /// Letters without a width: between the letters of a word they hide it from whoever looks for the word, not from whoever reads it. Controls that are no white
 /// space, soft hyphens, joiners, marks of direction (Unicode Standard Annex 9), tags.
 pub(in crate::policy) fn is_invisible(letter: char) -> bool {
@@ -43,6 +46,36 @@ pub(super) fn extension(name: &str) -> String {
 pub(super) fn of_part(message: &Message<'_>, part: &MessagePart<'_>) -> String {
     let found = part.attachment_name().filter(|name| !name.is_empty()).map(str::to_owned);
     found.or_else(|| read_again(message, part)).unwrap_or_default()
+}
+
+/// Names that other programs may give a part: the first of several fields, `name` instead of `filename`, one form instead of the other (RFC 2231). Those that
+/// end as the one that we show are left out.
+pub(super) fn others(part: &MessagePart<'_>, shown: &str) -> Vec<String> {
+    let mut endings = vec![extension(shown)];
+    let mut found = Vec::new();
+    for name in all(part).take(NAMES_MAX) {
+        let ending = extension(name);
+        if !endings.contains(&ending) {
+            endings.push(ending);
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+/// Whether a part has names that would open with different programs.
+pub(super) fn differ(part: &MessagePart<'_>) -> bool {
+    let mut endings = all(part).take(NAMES_MAX).map(extension);
+    endings.next().is_some_and(|first| endings.any(|other| other != first))
+}
+
+/// Every name in every field of a part (RFC 2183 §2.3, RFC 2045 §5.1).
+fn all<'m>(part: &'m MessagePart<'_>) -> impl Iterator<Item = &'m str> {
+    let fields = part.headers.iter().filter_map(|field| field.value.as_content_type());
+    let attributes = fields.flat_map(|field| field.attributes().unwrap_or_default());
+    attributes
+        .filter(|attribute| ["filename", "name"].iter().any(|name| attribute.name.eq_ignore_ascii_case(name)))
+        .map(|attribute| attribute.value.as_ref())
 }
 
 /// Reads the fields without comments and without blanks around `=`, which RFC 2045 §5.1 does not allow and several programs take.

@@ -42,14 +42,14 @@ const MESSAGES_DEPTH: usize = 3;
 /// How far into a file readers look for the beginning of a PDF.
 const PDF_WITHIN: usize = 1024;
 
-pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Value {
+pub(super) fn values<'m>(readings: &'m [Message<'m>], config: &PolicyConfig) -> Value {
     let mut found: Vec<Value> = Vec::new();
-    take(message, config, MESSAGES_DEPTH, &mut found);
+    take(readings, config, MESSAGES_DEPTH, &mut found);
     found.into()
 }
 
-fn take(message: Option<&Message<'_>>, config: &PolicyConfig, depth: usize, found: &mut Vec<Value>) {
-    for place in walk::parts(message).filter(|place| !matches!(place.part.body, PartType::Multipart(_))) {
+fn take<'m>(readings: &'m [Message<'m>], config: &PolicyConfig, depth: usize, found: &mut Vec<Value>) {
+    for place in walk::parts(readings).filter(|place| !matches!(place.part.body, PartType::Multipart(_))) {
         let left = config.parts_max.saturating_sub(found.len());
         if left == 0 {
             return;
@@ -58,10 +58,14 @@ fn take(message: Option<&Message<'_>>, config: &PolicyConfig, depth: usize, foun
         // A message as a file of another type: the walk does not see into it, a double click does.
         let held =
             depth > 0 && extension(&file.name) == "eml" && !matches!(place.part.body, PartType::Message(_));
+        let others = names::others(place.part, &file.name);
+        let others = others.into_iter().take(left - 1).map(|name| File { name, ..file.clone() });
+        let others: Vec<Value> = others.map(|file| file.value(config)).collect();
         found.push(file.value(config));
+        found.extend(others);
         if held {
             let inner = MessageParser::default().parse(place.part.contents());
-            take(inner.as_ref(), config, depth - 1, found);
+            take(inner.as_slice(), config, depth - 1, found);
         }
         if let PartType::Text(text) = &place.part.body {
             let left = config.parts_max.saturating_sub(found.len());
@@ -72,6 +76,7 @@ fn take(message: Option<&Message<'_>>, config: &PolicyConfig, depth: usize, foun
 }
 
 /// What is known of a part before its content is looked at.
+#[derive(Clone)]
 struct File<'a> {
     name: String,
     declared: String,

@@ -30,9 +30,9 @@ const FILES: &[&str] = &[
     "odt", "pdf", "png", "ppt", "pptx", "rtf", "txt", "xls", "xlsx", "xml", "zip",
 ];
 
-pub(super) fn values(message: Option<&Message<'_>>, config: &PolicyConfig) -> Value {
+pub(super) fn values<'m>(readings: &'m [Message<'m>], config: &PolicyConfig) -> Value {
     let mut found = Vec::new();
-    for place in walk::parts(message) {
+    for place in walk::parts(readings) {
         let left = config.urls_max.saturating_sub(found.len());
         match readable::of(place) {
             Some(Readable::Text(text)) => plain(cut(&text, config.text_max.as_usize()), left, &mut found),

@@ -4,7 +4,8 @@
 
 use mail_parser::{HeaderName, HeaderValue, Message, MessagePart, MimeHeaders as _, PartType};
 
-use super::names::extension;
+use super::names;
+use crate::fields::Field;
 
 /// A part and the message that it stands in.
 #[derive(Debug, Clone, Copy)]
@@ -18,8 +19,25 @@ pub(super) struct Walk<'m> {
     open: Vec<(&'m Message<'m>, usize)>,
 }
 
-pub(super) fn parts<'m>(message: Option<&'m Message<'m>>) -> Walk<'m> {
-    Walk { open: message.map(|message| (message, 0)).into_iter().collect() }
+pub(super) fn parts<'m>(readings: &'m [Message<'m>]) -> Walk<'m> {
+    Walk { open: readings.iter().rev().map(|message| (message, 0)).collect() }
+}
+
+/// The message as a program takes it for which the first of several fields counts, as it does for our IMAP; for our parser, and so for our webmail, the last
+/// one does. `None` when there are not several.
+pub(super) fn otherwise(message: &[u8], fields: &[Field<'_>]) -> Option<Vec<u8>> {
+    let names: [&[u8]; 2] = [b"content-type", b"content-transfer-encoding"];
+    let first = |name: &[u8]| fields.iter().position(|field| field.is(name));
+    let again =
+        |(at, field): (usize, &Field<'_>)| names.iter().any(|name| field.is(name) && first(name) != Some(at));
+    if !fields.iter().enumerate().any(again) {
+        return None;
+    }
+    let header: usize = fields.iter().map(|field| field.octets.len()).sum();
+    let kept = fields.iter().enumerate().filter(|(at, field)| !again((*at, *field)));
+    let mut out: Vec<u8> = kept.flat_map(|(_, field)| field.octets).copied().collect();
+    out.extend(message.get(header..).unwrap_or_default());
+    Some(out)
 }
 
 impl<'m> Iterator for Walk<'m> {
@@ -44,8 +62,8 @@ impl<'m> Iterator for Walk<'m> {
 
 /// Whether a field that says what a part is stands there twice, a name ends in two ways, or the content is not what the fields promise: one program shows a
 /// text where another one opens a file.
-pub(super) fn is_ambiguous(message: &Message<'_>) -> bool {
-    parts(Some(message)).any(|place| is_part_ambiguous(place.part))
+pub(super) fn is_ambiguous<'m>(readings: &'m [Message<'m>]) -> bool {
+    parts(readings).any(|place| is_part_ambiguous(place.part))
 }
 
 fn is_part_ambiguous(part: &MessagePart<'_>) -> bool {
@@ -57,7 +75,7 @@ fn is_part_ambiguous(part: &MessagePart<'_>) -> bool {
     fields.iter().any(twice)
         || multipart && !matches!(part.body, PartType::Multipart(_)) && !part.is_empty()
         || encoded && (part.is_encoding_problem || part.encoding == mail_parser::Encoding::None)
-        || names_differ(part)
+        || names::differ(part)
 }
 
 /// Whether one of its Content-Transfer-Encoding fields holds the word.
@@ -69,14 +87,4 @@ pub(super) fn declares(part: &MessagePart<'_>, encoding: &str) -> bool {
             _ => None,
         })
         .any(|text| text.to_ascii_lowercase().contains(encoding))
-}
-
-/// Whether `filename` and `name` would open with different programs (RFC 2183 §2.3, RFC 2045 §5.1).
-fn names_differ(part: &MessagePart<'_>) -> bool {
-    let of_disposition = part.content_disposition().and_then(|field| field.attribute("filename"));
-    let of_type = part.content_type().and_then(|field| field.attribute("name"));
-    match (of_disposition, of_type) {
-        (Some(one), Some(other)) => extension(one) != extension(other),
-        _ => false,
-    }
 }
