@@ -1,5 +1,7 @@
 //! The rules in `deploy/policy`: they load, their cases pass, and every rule has a message that it fits and one close to it that it does not.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::PathBuf;
