@@ -34,6 +34,8 @@ pub struct Decision {
     pub tags: Vec<String>,
     /// Rules that fitted, enforced or not.
     pub fired: Vec<Fired>,
+    /// Rules that could not be asked.
+    pub failed: Vec<String>,
     /// Names of the rules that decided, each with its reason.
     pub reasons: Vec<String>,
     /// Rates that are still to be counted.
@@ -194,6 +196,7 @@ impl Run<'_> {
         }
         if let Said::Failed(why) = &said {
             tracing::warn!(rule = rule.name, error = why, "a rule failed on a message");
+            self.decision.failed.push(rule.name.clone());
             if self.config.on_failure == OnFailure::Tempfail && rule.mode == Mode::Enforce {
                 self.decide(rule, Action::Refuse(Refusal::temporary((4, 7, 1), FAILED)), why);
             }

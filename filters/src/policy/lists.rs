@@ -55,9 +55,12 @@ fn imitates(shape: &str, wanted: &str) -> bool {
     if front.len() < DISTANCE_FROM {
         return false;
     }
+    // Hosts below somebody's domain: as many labels as ours has, from the end.
+    let labels = wanted.matches('.').count();
+    let tail = shape.rmatch_indices('.').nth(labels).and_then(|(at, _)| shape.get(at + 1..)).unwrap_or(shape);
     // One letter has four octets at most: most names need not be compared.
-    let near = wanted.len().abs_diff(shape.len()) <= 4 && distance(wanted, shape) == 1;
-    if near || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
+    let near = |shape: &str| wanted.len().abs_diff(shape.len()) <= 4 && distance(wanted, shape) == 1;
+    if near(shape) || near(tail) || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
         return true;
     }
     let core = without_suffix(shape);
@@ -199,6 +202,8 @@ mod tests {
             "paywell.example",
             "pay-well.test",
             "paywel.test",
+            "mail.paywel.test",
+            "a.b.pawyell.test",
             "pawyell.test",
             "paywell-login.test",
             "login-paywell.example",

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use super::PolicyError;
 use super::config::PolicyConfig;
-use super::evaluate::{self, Decision, Rate, Said};
+use super::evaluate::{self, Decision, Rate};
 use super::facts::Subject;
 use super::file::Exceeded;
 use super::guard::{Counts, Guard};
@@ -276,8 +276,8 @@ impl Policy {
             let outcome = if fired.enforced { "enforced" } else { "shadow" };
             self.metrics.rules.with_label_values(&[fired.rule.as_str(), outcome]).inc();
         }
-        for step in decision.trace.iter().filter(|step| matches!(step.said, Said::Failed(_))) {
-            self.metrics.rules.with_label_values(&[step.rule.as_str(), "failed"]).inc();
+        for rule in &decision.failed {
+            self.metrics.rules.with_label_values(&[rule.as_str(), "failed"]).inc();
         }
         let mut inner = self.lock();
         if !Arc::ptr_eq(rules, &inner.current) {

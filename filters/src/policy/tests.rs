@@ -248,6 +248,18 @@ async fn a_set_whose_watch_ended_well_is_kept_for_a_start_with_faults() {
 }
 
 #[tokio::test]
+async fn what_fails_is_counted() {
+    let (folder, registry) =
+        (folder(&rule("message.from[7].name == 'x'", "{ action = 'discard' }")), Registry::new());
+    let state = Arc::new(MemoryState::new(&shared_state::Config::default()));
+    let config = PolicyConfig::default();
+    let policy = Policy::open(config, folder.path().to_owned(), None, state, &registry).unwrap();
+    assert!(matches!(ask(&policy).await, Action::Refuse(refusal) if refusal.is_temporary()));
+    let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+    assert!(text.contains("hits_total{outcome=\"failed\",rule=\"r\"} 1"), "{text}");
+}
+
+#[tokio::test]
 async fn a_rate_lets_its_limit_through() {
     let rules = rule(
         "true",

@@ -3,7 +3,7 @@
 use cel::objects::Key;
 
 use super::super::cases::{self, Situation};
-use super::*;
+use super::{HashSet, PolicyConfig, Value};
 
 /// The variable `name`, with `field` when it has fields.
 fn fact(message: &str, name: &str, field: &str) -> Value {

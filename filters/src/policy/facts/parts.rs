@@ -98,8 +98,7 @@ impl<'a> File<'a> {
             || matches!(part.body, PartType::Binary(_) | PartType::Message(_));
         let mut contents = vec![Cow::Borrowed(part.contents())];
         contents.extend(decoded_leniently(message, part).map(Cow::Owned));
-        // A page in UTF-16: what is searched for has nulls between its letters.
-        if part.contents().iter().take(64).filter(|octet| **octet == 0).count() >= 16 {
+        if is_wide(part.contents()) {
             let plain = part.contents().iter().copied().filter(|octet| octet.is_ascii() && *octet != 0);
             contents.push(Cow::Owned(plain.collect()));
         }
@@ -142,6 +141,13 @@ impl<'a> File<'a> {
             ("type", self.declared.into()),
         ]))
     }
+}
+
+/// Whether it begins as a page in UTF-16 does, with or without its mark, which is three octets where it was taken for UTF-8: what is searched for has nulls
+/// between its letters then.
+fn is_wide(octets: &[u8]) -> bool {
+    let marks: [&[u8]; 5] = [b"\xff\xfe", b"\xfe\xff", b"\xef\xbf\xbd", b"<\0", b"\0<"];
+    marks.iter().any(|mark| octets.starts_with(mark)) && octets.iter().take(64).any(|octet| *octet == 0)
 }
 
 fn detect(octets: &[u8]) -> &'static str {
