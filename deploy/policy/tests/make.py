@@ -199,8 +199,8 @@ def attachments():
     mail("many-parts", "Tom Baker <tom@supplier.example>", multipart("mixed", *[plain(str(n)) for n in range(100)]), dmarc="pass")
     mail("some-parts", "Tom Baker <tom@supplier.example>", multipart("mixed", *[plain(str(n)) for n in range(99)]), dmarc="pass")
 
-    mail("long-text", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 5300), dmarc="pass")
-    mail("long-text-below", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 4900), dmarc="pass")
+    mail("long-text", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 4700), dmarc="pass")
+    mail("long-text-below", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 4600), dmarc="pass")
     mail("fragment", "Tom Baker <tom@supplier.example>", 'Content-Type: message/partial; id="1@supplier.example"; number=1; total=2\n\nTVqQ', dmarc="pass")
 
 

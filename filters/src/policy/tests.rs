@@ -284,6 +284,38 @@ async fn a_rate_lets_its_limit_through() {
     assert_eq!(actions, [Action::Accept, Action::Accept, Action::Quarantine, Action::Quarantine]);
 }
 
+#[tokio::test]
+async fn attack_one_subject_in_many_spellings() {
+    let rules = rule(
+        "true",
+        "{ action = 'rate', key = 'subject', limit = 3, window = '1h', exceeded = 'quarantine' }",
+    );
+    let live = live(&rules, PolicyConfig::default());
+    let mut actions = Vec::new();
+    for subject in [
+        "Your parcel",
+        "=?utf-8?Q?Your_parcel?=",
+        "=?us-ascii?B?WW91ciBwYXJjZWw=?=",
+        "YOUR  parc\u{200b}e1",
+        "Another",
+    ] {
+        let message = MESSAGE.replace("Subject: Invoice", &format!("Subject: {subject}"));
+        let situation = Situation::default();
+        let envelope = situation.envelope(message.as_bytes());
+        let subject = Subject {
+            envelope: &envelope,
+            listener: "mx",
+            peer: &PeerFacts::default(),
+            authentication: &Authentication::default(),
+            scan: &ScanFacts::default(),
+            message: message.as_bytes(),
+        };
+        actions.push(live.policy.judge(subject).await.unwrap().action);
+    }
+    assert_eq!(actions.iter().position(|action| *action == Action::Quarantine), Some(3), "{actions:?}");
+    assert_eq!(actions.last(), Some(&Action::Accept));
+}
+
 #[test]
 fn cases_beside_the_rules_are_run() {
     let folder = folder(RULES);
