@@ -199,6 +199,8 @@ def attachments():
     mail("many-parts", "Tom Baker <tom@supplier.example>", multipart("mixed", *[plain(str(n)) for n in range(100)]), dmarc="pass")
     mail("some-parts", "Tom Baker <tom@supplier.example>", multipart("mixed", *[plain(str(n)) for n in range(99)]), dmarc="pass")
 
+    mail("many-links", "Tom Baker <tom@supplier.example>", plain("\n".join(f"https://supplier.example/{n}" for n in range(200))), dmarc="pass")
+    mail("some-links", "Tom Baker <tom@supplier.example>", plain("\n".join(f"https://supplier.example/{n}" for n in range(199))), dmarc="pass")
     mail("long-text", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 4700), dmarc="pass")
     mail("long-text-below", "Tom Baker <tom@supplier.example>", plain("All is well.\n" * 4600), dmarc="pass")
     mail("fragment", "Tom Baker <tom@supplier.example>", 'Content-Type: message/partial; id="1@supplier.example"; number=1; total=2\n\nTVqQ', dmarc="pass")
@@ -211,6 +213,7 @@ def lookalikes():
                          ("front", "hartwell.example.login.test"), ("punycode", "xn--hartwll-chg.example")]:
         mail(f"lookalike-{name}", f"People <people@{domain}>", text, "Travel", dmarc="pass")
     mail("lookalike-reply", "People <people@service.test>", text, "Travel", dmarc="pass", more="Reply-To: people@hartwe1l.example")
+    mail("lookalike-sender", "People <people@service.test>", text, "Travel", dmarc="pass", sender="bounce@mail.hartwel.example")
     mail("ours-below", "People <people@news.hartwell.example>", text, "Travel", dmarc="pass")
     mail("other-house", "People <people@hartlepool-wells.example>", text, "Travel", dmarc="pass")
     mail("partner-alike", "Billing <billing@northgate-logistic.example>", plain("Our invoice for November follows."), "November", dmarc="pass")
@@ -226,6 +229,7 @@ def leaks():
     out = {"to": "Tom Baker <tom@supplier.example>", "inbound": False}
     mail("cards", ann, plain("Book it with my credit card: 4111 1111 1111 1111, 12/28, CVV 123."), "Hotel", **out)
     mail("cards-list", ann, multipart("mixed", plain("as asked"), "Content-Type: text/csv; name=guests.csv\n\nname;no\nA;4111111111111111\nB;5500-0000-0000-0004\nC;3782 822463 10005"), "Guests", **out)
+    mail("cards-talk", ann, plain("Do you take my credit card, a Visa? Call me about the CVV."), "Hotel", **out)
     mail("order-numbers", ann, plain("Order 4111 1111 1111 1112, item 4006381333931, tracking 1Z999AA10123456784, tel. +49 30 1234 5678 90."), "Order", **out)
     ibans = "DE89 3704 0044 0532 0130 00\nGB82 WEST 1234 5698 7654 32\nNL91ABNA0417164300\nIBAN:FR1420041010050500013M02606\nch93 0076 2011 6238 5295 7"
     mail("accounts", ann, plain(f"The suppliers:\n{ibans}"), "Suppliers", **out)
@@ -279,6 +283,8 @@ def fraud():
          more="Reply-To: northgate@freemail.example")
     mail("bank-change-hidden", "Northgate Logistics <billing@northgate-logistics.example>",
          html(change.replace("bank", "b<!-- x -->a​nk").replace("changed", "ch&#97;nged")), "Payment", dmarc="fail")
+    mail("bank-change-freemail", "Northgate Billing <northgate@inbox.example>", plain(change), "Payment", dmarc="pass")
+    mail("bank-change-neighbour", "Northgate Logistics <billing@northgate-logistic.example>", plain(change), "Payment", dmarc="pass")
     mail("bank-change-proven", "Northgate Logistics <billing@northgate-logistics.example>", plain(change), "Payment", dmarc="pass")
     mail("bank-talk", "Kim <kim@news.example>", plain("The account of the flood at the river bank was revised."), "Proofs", dmarc="none")
     mail("favour", "C. Hart <ceo.private@freemail.example>", plain("Can you buy gift cards for the team? Keep this between us."), "Hi", dmarc="pass")
@@ -304,6 +310,7 @@ def rest():
          multipart("mixed", plain("x"), attached("a.exe", EXE)), "Invoice", to="Payables <payables@hartwell.example>", dmarc="pass")
     mail("from-finance", "Payables <payables@hartwell.example>", plain("Paid today."), "Invoice", to="Tom Baker <tom@supplier.example>", inbound=False)
     with_file("winmail", "winmail.dat", b"\x78\x9f\x3e\x22\0\0", "application/ms-tnef")
+    with_file("winmail-octets", "WINMAIL.DAT", b"\x78\x9f\x3e\x22\0\0")
     with_file("dat", "winter-mail.dat", b"\x78\x9f\x3e\x22\0\0")
     mail("short-link", "Kim <kim@news.test>", plain("https://bit.example/3xYz"), "Look", dmarc="none")
     mail("short-link-proven", "Kim <kim@news.test>", plain("https://bit.example/3xYz and https://rabbit.example"), "Look", dmarc="pass")
