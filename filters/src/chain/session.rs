@@ -102,6 +102,11 @@ impl FilterSession {
         self.milters.connect().await
     }
 
+    /// The peer's name, where the program in front looked it up, instead of [`Self::connect`]: a name that leads back to the peer.
+    pub fn named(&mut self, hostname: Option<String>) {
+        self.hostname = hostname;
+    }
+
     /// The connection is encrypted now; `certificate` says whether the peer showed one that verified.
     pub fn encrypted(&mut self, version: String, cipher: String, certificate: bool) {
         self.client_certificate = certificate;

@@ -171,8 +171,16 @@ impl Policy {
 
     /// Looks at the files; blocks on the disk.
     pub fn reload(&self) -> Reloaded {
+        self.reload_unless(|_| Vec::new())
+    }
+
+    /// The same for a program that can't do all that rules may ask for: a set in which `unsuitable` finds faults is not taken.
+    pub fn reload_unless(&self, unsuitable: impl FnOnce(&RuleSet) -> Vec<Fault>) -> Reloaded {
         self.settle();
-        let loaded = RuleSet::load(&self.folder, &self.config);
+        let loaded = RuleSet::load(&self.folder, &self.config).and_then(|set| {
+            let faults = unsuitable(&set);
+            if faults.is_empty() { Ok(set) } else { Err(faults) }
+        });
         let mut inner = self.lock();
         let set = match loaded {
             Ok(set) => set,

@@ -48,6 +48,11 @@ impl Rule {
     pub fn is_expired(&self, now: u64) -> bool {
         self.expires.is_some_and(|end| end <= now)
     }
+
+    /// What it does when it fits.
+    pub fn effects(&self) -> &[Effect] {
+        &self.effects
+    }
 }
 
 /// All rules of a folder.
