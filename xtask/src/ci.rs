@@ -8,6 +8,19 @@ use anyhow::{Context, bail};
 const STEPS: &[&[&str]] = &[
     &["cargo", "fmt", "--all", "--check"],
     &["cargo", "clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"],
+    // The program that stands apart (GPL-3.0).
+    &["cargo", "fmt", "--manifest-path", "sluice-milter/Cargo.toml", "--check"],
+    &[
+        "cargo",
+        "clippy",
+        "--manifest-path",
+        "sluice-milter/Cargo.toml",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ],
 ];
 
 /// Runs every step, then tidy; stops at the first that fails.

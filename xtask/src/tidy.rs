@@ -1,5 +1,6 @@
 //! Rules that a machine can check. Each check gives its findings as lines; all are shown at once.
 
+mod apart;
 mod layers;
 mod licences;
 mod links;
@@ -20,6 +21,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let files = tracked_files(root)?;
     let mut findings = layers::check(&metadata);
     findings.extend(licences::check(root)?);
+    findings.extend(apart::check(root)?);
     findings.extend(sources::check(root, &files)?);
     findings.extend(links::check(root, &files)?);
     if findings.is_empty() {

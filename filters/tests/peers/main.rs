@@ -1,4 +1,4 @@
-//! Milters and scanners that others wrote, as Debian has them: rspamd, ClamAV and OpenDKIM, each in its own folder, without a network and without downloads.
+//! Milters and scanners, as Debian has them: rspamd, ClamAV and OpenDKIM, each in its own folder, without a network and without downloads; and sluice-milter.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -11,6 +11,7 @@ mod clamav;
 mod opendkim;
 mod process;
 mod rspamd;
+mod sluice_milter;
 
 use bytes::Bytes;
 use filters::milter::{Connection, MilterConfig, MilterSession, Milters};

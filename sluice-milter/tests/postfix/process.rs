@@ -58,8 +58,8 @@ impl Milter {
     pub(crate) fn start(folder: &Path, more: &str) -> Self {
         // Nobody is on the DNS's port: every question fails at once.
         let config = format!(
-            "hostname = \"mx.b.test\"\nstate_folder = \"{}/state\"\n{more}\n[dns]\nresolvers = [\"127.0.0.1:1\"]\nquestion_max = \"200ms\"\ntry_max = \"100ms\"\n\
-             [policy]\nreload_interval = \"1s\"\n",
+            "hostname = \"mx.b.test\"\nstate_folder = \"{}/state\"\n{more}\n[dns]\nresolvers = [\"127.0.0.1:1\"]\n\
+             question_max = \"200ms\"\ntry_max = \"100ms\"\n[policy]\nreload_interval = \"1s\"\n",
             folder.display()
         );
         fs::write(folder.join("milter.toml"), config).unwrap();

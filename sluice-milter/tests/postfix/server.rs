@@ -108,20 +108,10 @@ impl Postfix {
         client
     }
 
-    /// What `mailq` shows.
+    /// What `mailq` shows: it is this program.
     pub(crate) fn mailq(&self) -> String {
-        let out = Command::new("/usr/bin/mailq").arg("-C").arg(self.folder.join("conf")).output();
-        let out = out.unwrap();
-        let out = if out.status.success() {
-            out
-        } else {
-            let queue = Command::new("/usr/sbin/postqueue")
-                .arg("-c")
-                .arg(self.folder.join("conf"))
-                .arg("-p")
-                .output();
-            queue.unwrap()
-        };
+        let mut mailq = Command::new("/usr/sbin/postqueue");
+        let out = mailq.arg("-c").arg(self.folder.join("conf")).arg("-p").output().unwrap();
         String::from_utf8(out.stdout).unwrap()
     }
 

@@ -61,6 +61,11 @@ pub(crate) fn check(metadata: &Metadata) -> Vec<String> {
     findings
 }
 
+/// Whether a package is of this workspace.
+pub(crate) fn is_ours(name: &str) -> bool {
+    layer_of(name).is_some()
+}
+
 fn layer_of(name: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| layer.contains(&name))
 }

@@ -37,18 +37,35 @@ const BANNED: &[(&str, &str)] = &[
     ("sqlx", "one SQL library"),
 ];
 
+/// What a program that stands apart may have besides.
+const APART: &str = "GPL-3.0-or-later";
+
 /// Checks what is really built, on every platform: the lock file also lists what no feature turns on.
 pub(crate) fn check(root: &Path) -> anyhow::Result<Vec<String>> {
+    let text = tree(root, &["--workspace"])?;
+    let packages: BTreeSet<&str> = text.lines().collect();
+    Ok(packages.into_iter().flat_map(package).collect())
+}
+
+/// Checks a program under the GPL: everything else in it must go together with that.
+pub(crate) fn check_apart(folder: &Path) -> anyhow::Result<Vec<String>> {
+    let text = tree(folder, &[])?;
+    // What is apart because of its licence is in no other way different.
+    let packages: BTreeSet<&str> =
+        text.lines().filter(|line| !line.ends_with(&format!("|{APART}"))).collect();
+    Ok(packages.into_iter().flat_map(package).collect())
+}
+
+fn tree(folder: &Path, more: &[&str]) -> anyhow::Result<String> {
     let output = Command::new("cargo")
-        .args(["tree", "--workspace", "--locked", "--target", "all", "--edges", "normal,build"])
+        .args(["tree", "--locked", "--target", "all", "--edges", "normal,build"])
         .args(["--prefix", "none", "--no-dedupe", "--format", "{p}|{l}"])
-        .current_dir(root)
+        .args(more)
+        .current_dir(folder)
         .output()
         .context("failed to run cargo tree")?;
     anyhow::ensure!(output.status.success(), "cargo tree: {}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).context("cargo tree gave something unexpected")?;
-    let packages: BTreeSet<&str> = text.lines().collect();
-    Ok(packages.into_iter().flat_map(package).collect())
+    String::from_utf8(output.stdout).context("cargo tree gave something unexpected")
 }
 
 /// The faults of one line `name vVERSION (path or source)|licence`.
@@ -92,6 +109,9 @@ mod tests {
         assert_eq!(package("ring v0.17.14|Apache-2.0 AND ISC").len(), 1);
         assert_eq!(package("fork v1.0.0 (https://git.example/fork#abc)|MIT").len(), 1);
         assert_eq!(package("closed v1.0.0|").len(), 1);
+        // Should a member name the program that stands apart, or its bindings.
+        assert_eq!(package("sluice-milter v0.1.0 (/somewhere)|GPL-3.0-or-later").len(), 1);
+        assert_eq!(package("milter v0.2.4|GPL-3.0-or-later").len(), 2);
     }
 
     #[test]
