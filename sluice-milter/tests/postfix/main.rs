@@ -25,119 +25,129 @@ fn on(subject: &str) -> String {
     format!("message.subject == \"{subject}\"")
 }
 
+/// Whether a message with this subject was delivered to somebody.
+fn is_delivered(postfix: &Postfix, subject: &str, to: &str) -> bool {
+    let (subject, to) = (format!("\nSubject: {subject}\n"), format!("\nDelivered-To: {to}@b.test\n"));
+    postfix.all_delivered().iter().any(|message| message.contains(&subject) && message.contains(&to))
+}
+
 #[test]
-fn verdicts_reach_the_sender_and_the_message() {
+fn refusals_and_what_is_kept_back() {
     let folder = folder();
-    let size = message("exact").len();
-    let shadow =
-        rule("shadow", &on("shadow"), r#"{ action = "reject", text = "never" }"#) + "mode = \"shadow\"\n";
     let rules = [
         rule("refuse", &on("refuse"), r#"{ action = "reject", text = "100% unwanted: ask sec@b.test" }"#),
         rule("later", &on("later"), r#"{ action = "tempfail", text = "come back" }"#),
         rule("keep", &on("keep"), r#"{ action = "quarantine", reason = "looks odd" }"#),
         rule("away", &on("away"), r#"{ action = "discard" }"#),
-        rule(
-            "mark",
-            &on("mark"),
-            r#"{ action = "header", name = "X-Mark", value = "seen" }, { action = "tag", value = "one" }, { action = "remove-header", name = "X-Remove" }"#,
-        ),
-        rule(
-            "exact",
-            &format!("{} && message.size == {size}", on("exact")),
-            r#"{ action = "header", name = "X-Exact", value = "yes" }"#,
-        ),
-        rule("redirect", &on("redirect"), r#"{ action = "redirect", to = "other@b.test" }"#),
-        rule("copy", &on("copy"), r#"{ action = "copy", to = "copy@b.test" }"#),
-        rule(
-            "peer",
-            r#"message.subject == "peer" && connection.address == "192.0.2.7" && connection.helo == "mail.a.test" && connection.listener == "mx""#,
-            r#"{ action = "header", name = "X-Peer", value = "known" }"#,
-        ),
-        shadow,
+        rule("shadow", &on("shadow"), r#"{ action = "reject", text = "never" }"#) + "mode = \"shadow\"\n",
     ];
     write_rules(folder.path(), &rules.concat());
-    let mut milter = Milter::start(folder.path(), "");
+    let milter = Milter::start(folder.path(), "");
     let postfix = Postfix::start(folder.path());
     let mut client = postfix.client();
-
     assert_eq!(client.send(&["bob@b.test"], &message("refuse")), "550 5.7.1 100% unwanted: ask sec@b.test");
     assert_eq!(client.send(&["bob@b.test"], &message("later")), "451 4.7.1 come back");
-    let mut accepted = |subject: &str, recipients: &[&str]| {
-        let reply = client.send(recipients, &message(subject));
+    for subject in ["away", "keep", "shadow", "plain"] {
+        let reply = client.send(&["bob@b.test"], &message(subject));
         assert!(reply.starts_with("250 "), "{subject}: {reply}");
-    };
-    for subject in ["away", "mark", "exact", "shadow", "plain"] {
-        accepted(subject, &["bob@b.test"]);
     }
-    accepted("keep", &["bob@b.test"]);
-    accepted("redirect", &["bob@b.test", "carl@b.test"]);
-    accepted("copy", &["bob@b.test"]);
-
-    // Behind Postfix's own Received field, above those of the sender; what claimed to be ours is gone.
-    let marked = postfix.delivered("mark");
-    let names: Vec<&str> =
-        marked.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
-    let at = |name: &str| names.iter().position(|one| *one == name);
-    assert!(at("Received") < at("X-Mark") && at("X-Mark") < at("From"), "{marked}");
-    for (wanted, is_there) in [
-        ("\nX-Mark: seen\n", true),
-        ("\nX-Sluice-Tags: one\n", true),
-        ("-Remove:", false),
-        // From a network of one's own: what a system of one's own found out stays.
-        ("\nAuthentication-Results: mx.b.test; spf=pass\n", true),
-        ("\nX-None:odd\nX-Two:  odd\nX-Fold: a\n\tb\nX-Under:\n below\n", true),
-        ("\n\nHello,\n\nbye.\n", true),
-    ] {
-        assert_eq!(
-            marked.contains(wanted) || marked.to_lowercase().contains(wanted),
-            is_there,
-            "{wanted}: {marked}"
-        );
-    }
-    // Not an octet was lost on the way to the rules.
-    assert!(postfix.delivered("exact").contains("\nX-Exact: yes\n"), "{}", milter.log());
     postfix.delivered("shadow");
     postfix.delivered("plain");
     milter.logs(&["a rule fits", "rule=\"shadow\"", "mode=\"shadow\""]);
-    milter.logs(&["a rule fits", "rule=\"mark\"", "mode=\"enforced\""]);
+    milter.logs(&["a rule fits", "rule=\"keep\"", "mode=\"enforced\""]);
     milter.logs(&["message judged", "action=\"reject\"", "100% unwanted"]);
-
-    let redirected = postfix.delivered("redirect");
-    assert!(redirected.contains("\nDelivered-To: other@b.test\n"), "{redirected}");
-    postfix.delivered("copy");
-    wait("both have the copied message", || {
-        let copies = postfix.all_delivered();
-        let to = |who: &str| {
-            copies.iter().any(|one| {
-                one.contains("\nSubject: copy\n") && one.contains(&format!("Delivered-To: {who}@b.test\n"))
-            })
-        };
-        (to("bob") && to("copy")).then_some(())
-    });
     // Held, not queued: `!` behind the queue id.
     let queue = postfix.mailq();
     assert_eq!(queue.matches('!').count(), 1, "{queue}");
     assert!(queue.contains("ann@a.test"), "{queue}");
     for subject in ["keep", "away", "refuse", "later"] {
-        let found =
-            postfix.all_delivered().into_iter().any(|one| one.contains(&format!("\nSubject: {subject}\n")));
-        assert!(!found, "{subject}");
+        assert!(!is_delivered(&postfix, subject, "bob"), "{subject}");
     }
-    assert_eq!(postfix.all_delivered().iter().filter(|one| one.contains("\nSubject: redirect\n")).count(), 1);
+}
 
-    // A stranger: who it is, and what was found out about the sender.
-    let mut stranger = postfix.client();
-    assert!(stranger.say("XCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE]").starts_with("220"));
-    stranger.say("EHLO mail.a.test");
-    let reply = stranger.send(&["bob@b.test"], &message("peer"));
-    assert!(reply.starts_with("250 "), "{reply}");
-    let found = postfix.delivered("peer");
-    assert!(found.contains("\nX-Peer: known\n"), "{found} {}", milter.log());
+#[test]
+fn fields_and_recipients_change() {
+    let folder = folder();
+    let size = message("exact").len();
+    let exact = format!("{} && message.size == {size}", on("exact"));
+    let mark = r#"{ action = "header", name = "X-Mark", value = "seen" }, { action = "tag", value = "one" },
+        { action = "remove-header", name = "X-Remove" }"#
+        .replace('\n', "");
+    let rules = [
+        rule("mark", &on("mark"), &mark),
+        rule("exact", &exact, r#"{ action = "header", name = "X-Exact", value = "yes" }"#),
+        rule("redirect", &on("redirect"), r#"{ action = "redirect", to = "other@b.test" }"#),
+        rule("copy", &on("copy"), r#"{ action = "copy", to = "copy@b.test" }"#),
+    ];
+    write_rules(folder.path(), &rules.concat());
+    let milter = Milter::start(folder.path(), "");
+    let postfix = Postfix::start(folder.path());
+    let mut client = postfix.client();
+    for (subject, recipients) in [
+        ("mark", &["bob@b.test"][..]),
+        ("exact", &["bob@b.test"]),
+        ("redirect", &["bob@b.test", "carl@b.test"]),
+        ("copy", &["bob@b.test"]),
+    ] {
+        let reply = client.send(recipients, &message(subject));
+        assert!(reply.starts_with("250 "), "{subject}: {reply}");
+    }
+    // Behind Postfix's own Received field, above those of the sender.
+    let marked = postfix.delivered("mark");
+    let names: Vec<&str> =
+        marked.lines().filter_map(|line| line.split_once(':')).map(|(name, _)| name).collect();
+    let at = |name: &str| names.iter().position(|one| *one == name);
+    assert!(at("Received") < at("X-Mark") && at("X-Mark") < at("From"), "{marked}");
+    for wanted in [
+        "\nX-Mark: seen\n",
+        "\nX-Sluice-Tags: one\n",
+        // From a network of one's own: what a system of one's own found out stays.
+        "\nAuthentication-Results: mx.b.test; spf=pass\n",
+        "\nX-None:odd\nX-Two:  odd\nX-Fold: a\n\tb\nX-Under:\n below\n",
+        "\n\nHello,\n\nbye.\n",
+    ] {
+        assert!(marked.contains(wanted), "{wanted}: {marked}");
+    }
+    assert!(!marked.to_lowercase().contains("x-remove:"), "{marked}");
+    // Not an octet was lost on the way to the rules.
+    assert!(postfix.delivered("exact").contains("\nX-Exact: yes\n"), "{}", milter.log());
+    wait("both have the copied message", || {
+        (is_delivered(&postfix, "copy", "bob") && is_delivered(&postfix, "copy", "copy")).then_some(())
+    });
+    postfix.delivered("redirect");
+    assert!(is_delivered(&postfix, "redirect", "other"));
+    assert!(!is_delivered(&postfix, "redirect", "bob") && !is_delivered(&postfix, "redirect", "carl"));
+}
+
+/// Who it is, and what was found out about the sender; what claims to be our finding is gone.
+#[test]
+fn a_stranger_is_told_from_ones_own() {
+    let folder = folder();
+    let stranger = r#"connection.address == "192.0.2.7" && connection.helo == "mail.a.test" && connection.listener == "mx""#;
+    let own = r#"connection.listener == "submission" && connection.address == "192.0.2.8""#;
+    let mark = |value: &str| format!("{{ action = \"header\", name = \"X-Peer\", value = \"{value}\" }}");
+    let rules = rule("stranger", stranger, &mark("stranger"))
+        + &rule("own", own, &mark("own")).replace("\"any\"", "\"outbound\"");
+    write_rules(folder.path(), &rules);
+    let mut milter = Milter::start(folder.path(), "own_networks = [\"192.0.2.8/32\"]\n");
+    let postfix = Postfix::start(folder.path());
+    let send = |address: &str, subject: &str| {
+        let mut client = postfix.client();
+        assert!(client.say(&format!("XCLIENT ADDR={address} NAME=[UNAVAILABLE]")).starts_with("220"));
+        client.say("EHLO mail.a.test");
+        let reply = client.send(&["bob@b.test"], &message(subject));
+        assert!(reply.starts_with("250 "), "{reply}");
+        postfix.delivered(subject)
+    };
+    let found = send("192.0.2.7", "from a stranger");
+    assert!(found.contains("\nX-Peer: stranger\n"), "{found} {}", milter.log());
     assert!(
         found.contains("\nAuthentication-Results: mx.b.test;") && found.contains("spf=temperror"),
         "{found}"
     );
     assert!(!found.contains("spf=pass"), "{found}");
+    let found = send("192.0.2.8", "from inside");
+    assert!(found.contains("\nX-Peer: own\n") && !found.contains("spf=temperror"), "{found}");
     assert!(milter.end(), "{}", milter.log());
 }
 
