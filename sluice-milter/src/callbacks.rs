@@ -37,7 +37,7 @@ const NEEDED: Actions = Actions::ADD_HEADER
 
 /// Macros that are asked for, by stage; a mail server sends others, or none, where it does not let itself be asked.
 const MACROS: [(Stage, &str); 6] = [
-    (Stage::Connect, "j {daemon_name} {client_addr} {client_resolve}"),
+    (Stage::Connect, "{daemon_name} {client_addr} {client_resolve}"),
     (Stage::Helo, "{tls_version} {cipher} {cert_subject} {verify}"),
     (Stage::Mail, "i {auth_type} {auth_authen} {tls_version} {cipher} {cert_subject} {verify}"),
     (Stage::Rcpt, "i"),

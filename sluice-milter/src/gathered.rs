@@ -188,7 +188,7 @@ fn bare(path: &str) -> &str {
     }
 }
 
-/// An address; one without a domain is of this machine (`<postmaster>`, and what people here send by command).
+/// An address; one without a domain is of this machine (quirk `milter-bare-address`: `<postmaster>`, and what people here send by command).
 pub(crate) fn address(text: &str, domain: &str) -> Option<Address> {
     text.parse().ok().or_else(|| format!("{text}@{domain}").parse().ok())
 }
@@ -281,6 +281,35 @@ mod tests {
         assert_eq!(other.body(b"x", LIMITS).map_err(|refusal| refusal.code), Err(451));
         drop(one);
         other.body(b"x", LIMITS).unwrap();
+    }
+
+    /// Whatever a sender writes: lines end in CRLF, nothing but line ends is added, and no bound is crossed.
+    #[test]
+    fn hostile_fields() {
+        let limits = MailLimits { octets_max: 4096, recipients_max: 2 };
+        let mut random: u32 = 1;
+        for round in 0..2000 {
+            let supply = Supply::new(2048);
+            let mut mail = Mail::begin(&[], "here.test", supply.share()).unwrap();
+            let mut given = Vec::new();
+            for _ in 0..8 {
+                let value: Vec<u8> = (0..round % 400)
+                    .map(|_| {
+                        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                        *b"\r\n \ta:;\"<>@%\xff\xc3\x01x".get((random >> 24) as usize % 16).unwrap()
+                    })
+                    .collect();
+                if mail.field(c"X", &CString::new(value.clone()).unwrap(), true, limits).is_ok() {
+                    given.extend([b"X:", value.as_slice(), b"\n"].concat());
+                }
+            }
+            assert!(mail.message.len() <= 2048);
+            let bare = mail.message.windows(2).filter(|pair| pair[1] == b'\n' && pair[0] != b'\r').count();
+            assert_eq!(bare, 0, "{round}");
+            let without =
+                |octets: &[u8]| octets.iter().filter(|byte| **byte != b'\r').copied().collect::<Vec<_>>();
+            assert_eq!(without(&mail.message), without(&given), "{round}");
+        }
     }
 
     #[test]

@@ -211,6 +211,25 @@ fn limits_and_failures_refuse() {
     assert!(client.send(&["bob@b.test"], &message("still")).starts_with("250 "), "{}", milter.log());
 }
 
+/// The DNS does not answer a stranger's questions in time; meanwhile Postfix hears that it takes longer.
+#[test]
+fn checks_that_do_not_end_refuse() {
+    let folder = folder();
+    write_rules(folder.path(), "");
+    let limits = "[limits]\nmessage_max = \"50ms\"\nprogress_interval = \"10ms\"\n";
+    let milter = Milter::start(folder.path(), limits);
+    let postfix = Postfix::start(folder.path());
+    let mut client = postfix.client();
+    assert!(client.say("XCLIENT ADDR=192.0.2.7 NAME=[UNAVAILABLE]").starts_with("220"));
+    client.say("EHLO mail.a.test");
+    for _ in 0..2 {
+        let reply = client.send(&["bob@b.test"], &message("late"));
+        assert_eq!(reply, "451 4.3.0 Message could not be checked, try again later", "{}", milter.log());
+    }
+    milter.logs(&["ERROR", "the checks did not come to an end"]);
+    assert!(postfix.all_delivered().is_empty());
+}
+
 #[test]
 fn what_is_wrong_is_said_at_the_start() {
     let folder = folder();
