@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, alias, config_command, domain, load_test, mailbox, queue_command, reputation_command,
-    tls_command, trace,
+    account, alias, config_command, domain, load_test, mailbox, queue_command, reports_command,
+    reputation_command, tls_command, trace,
 };
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Mailbox(mailbox::Arguments),
     /// What waits in the queue.
     Queue(queue_command::Arguments),
+    /// Aggregate reports to other systems, about their mail (DMARC) and about the encryption of mail to them (TLS).
+    Reports(reports_command::Arguments),
     /// What is known and remembered about peers: lists, rates, greylisting, failed logins.
     Reputation(reputation_command::Arguments),
     /// Certificates.

@@ -3,7 +3,7 @@
 //! ```text
 //! sluice-data/
 //!   directory.sqlite      domains, accounts, aliases
-//!   filters/              which set of rules was good last, and which were taken back
+//!   filters/              which set of rules was good last, and which were taken back; in `reports/` counts for aggregate reports
 //!   installation          how far the first start came
 //!   mail/                 Maildirs
 //!   policy/               rules of the security team, unless the configuration names another folder
@@ -116,6 +116,11 @@ impl DataFolder {
     /// What the checks must know after a restart.
     pub(crate) fn filters(&self) -> PathBuf {
         self.root.join("filters")
+    }
+
+    /// Counts for aggregate reports.
+    pub(crate) fn reports(&self) -> PathBuf {
+        self.filters().join("reports")
     }
 
     /// The rules of the security team, where the configuration names no folder.

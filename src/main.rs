@@ -19,6 +19,7 @@ mod password;
 mod queue_command;
 mod queues;
 mod quota;
+mod reports_command;
 mod reputation_command;
 mod roles;
 mod settings;
@@ -57,6 +58,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Loadtest(arguments) => load_test::run(arguments),
         Command::Mailbox(arguments) => mailbox::run(&arguments),
         Command::Queue(arguments) => queue_command::run(&arguments),
+        Command::Reports(arguments) => reports_command::run(&arguments),
         Command::Reputation(arguments) => reputation_command::run(&arguments),
         Command::Tls(arguments) => tls_command::run(&arguments),
         Command::Trace(arguments) => trace::run(&arguments),

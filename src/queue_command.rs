@@ -14,6 +14,7 @@ use crate::arguments::Place;
 use crate::listing;
 use crate::settings::Settings;
 use meant::Meant;
+pub(crate) use order::check_owner;
 use view::{View, age, row, until};
 
 /// Messages that `sluice trace` tells of.

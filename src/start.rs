@@ -2,7 +2,7 @@
 
 mod control;
 mod failures;
-mod filters;
+pub(crate) mod filters;
 mod keys;
 mod nodes;
 mod parts;

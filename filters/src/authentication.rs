@@ -47,7 +47,10 @@ pub use author::{Author, AuthorFault};
 pub use config::{AuthenticationConfig, AuthorRule, DmarcAction};
 pub(crate) use field::methods;
 pub use field::{is_forged, results_field};
-pub use results::{ArcResult, Authentication, DkimResult, DmarcPolicy, DmarcResult, SpfFinding, Word};
+pub use results::{
+    ArcResult, Authentication, DkimResult, DmarcPolicy, DmarcResult, PublishedPolicy, ReportUri, SpfFinding,
+    Word,
+};
 pub(crate) use strict::fuzz as fuzz_signature;
 
 /// Checks messages. One for a process.

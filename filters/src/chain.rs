@@ -14,7 +14,7 @@ mod session;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
 use shared_state::SharedState;
@@ -25,6 +25,7 @@ use crate::authentication::Authenticator;
 use crate::dns::Dns;
 use crate::milter::Milters;
 use crate::policy::{Policy, PolicyOpenError, Reloaded};
+use crate::reports::{ReportKind, Tally, TallyError};
 use crate::reputation::Reputation;
 use crate::scanner::Scanners;
 use crate::{Action, Config};
@@ -58,6 +59,8 @@ pub struct Filters {
     milters: Milters,
     scanners: Scanners,
     policy: Policy,
+    /// What domains hear of mail in their names, where that is wanted.
+    reports: Option<Arc<Tally>>,
     metrics: Metrics,
 }
 
@@ -73,6 +76,9 @@ pub enum OpenError {
     /// Two metrics have one name.
     #[error("failed to register the metrics of filters")]
     Metrics(#[from] prometheus::Error),
+    /// Counts for reports.
+    #[error(transparent)]
+    Reports(#[from] TallyError),
 }
 
 struct Metrics {
@@ -117,9 +123,16 @@ impl Filters {
             if config.policy.folder.as_os_str().is_empty() { policy } else { config.policy.folder.clone() };
         let authenticator = Authenticator::new(config.authentication.clone(), Arc::clone(&dns))
             .map_err(OpenError::Authentication)?;
+        let reports = if config.reports.is_on() {
+            let folder = kept.join("reports");
+            Some(Tally::new(ReportKind::Dmarc, folder, config.reports.clone(), &registry)?)
+        } else {
+            None
+        };
         Ok(Arc::new(Self {
             hostname: hostname.to_owned(),
             reputation,
+            reports,
             authenticator,
             milters: Milters::new(&config.milters, &registry)?,
             scanners: Scanners::new(&config.scanners, &registry)?,
@@ -140,8 +153,24 @@ impl Filters {
         &self.policy
     }
 
-    /// Looks at changed rules, for as long as it is polled.
+    /// Looks at changed rules and writes counts for reports, for as long as it is polled.
     pub async fn upkeep(self: Arc<Self>) {
+        match self.reports.clone() {
+            Some(reports) => {
+                tokio::join!(self.look_at_rules(), reports.upkeep());
+            }
+            None => self.look_at_rules().await,
+        }
+    }
+
+    /// Writes what is left to write when sessions have ended. Blocks.
+    pub fn close(&self) {
+        if let Some(reports) = &self.reports {
+            reports.flush(SystemTime::now());
+        }
+    }
+
+    async fn look_at_rules(self: Arc<Self>) {
         let mut interval = tokio::time::interval(self.policy.reload_interval());
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {

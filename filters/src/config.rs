@@ -7,6 +7,7 @@ use crate::authentication::AuthenticationConfig;
 use crate::dns::DnsConfig;
 use crate::milter::MilterConfig;
 use crate::policy::PolicyConfig;
+use crate::reports::ReportsConfig;
 use crate::reputation::ReputationConfig;
 use crate::scanner::ScannerConfig;
 
@@ -26,6 +27,8 @@ pub struct Config {
     pub scanners: Vec<ScannerConfig>,
     /// Rules of the security team.
     pub policy: PolicyConfig,
+    /// Aggregate reports to other systems.
+    pub reports: ReportsConfig,
 }
 
 impl Config {
@@ -36,6 +39,7 @@ impl Config {
             ("reputation", self.reputation.faults()),
             ("authentication", self.authentication.faults()),
             ("policy", self.policy.faults()),
+            ("reports", self.reports.faults()),
         ];
         let named = sections.into_iter().flat_map(|(section, faults)| {
             faults.into_iter().map(move |(key, problem)| (format!("{section}.{key}"), problem))

@@ -5,6 +5,7 @@
 //! ```text
 //!  session ──▶ reputation: block lists, greylisting, rates ──▶ milters
 //!  message ──▶ authentication, scanners ──▶ milters ──▶ policy ──▶ Judged: an action, changes, reasons
+//!                   └─▶ reports: counts for the domains that are named
 //! ```
 //!
 //! Failure behaviour: each check that needs somebody else says in its configuration what it means when that one does not answer
@@ -19,6 +20,7 @@ mod fields;
 pub mod milter;
 mod peer;
 mod policy;
+pub mod reports;
 pub mod reputation;
 pub mod scanner;
 mod spf;
@@ -26,7 +28,8 @@ mod verdict;
 
 pub use authentication::{
     ArcResult, Authentication, AuthenticationConfig, Authenticator, Author, AuthorFault, AuthorRule,
-    DkimResult, DmarcAction, DmarcPolicy, DmarcResult, Origin, SpfFinding, Word, is_forged, results_field,
+    DkimResult, DmarcAction, DmarcPolicy, DmarcResult, Origin, PublishedPolicy, ReportUri, SpfFinding, Word,
+    is_forged, results_field,
 };
 pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError};
 pub use changes::{apply, fuzz_changes};
@@ -38,6 +41,7 @@ pub use policy::{
     PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said, ScanFacts, Situation, Step,
     Subject, action_name, crlf, judge, run_cases, types,
 };
+pub use reports::ReportsConfig;
 pub use reputation::{Reputation, ReputationConfig};
 pub use spf::{SpfLimits, fuzz_spf};
 pub use verdict::{Action, Change, OnFailure, Refusal, Verdict};

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, order: Order) -> anyhow::Result<()> {
 }
 
 /// Files of another user would be in the way of the processes that run as the queue's owner.
-fn check_owner(queue: &Path) -> anyhow::Result<()> {
+pub(crate) fn check_owner(queue: &Path) -> anyhow::Result<()> {
     let Ok(owner) = std::fs::metadata(queue).map(|metadata| metadata.uid()) else { return Ok(()) };
     let own = std::fs::metadata("/proc/self").context("failed to learn who runs this")?.uid();
     if owner != own {

@@ -46,7 +46,7 @@ pub(crate) fn open(
 }
 
 /// A system without a DNS is a fault only where an operator wants somebody asked: elsewhere every question is answered with a failure.
-fn dns(settings: &Settings) -> anyhow::Result<Arc<dyn Dns>> {
+pub(crate) fn dns(settings: &Settings) -> anyhow::Result<Arc<dyn Dns>> {
     let config = &settings.filters.dns;
     match Resolver::new(config) {
         Ok(resolver) => Ok(Arc::new(resolver)),

@@ -139,6 +139,9 @@ impl Parts {
         if let Some(queue) = &self.queue {
             queue.close().await;
         }
+        if let Some(filters) = self.checks.as_ref().map(|checks| Arc::clone(&checks.filters)) {
+            let _ = tokio::task::spawn_blocking(move || filters.close()).await;
+        }
         if let Some(store) = self.store.clone() {
             // Not through the pool: this is the last work, and it must not be refused.
             let _ = tokio::task::spawn_blocking(move || store.close()).await;

@@ -1,7 +1,7 @@
 //! DMARC (RFC 9989): does the author's domain stand behind the message?
 
-use mail_auth::dmarc::Policy;
 use mail_auth::dmarc::verify::DmarcParameters;
+use mail_auth::dmarc::{Alignment, Dmarc, Policy, Psd, Report};
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DmarcResult as Outcome, MessageAuthenticator, Parameters, SpfOutput,
     SpfResult,
@@ -10,7 +10,10 @@ use mail_auth::{
 use super::Author;
 use super::dkim::Verified;
 use super::lookup::Known;
-use super::results::{DmarcPolicy, DmarcResult, SpfFinding, Word};
+use super::results::{DmarcPolicy, DmarcResult, PublishedPolicy, ReportUri, SpfFinding, Word};
+
+/// Addresses for reports that are kept of one record.
+pub(super) const REPORTS_TO_MAX: usize = 20;
 
 /// Domains of which it must be known whether they belong to the owner of the author's domain: those that passed, share its last two labels and are
 /// not the same.
@@ -50,11 +53,7 @@ pub(super) async fn verify<'a>(
     });
     let parameters = DmarcParameters::new(message, &outputs, &spf.domain, &spf_output);
     let output = library.verify_dmarc(Parameters::new(parameters).with_txt_cache(known)).await;
-    let policy = match output.policy() {
-        Policy::None | Policy::Unspecified => DmarcPolicy::None,
-        Policy::Quarantine => DmarcPolicy::Quarantine,
-        Policy::Reject => DmarcPolicy::Reject,
-    };
+    let policy = word(output.policy());
     let (spf_aligned, dkim_aligned) =
         (output.spf_result() == &Outcome::Pass, output.dkim_result() == &Outcome::Pass);
     let temporary = |one: &Outcome| matches!(one, Outcome::TempError(_));
@@ -73,7 +72,53 @@ pub(super) async fn verify<'a>(
     let reports_to =
         output.dmarc_record().map(|record| record.rua().iter().map(|uri| uri.uri().to_owned()).collect());
     let reports_to = reports_to.unwrap_or_default();
-    DmarcResult { result, domain: domain.to_owned(), policy, spf_aligned, dkim_aligned, reports_to }
+    let record = output.dmarc_record_cloned();
+    let published = record.and_then(|record| {
+        let (domain, record) = known.published(&record)?;
+        Some(published(domain, record))
+    });
+    DmarcResult {
+        result,
+        domain: domain.to_owned(),
+        policy,
+        spf_aligned,
+        dkim_aligned,
+        reports_to,
+        published,
+    }
+}
+
+const fn word(policy: Policy) -> DmarcPolicy {
+    match policy {
+        Policy::None | Policy::Unspecified => DmarcPolicy::None,
+        Policy::Quarantine => DmarcPolicy::Quarantine,
+        Policy::Reject => DmarcPolicy::Reject,
+    }
+}
+
+fn published(domain: &str, record: &Dmarc) -> PublishedPolicy {
+    let uris = record.rua.iter().take(REPORTS_TO_MAX);
+    PublishedPolicy {
+        domain: domain.to_owned(),
+        policy: word(record.p),
+        subdomain_policy: word(record.sp),
+        missing_domain_policy: word(record.np),
+        strict_dkim: record.adkim == Alignment::Strict,
+        strict_spf: record.aspf == Alignment::Strict,
+        testing: record.t,
+        is_organization: record.psd == Psd::No,
+        failure_options: match record.fo {
+            Report::All => "0",
+            Report::Any => "1",
+            Report::Dkim => "d",
+            Report::Spf => "s",
+            Report::DkimSpf => "d:s",
+        }
+        .to_owned(),
+        reports_to: uris
+            .map(|uri| ReportUri { address: uri.uri().to_owned(), octets_max: uri.max_size() as u64 })
+            .collect(),
+    }
 }
 
 #[cfg(test)]

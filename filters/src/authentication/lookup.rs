@@ -27,6 +27,8 @@ const WALK_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Known {
     texts: HashMap<Box<str>, Answer>,
+    /// Records that were changed for the library, as they were.
+    settled: HashMap<Box<str>, Arc<Dmarc>>,
 }
 
 #[derive(Clone)]
@@ -95,8 +97,20 @@ impl Known {
                 } else {
                     settled.np = settled.sp;
                 }
+                self.settled.insert(name.clone(), Arc::clone(record));
                 answer.0 = Txt::Dmarc(Arc::new(settled));
             }
+        }
+    }
+
+    /// Where a record that the library got from here was found, and how it is published.
+    pub(super) fn published(&self, found: &Arc<Dmarc>) -> Option<(&str, &Dmarc)> {
+        let is_it = |answer: &Answer| matches!(&answer.0, Txt::Dmarc(record) if Arc::ptr_eq(record, found));
+        let (name, answer) = self.texts.iter().find(|(_, answer)| is_it(answer))?;
+        let domain = name.strip_prefix("_dmarc.")?.strip_suffix('.')?;
+        match (self.settled.get(name), &answer.0) {
+            (Some(record), _) | (None, Txt::Dmarc(record)) => Some((domain, record)),
+            _ => None,
         }
     }
 

@@ -8,7 +8,7 @@ use super::{Author, Origin};
 use crate::spf;
 
 /// A result (RFC 8601 §2.7.1, §2.7.2).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Word {
     /// There was nothing to check.
@@ -163,7 +163,7 @@ impl ArcResult {
 }
 
 /// What a domain asks for (RFC 9989 §4.7).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DmarcPolicy {
     /// Nothing, or there is no policy.
@@ -202,4 +202,43 @@ pub struct DmarcResult {
     pub dkim_aligned: bool,
     /// Where the owner wants aggregate reports (`rua=`).
     pub reports_to: Vec<String>,
+    /// The record that holds, as it is published.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub published: Option<PublishedPolicy>,
+}
+
+/// A DMARC record (RFC 9989 §4.7), as reports repeat it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PublishedPolicy {
+    /// At which domain it was found.
+    pub domain: String,
+    /// `p=`
+    pub policy: DmarcPolicy,
+    /// `sp=`
+    pub subdomain_policy: DmarcPolicy,
+    /// `np=`
+    pub missing_domain_policy: DmarcPolicy,
+    /// `adkim=s`
+    pub strict_dkim: bool,
+    /// `aspf=s`
+    pub strict_spf: bool,
+    /// `t=y`
+    pub testing: bool,
+    /// `psd=n`: the domain belongs to nobody else's above it.
+    pub is_organization: bool,
+    /// `fo=`
+    pub failure_options: String,
+    /// `rua=`: only mail addresses.
+    pub reports_to: Vec<ReportUri>,
+}
+
+/// Where reports are wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ReportUri {
+    /// The address, as it is published.
+    pub address: String,
+    /// The largest report, in octets (RFC 7489 §6.2); 0: any.
+    #[serde(default)]
+    pub octets_max: u64,
 }

@@ -70,6 +70,16 @@ async fn what_aligns_passes() {
     assert!(found.dmarc.spf_aligned && found.dmarc.dkim_aligned);
     assert_eq!((found.dmarc.policy, found.dmarc.domain.as_str()), (DmarcPolicy::Reject, "a.test"));
     assert_eq!(found.dmarc.reports_to, ["d@a.test"]);
+    let published = found.dmarc.published.unwrap();
+    assert_eq!((published.domain.as_str(), published.policy), ("a.test", DmarcPolicy::Reject));
+    let below = MESSAGE.replace("ann@a.test", "ann@missing.a.test");
+    let found = check(zone(), "198.51.100.1", "", &below).await;
+    assert_eq!(
+        found.dmarc.published.as_ref(),
+        Some(&published),
+        "as it stands in the DNS, whatever holds of it"
+    );
+    assert_eq!(published.subdomain_policy, DmarcPolicy::Quarantine);
 
     let found = check(zone(), "198.51.100.1", "list@other.test", &message).await;
     assert_eq!(words(&found), (Word::Fail, vec![Word::Pass], Word::Pass), "the signature is enough");

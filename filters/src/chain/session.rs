@@ -14,6 +14,7 @@ use crate::authentication::{
 };
 use crate::milter::{Authenticated, Connection, MilterSession, Tls};
 use crate::policy::{PeerFacts, ScanFacts, Subject};
+use crate::reports::{Applied, Disposition, DmarcRow, Override};
 use crate::reputation::{Connected, Content, Event, Happened, Peer, Sender};
 use crate::scanner::{self, Advice};
 use crate::{Action, Change, Refusal, apply, fields};
@@ -179,8 +180,9 @@ impl FilterSession {
         let id = envelope.id.to_string();
         let facts = self.scan_facts(envelope, &id);
         let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, message));
+        let mut applied = Applied::default();
         if let Some(found) = found {
-            self.judge_authentication(&mut judged, &found, envelope);
+            applied = self.judge_authentication(&mut judged, &found, envelope);
             judged.authentication = Some(found);
         }
         self.remove_forged(&mut judged, message);
@@ -204,6 +206,7 @@ impl FilterSession {
         {
             self.happened(Happened::Rejected, &envelope.reverse_path);
         }
+        self.count_for_report(&judged, applied, envelope);
         self.filters.metrics.judged(&judged.action);
         self.filters.metrics.seconds.observe(began.elapsed().as_secs_f64());
         judged
@@ -243,8 +246,24 @@ impl FilterSession {
         Some(found)
     }
 
+    /// What the author's domain hears of the message. One that is told to come back is counted when it does.
+    fn count_for_report(&self, judged: &Judged, applied: Applied, envelope: &Envelope) {
+        let (Some(reports), Some(found)) = (&self.filters.reports, &judged.authentication) else { return };
+        if matches!(&judged.action, Action::Refuse(refusal) if refusal.is_temporary()) {
+            return;
+        }
+        if let Some(row) = DmarcRow::of(found, envelope, applied) {
+            reports.count(&row.policy.domain, &row, envelope.received_at.unix_seconds());
+        }
+    }
+
     /// The field with the results, and what follows from them.
-    fn judge_authentication(&self, judged: &mut Judged, found: &Authentication, envelope: &Envelope) {
+    fn judge_authentication(
+        &self,
+        judged: &mut Judged,
+        found: &Authentication,
+        envelope: &Envelope,
+    ) -> Applied {
         let config = self.filters.authenticator.config();
         let sender = envelope.reverse_path.address().map(ToString::to_string).unwrap_or_default();
         let value = results_field(&self.filters.hostname, found, self.client.peer.ip(), &sender);
@@ -264,7 +283,7 @@ impl FilterSession {
             let refusal = Refusal::permanent((5, 7, 1), format!("Message refused: {fault}"));
             judged.decide(Action::Refuse(refusal), [format!("author: {fault}")]);
         }
-        self.judge_dmarc(judged, found);
+        let applied = self.judge_dmarc(judged, found);
         if config.refuse_spf_fail && found.spf.result == Word::Fail && found.dmarc.result != Word::Pass {
             let text = format!("SPF: {} does not send for {}", self.client.peer.ip(), found.spf.domain);
             // RFC 7372 §3.2
@@ -277,15 +296,17 @@ impl FilterSession {
                 Refusal::temporary((4, 7, 24), "The DNS of the sender does not answer, try again later");
             judged.decide(Action::Refuse(refusal), ["authentication: temperror".to_owned()]);
         }
+        applied
     }
 
-    fn judge_dmarc(&self, judged: &mut Judged, found: &Authentication) {
+    /// What is done because of DMARC, as reports call it.
+    fn judge_dmarc(&self, judged: &mut Judged, found: &Authentication) -> Applied {
         let config = self.filters.authenticator.config();
         if found.dmarc.result != Word::Fail {
-            return;
+            return Applied::default();
         }
         let asked = match found.dmarc.policy {
-            DmarcPolicy::None => return,
+            DmarcPolicy::None => return Applied::default(),
             DmarcPolicy::Quarantine => config.dmarc_quarantine,
             DmarcPolicy::Reject => config.dmarc_reject,
         };
@@ -295,9 +316,19 @@ impl FilterSession {
             && config.arc_trusted.iter().any(trusted)
         {
             judged.reasons.push(format!("dmarc: fail, but {} saw it pass (ARC)", found.arc.sealer));
-            return;
+            return Applied { disposition: Disposition::None, reason: Some(Override::TrustedForwarder) };
         }
         let reason = format!("dmarc: fail, {} says {}", found.dmarc.domain, found.dmarc.policy.as_str());
+        let disposition = match asked {
+            DmarcAction::Accept => Disposition::None,
+            DmarcAction::Quarantine => Disposition::Quarantine,
+            DmarcAction::Reject => Disposition::Reject,
+        };
+        let as_asked = match found.dmarc.policy {
+            DmarcPolicy::None => disposition == Disposition::None,
+            DmarcPolicy::Quarantine => disposition == Disposition::Quarantine,
+            DmarcPolicy::Reject => disposition == Disposition::Reject,
+        };
         let action = match asked {
             DmarcAction::Accept => Action::Accept,
             DmarcAction::Quarantine => Action::Quarantine,
@@ -309,6 +340,7 @@ impl FilterSession {
             }
         };
         judged.decide(action, [reason]);
+        Applied { disposition, reason: (!as_asked).then_some(Override::LocalPolicy) }
     }
 
     /// Results that somebody else wrote in our name (RFC 8601 §5), the last first, so that the counts of the others stay.
