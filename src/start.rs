@@ -149,6 +149,15 @@ async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duratio
 
 /// What goes on beside the roles: the store's upkeep, and what other nodes tell it.
 fn begin_upkeep(parts: &Parts, drain: &Drain) -> Option<tokio::task::JoinHandle<()>> {
+    if let Some(tally) = parts.tls_reports.clone() {
+        let drain = drain.clone();
+        tokio::spawn(async move {
+            tokio::select! {
+                () = drain.requested() => {}
+                () = tally.upkeep() => {}
+            }
+        });
+    }
     let store = parts.store.clone()?;
     if parts.shared.has_signals {
         let events = parts.shared.state.subscribe();

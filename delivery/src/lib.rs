@@ -71,6 +71,8 @@ pub struct Deps {
     pub registry: prometheus::Registry,
     /// The name of this node in reports.
     pub hostname: String,
+    /// Where sessions with other systems' servers are counted, when their domains are to hear of them (RFC 8460).
+    pub tls_reports: Option<Arc<filters::reports::Tally>>,
 }
 
 /// The role, ready to run.

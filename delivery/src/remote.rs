@@ -22,6 +22,7 @@ mod connection;
 mod destination;
 mod dns;
 mod mta_sts;
+mod observed;
 mod reach;
 mod route;
 mod send;
@@ -33,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{Domain, EnhancedCode};
+use filters::reports::Tally;
 use runtime::ClientTls;
 
 pub use config::{Egress, RemoteConfig, Route, RouteTls};
@@ -58,6 +60,8 @@ pub(crate) struct Remote {
     unverified: ClientTls,
     /// None when there are no authorities to trust: why.
     verified: Result<ClientTls, String>,
+    /// Where sessions are counted for reports; none: they are not.
+    reports: Option<Arc<Tally>>,
 }
 
 /// What became of a recipient.
@@ -88,9 +92,9 @@ pub(crate) struct Later {
 
 impl Remote {
     /// Nothing is connected to yet. Blocks on small files.
-    pub(crate) fn open(config: &RemoteConfig, hostname: &str) -> Self {
+    pub(crate) fn open(config: &RemoteConfig, hostname: &str, reports: Option<Arc<Tally>>) -> Self {
         let dns = Resolver::new(config).map(|resolver| Arc::new(resolver) as Arc<dyn Dns>);
-        Self::with_dns(config, hostname, dns.map_err(|error| error.to_string()))
+        Self { reports, ..Self::with_dns(config, hostname, dns.map_err(|error| error.to_string())) }
     }
 
     fn with_dns(config: &RemoteConfig, hostname: &str, dns: Result<Arc<dyn Dns>, String>) -> Self {
@@ -103,6 +107,7 @@ impl Remote {
             policies: Policies::new(&config),
             unverified: ClientTls::unverified(),
             verified: verified.map_err(|error| error.to_string()),
+            reports: None,
             config,
         }
     }

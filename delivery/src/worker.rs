@@ -42,7 +42,7 @@ impl Worker {
     pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics, signatures: Signatures) -> Self {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
         let batches = Batches::new(&config, deps.store.clone(), deps.blocking.clone(), &metrics);
-        let remote = Remote::open(&config.remote, &deps.hostname);
+        let remote = Remote::open(&config.remote, &deps.hostname, deps.tls_reports.clone());
         let signatures = Arc::new(signatures);
         Self { config, deps, metrics, batches, remote, signatures, panics: Mutex::new(HashMap::new()) }
     }

@@ -25,6 +25,7 @@ mod draft;
 mod sent;
 mod subject;
 mod tally;
+mod tls;
 
 pub use addresses::{Checked, ReportAddress, check_dmarc};
 pub use config::ReportsConfig;
@@ -37,6 +38,9 @@ pub use draft::{Draft, DraftError, Submitter};
 pub use sent::{Sent, SentEntry, SentError};
 pub use subject::{Subject, subjects};
 pub use tally::{Tally, TallyError};
+pub use tls::{
+    TlsFailure, TlsPolicy, TlsPolicyKind, TlsPolicySubject, TlsResult, TlsRow, TlsSubject, tls_subjects,
+};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

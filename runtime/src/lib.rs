@@ -26,7 +26,7 @@ pub use stream::{Encrypted, Stream, WriteDeadline};
 pub use telemetry::{LogConfig, LogFormat};
 pub use tls::{
     Certificates, ChannelBinding, ClientTls, PeerCertificate, SelfSigned, ServerTls, TlsConfig, TlsError,
-    Tlsa, install_crypto_provider,
+    TlsFault, Tlsa, install_crypto_provider,
 };
 
 /// Feeds arbitrary octets to the reader of PROXY headers: one that is taken was taken whole, and nothing behind it.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
+use filters::reports::{ReportKind, Tally};
 use queue::Queue;
 use runtime::{BlockingPool, Certificates, Drain};
 use store::Store;
@@ -30,6 +31,8 @@ pub(crate) struct Parts {
     pub(crate) shared: Shared,
     /// What is asked and remembered about peers: a gateway has it.
     checks: Option<Checks>,
+    /// Where a worker counts sessions with other systems' servers, for reports to them.
+    pub(crate) tls_reports: Option<Arc<Tally>>,
     failures: Arc<Failures>,
     queue: Option<Arc<dyn Queue>>,
     pub(crate) certificates: Certificates,
@@ -88,6 +91,11 @@ impl Parts {
         } else {
             None
         };
+        let tls_reports = if roles.contains(&Role::Worker) && settings.filters.reports.is_on() {
+            Some(Tally::new(ReportKind::Tls, data.reports(), settings.filters.reports.clone(), registry)?)
+        } else {
+            None
+        };
         let queue: Option<Arc<dyn Queue>> = if roles.iter().any(|role| role.needs_queue()) {
             let without =
                 if roles.contains(&Role::Gateway) { WithoutBroker::Spill } else { WithoutBroker::Wait };
@@ -100,6 +108,7 @@ impl Parts {
             store,
             shared,
             checks,
+            tls_reports,
             failures,
             queue,
             certificates,
@@ -142,6 +151,9 @@ impl Parts {
         if let Some(filters) = self.checks.as_ref().map(|checks| Arc::clone(&checks.filters)) {
             let _ = tokio::task::spawn_blocking(move || filters.close()).await;
         }
+        if let Some(tally) = self.tls_reports.clone() {
+            let _ = tokio::task::spawn_blocking(move || tally.flush(std::time::SystemTime::now())).await;
+        }
         if let Some(store) = self.store.clone() {
             // Not through the pool: this is the last work, and it must not be refused.
             let _ = tokio::task::spawn_blocking(move || store.close()).await;
@@ -182,6 +194,7 @@ impl Parts {
             blocking: self.blocking.clone(),
             registry: self.registry.clone(),
             hostname: settings.hostname.clone(),
+            tls_reports: self.tls_reports.clone(),
         };
         Ok(delivery::bind(settings.delivery.clone(), deps).await?)
     }

@@ -14,7 +14,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use runtime::ClientTls;
+use runtime::{ClientTls, TlsFault};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -79,6 +79,24 @@ impl Policy {
         usable.then_some(Self { mode, patterns, age })
     }
 
+    /// Its lines, for reports (RFC 8460 §4.4: `policy-string`).
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mode = match self.mode {
+            Mode::Enforce => "enforce",
+            Mode::Testing => "testing",
+            Mode::None => "none",
+        };
+        let front = ["version: STSv1".to_owned(), format!("mode: {mode}")];
+        let servers = self.patterns.iter().map(|pattern| format!("mx: {pattern}"));
+        let age = format!("max_age: {}", self.age.as_secs());
+        front.into_iter().chain([age]).chain(servers).collect()
+    }
+
+    /// The servers that it names.
+    pub(super) fn patterns(&self) -> &[String] {
+        &self.patterns
+    }
+
     /// Whether a server is one of those that the policy names: `*.` stands for one label (RFC 8461 §4.1).
     pub(super) fn names(&self, host: &str) -> bool {
         let host = host.to_ascii_lowercase();
@@ -113,6 +131,19 @@ struct Kept {
     policy: Option<Policy>,
     until: Instant,
     look_again: Instant,
+    /// Why it could not be fetched when that was tried last.
+    fault: Option<Fault>,
+}
+
+/// What is wrong with a policy that is announced (RFC 8460 §4.3.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// It can't be fetched.
+    Fetch,
+    /// It is none.
+    Invalid,
+    /// Its server has no good certificate.
+    Certificate,
 }
 
 /// The policies that were seen.
@@ -156,6 +187,7 @@ impl Policies {
                     until: kept.as_ref().map_or(now + record_age, |kept| kept.until),
                     policy: before.clone(),
                     look_again: now + record_age,
+                    fault: None,
                 },
             );
             return before;
@@ -168,23 +200,31 @@ impl Policies {
         };
         let until = kept.as_ref().map(|kept| kept.until);
         if let Some(kept) = kept.filter(|kept| kept.id == id && fresh(kept)) {
-            self.keep(domain, Kept { look_again: now + record_age, ..kept });
+            self.keep(domain, Kept { look_again: now + record_age, fault: None, ..kept });
             return before;
         }
+        // Without authorities of our own nothing can be said of theirs.
+        let ours = tls.is_none();
         let fetched = match tls {
             Some(tls) => fetch(config, dns, tls, domain).await,
-            None => Err("no authority is trusted".to_owned()),
+            None => Err((Fault::Fetch, "no authority is trusted".to_owned())),
         };
         match fetched {
             Ok(policy) => {
                 let until = now + policy.age.max(record_age);
                 self.keep(
                     domain,
-                    Kept { id, policy: Some(policy.clone()), until, look_again: now + record_age },
+                    Kept {
+                        id,
+                        policy: Some(policy.clone()),
+                        until,
+                        look_again: now + record_age,
+                        fault: None,
+                    },
                 );
                 Some(policy)
             }
-            Err(why) => {
+            Err((fault, why)) => {
                 tracing::info!(domain, why, "a policy of MTA-STS that is announced can't be fetched");
                 self.keep(
                     domain,
@@ -194,11 +234,17 @@ impl Policies {
                         // What holds is not prolonged by it.
                         until: until.filter(|_| before.is_some()).unwrap_or(now + retry_after),
                         look_again: now + retry_after,
+                        fault: (!ours).then_some(fault),
                     },
                 );
                 before
             }
         }
+    }
+
+    /// What was wrong when the policy that a domain announces was fetched last, as long as that is kept.
+    pub(super) fn fault(&self, domain: &str) -> Option<Fault> {
+        self.kept().get(domain).and_then(|kept| kept.fault)
     }
 
     /// As if it had been fetched.
@@ -208,7 +254,7 @@ impl Policies {
         let policy = Policy::parse(text);
         self.keep(
             domain,
-            Kept { id: String::new(), policy, until: now + AGE_MAX, look_again: now + AGE_MAX },
+            Kept { id: String::new(), policy, until: now + AGE_MAX, look_again: now + AGE_MAX, fault: None },
         );
     }
 
@@ -234,21 +280,25 @@ async fn fetch(
     dns: &dyn Dns,
     tls: &ClientTls,
     domain: &str,
-) -> Result<Policy, String> {
+) -> Result<Policy, (Fault, String)> {
     let host = format!("mta-sts.{domain}");
     let patience = config.policy_max.as_duration();
+    let unreached = |why: String| (Fault::Fetch, why);
     let answer = timeout(patience, async {
-        let addresses = dns.addresses(&host).await.map_err(|error| error.to_string())?.records;
+        let addresses = dns.addresses(&host).await.map_err(|error| unreached(error.to_string()))?.records;
         let usable = |address: &IpAddr| config.allow_private || is_public(*address);
-        let address = addresses.into_iter().find(usable).ok_or("it has no public address")?;
+        let address = addresses.into_iter().find(usable);
+        let address = address.ok_or_else(|| unreached("it has no public address".to_owned()))?;
         let most = config.policy_size_max.as_usize() + ANSWER_HEAD_MAX;
-        get(SocketAddr::new(address, config.policy_port), tls, &host, most)
-            .await
-            .map_err(|error| error.to_string())
+        let got = get(SocketAddr::new(address, config.policy_port), tls, &host, most).await;
+        got.map_err(|error| match TlsFault::of(&error) {
+            TlsFault::Handshake => unreached(error.to_string()),
+            _ => (Fault::Certificate, error.to_string()),
+        })
     });
-    let answer = answer.await.map_err(|_| format!("no answer within {}", config.policy_max))??;
-    let body = body(&answer).ok_or("the answer is no text of HTTP 200")?;
-    Policy::parse(&body).ok_or_else(|| "the answer is no policy".to_owned())
+    let answer = answer.await.map_err(|_| unreached(format!("no answer within {}", config.policy_max)))??;
+    let body = body(&answer).ok_or_else(|| unreached("the answer is no text of HTTP 200".to_owned()))?;
+    Policy::parse(&body).ok_or_else(|| (Fault::Invalid, "the answer is no policy".to_owned()))
 }
 
 /// One GET over HTTP/1.1; the answer up to `most` octets, or somewhat more.

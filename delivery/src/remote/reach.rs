@@ -5,6 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use envelope::{EnhancedCode, Secret};
+use filters::reports::{TlsPolicy, TlsResult};
 use runtime::ClientTls;
 use smtp_proto::client::{Encryption, Failure as SmtpFailure, Hello, Step};
 use tokio::time::timeout;
@@ -13,6 +14,7 @@ use super::RouteTls;
 use super::connection::{Broken, Connection, Peer};
 use super::dns::{Answer, Dns, DnsError};
 use super::mta_sts::{Mode, Policy};
+use super::observed::{self, dane, sts};
 use super::route::{Host, Routed, is_public, route};
 use super::send::{Sending, said};
 use crate::outcome::{Failure, RemoteReply};
@@ -25,6 +27,8 @@ enum Protection {
     Offered,
     /// Encrypted, whoever it is.
     Encrypted,
+    /// It may prove its name, and gets the mail all the same when it does not: its domain tries a policy and wants to hear of it.
+    Tried,
     /// It proves its name.
     Verified,
     /// One of these records vouches for it.
@@ -62,6 +66,7 @@ impl Sending<'_> {
         let hosts =
             hosts.unwrap_or_else(|_| Err(NoWay::Unknown("the DNS did not answer in time".to_owned())))?;
         let policy = self.policy(dns).await;
+        self.observe_policy();
         let mut last = NoWay::Failed(Failure::NOT_PUBLIC);
         for host in hosts.into_iter().take(usize::from(self.remote.config.hosts_max)) {
             let found = timeout(patience, self.addresses(dns, &host)).await;
@@ -79,15 +84,15 @@ impl Sending<'_> {
             self.place.order(&mut addresses);
             addresses.truncate(usize::from(self.remote.config.addresses_max));
             let host = Host { secure: host.secure && secure, ..host };
-            let protection = match self.protection(dns, &host, policy.as_ref()).await {
-                Ok(protection) => protection,
+            let (protection, judged) = match self.protection(dns, &host, policy.as_ref()).await {
+                Ok(found) => found,
                 Err(why) => {
                     last = NoWay::Unreachable(format!("{}: {why}", host.name), None);
                     continue;
                 }
             };
             for address in addresses {
-                match self.open(&host, address, &protection).await {
+                match self.open(&host, address, &protection, &judged).await {
                     Ok(connection) => return Ok(connection),
                     Err(way) => last = way,
                 }
@@ -152,24 +157,33 @@ impl Sending<'_> {
         dns: &dyn Dns,
         host: &Host,
         policy: Option<&Policy>,
-    ) -> Result<Protection, String> {
+    ) -> Result<(Protection, TlsPolicy), String> {
+        let none = TlsPolicy::none();
         let asked = self.route.map_or(RouteTls::Default, |route| route.tls);
         match asked {
-            RouteTls::Off if !self.message.envelope.require_tls => return Ok(Protection::Off),
-            RouteTls::Encrypt if !self.message.envelope.require_tls => return Ok(Protection::Encrypted),
-            RouteTls::Verify => return Ok(Protection::Verified),
+            RouteTls::Off if !self.message.envelope.require_tls => return Ok((Protection::Off, none)),
+            RouteTls::Encrypt if !self.message.envelope.require_tls => {
+                return Ok((Protection::Encrypted, none));
+            }
+            RouteTls::Verify => return Ok((Protection::Verified, none)),
             _ => {}
         }
-        let mut least = Protection::Offered;
+        let mut least = (Protection::Offered, none);
         // RFC 7672 §2.2.2: asked only where the way to the server is proved; servers of unsigned zones may not answer such questions.
         if host.secure && self.remote.config.dnssec {
             match dns.tlsa(&host.name, self.remote.port(self.route)).await {
                 // RFC 7672 §2.2: with records, none of which is usable, it is encrypted at the least.
-                Ok(found) if found.secure && found.records.is_empty() => least = Protection::Encrypted,
-                Ok(found) if found.secure => return Ok(Protection::Dane(ClientTls::dane(found.records))),
+                Ok(found) if found.secure && found.records.is_empty() => {
+                    least = (Protection::Encrypted, dane(&[]));
+                }
+                Ok(found) if found.secure => {
+                    let judged = dane(&found.records);
+                    return Ok((Protection::Dane(ClientTls::dane(found.records)), judged));
+                }
                 Ok(_) | Err(DnsError::NoName | DnsError::NoRecord) => {}
                 // Who can suppress an answer could otherwise suppress the encryption (RFC 7672 §2.1.2).
                 Err(DnsError::Failed(why)) => {
+                    self.observe(&dane(&[]), Some((TlsResult::DnssecInvalid, &host.name, None)));
                     return Err(format!("its TLSA records can't be found out: {why}"));
                 }
             }
@@ -177,24 +191,50 @@ impl Sending<'_> {
         match policy {
             Some(policy) if policy.mode == Mode::Enforce => {
                 if !policy.names(&host.name) {
+                    self.observe(&sts(policy), Some((TlsResult::ValidationFailure, &host.name, None)));
                     return Err("the domain's policy (MTA-STS) does not name this server".to_owned());
                 }
-                Ok(Protection::Verified)
+                Ok((Protection::Verified, sts(policy)))
             }
-            _ if self.message.envelope.require_tls => Ok(Protection::Verified),
+            _ if self.message.envelope.require_tls => Ok((Protection::Verified, least.1)),
+            Some(policy) if policy.mode == Mode::Testing && matches!(least.0, Protection::Offered) => {
+                Ok(self.tried(policy, host))
+            }
             _ => Ok(least),
         }
     }
 
-    async fn open(&self, host: &Host, address: IpAddr, protection: &Protection) -> Result<Connection, NoWay> {
+    /// A policy in its trial: its domain hears what would have gone wrong.
+    fn tried(&self, policy: &Policy, host: &Host) -> (Protection, TlsPolicy) {
+        if self.remote.reports.is_none() {
+            return (Protection::Offered, TlsPolicy::none());
+        }
+        if policy.names(&host.name) {
+            return (Protection::Tried, sts(policy));
+        }
+        self.observe(&sts(policy), Some((TlsResult::ValidationFailure, &host.name, None)));
+        (Protection::Offered, TlsPolicy::none())
+    }
+
+    async fn open(
+        &self,
+        host: &Host,
+        address: IpAddr,
+        protection: &Protection,
+        judged: &TlsPolicy,
+    ) -> Result<Connection, NoWay> {
         let port = self.remote.port(self.route);
         let mut encryption = match protection {
             Protection::Off => Encryption::AsItIs,
-            Protection::Offered => Encryption::IfOffered,
+            Protection::Offered | Protection::Tried => Encryption::IfOffered,
             Protection::Encrypted | Protection::Verified | Protection::Dane(_) => Encryption::Required,
         };
-        let tls = match protection {
+        let mut tls = match protection {
             Protection::Off => None,
+            Protection::Tried => match &self.remote.verified {
+                Ok(tls) => Some((tls, "verified")),
+                Err(_) => Some((&self.remote.unverified, "unverified")),
+            },
             Protection::Offered | Protection::Encrypted => Some((&self.remote.unverified, "unverified")),
             Protection::Verified => match &self.remote.verified {
                 Ok(tls) => Some((tls, "verified")),
@@ -202,6 +242,7 @@ impl Sending<'_> {
             },
             Protection::Dane(tls) => Some((tls, "dane")),
         };
+        let mut counted = false;
         loop {
             let source = self.egress.and_then(|egress| {
                 egress.addresses.iter().find(|own| own.is_ipv6() == address.is_ipv6()).copied()
@@ -217,10 +258,23 @@ impl Sending<'_> {
                 },
                 tls,
             };
-            let broken = match Connection::open(&self.remote.config, peer).await {
+            let opened = Connection::open(&self.remote.config, peer).await;
+            // One session: what comes after a handshake that failed was counted with it.
+            if let Some(seen) = observed::seen(&opened, encryption).filter(|_| !counted) {
+                counted = true;
+                self.observe(judged, seen.map(|result| (result, host.name.as_str(), Some(address))));
+            }
+            let broken = match opened {
                 Ok(connection) => return Ok(connection),
                 Err(broken) => broken,
             };
+            // What a policy that is only tried would have refused: the next connection is judged as without it.
+            if matches!((&broken, tls), (Broken::Handshake(_), Some((_, "verified"))))
+                && matches!(protection, Protection::Tried)
+            {
+                tls = Some((&self.remote.unverified, "unverified"));
+                continue;
+            }
             // RFC 7435: where plain text would have been good enough, a handshake that fails is no reason not to send.
             if matches!((&broken, encryption), (Broken::Handshake(_), Encryption::IfOffered)) {
                 encryption = Encryption::AsItIs;

@@ -1,5 +1,6 @@
 //! Against servers on loopback that do as they are told.
 
+mod observed;
 mod peer;
 
 use std::collections::HashMap;

@@ -44,6 +44,7 @@ impl Setup {
             blocking: BlockingPool::new(4, Duration::from_secs(30)),
             registry,
             hostname: "mx.example.test".to_owned(),
+            tls_reports: None,
         };
         let worker = Arc::new(Worker::new(config, deps, metrics, Signatures::default()));
         Self { directory, queue, worker, drain: Drain::new(), root }

@@ -1,13 +1,16 @@
-//! A report as a mail (RFC 9990 §3.2, RFC 7489 §7.2.1.1).
+//! A report as a mail (RFC 9990 §3.2, RFC 7489 §7.2.1.1; RFC 8460 §5.3).
 
-use std::io;
+use std::io::{self, Write as _};
 
 use bytes::Bytes;
 use envelope::{Address, Domain, Entrance, Envelope, MessageId, Origin, Priority, ReversePath, Timestamp};
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use mail_auth::report::Report;
+use mail_auth::report::tlsrpt::TlsReport;
 use sha2::{Digest as _, Sha256};
 
-use super::{Day, DmarcSubject, ReportAddress, ReportKind, ReportsConfig};
+use super::{Day, DmarcSubject, ReportAddress, ReportKind, ReportsConfig, TlsSubject, tls};
 
 /// Who reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +53,7 @@ pub struct Draft {
 #[derive(Debug, Clone)]
 enum Content {
     Dmarc(Box<Report>),
+    Tls(TlsReport),
 }
 
 impl Submitter {
@@ -83,6 +87,14 @@ impl Draft {
         Self { kind, domain, day, submitter: submitter.clone(), report_id, content }
     }
 
+    /// A report about sessions. `times`: how often it was sent before.
+    pub fn tls(submitter: &Submitter, day: Day, subject: &TlsSubject, times: usize) -> Self {
+        let (kind, domain) = (ReportKind::Tls, subject.domain.clone());
+        let report_id = submitter.report_id(kind, &domain, day, times);
+        let content = Content::Tls(subject.report(submitter, day, &report_id));
+        Self { kind, domain, day, submitter: submitter.clone(), report_id, content }
+    }
+
     /// The report's name.
     pub fn report_id(&self) -> &str {
         &self.report_id
@@ -92,6 +104,7 @@ impl Draft {
     pub fn text(&self) -> String {
         match &self.content {
             Content::Dmarc(report) => report.to_xml(),
+            Content::Tls(report) => tls::json(report),
         }
     }
 
@@ -118,6 +131,12 @@ impl Draft {
         let recipients = std::iter::once(address.as_str());
         match &self.content {
             Content::Dmarc(report) => report.write_rfc5322(submitter, from, recipients, &mut octets)?,
+            Content::Tls(report) => {
+                let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+                packed.write_all(tls::json(report).as_bytes())?;
+                let (domain, packed) = (&self.domain, packed.finish()?);
+                report.write_rfc5322_from_bytes(domain, submitter, from, recipients, &packed, &mut octets)?;
+            }
         }
         let limit = if to.octets_max > 0 { to.octets_max.min(octets_max) } else { octets_max };
         let size = octets.len() as u64;

@@ -1,5 +1,6 @@
 //! How a client judges a server's certificate where the web's way does not fit: not at all, or by DANE.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
@@ -65,6 +66,23 @@ impl Tlsa {
         usable.then(|| Self { usage, selector, matching, data: data.to_vec() })
     }
 
+    fn numbers(&self) -> (u8, u8, u8) {
+        let usage = match self.usage {
+            Usage::Authority => 2,
+            Usage::Server => 3,
+        };
+        let selector = match self.selector {
+            Selector::Certificate => 0,
+            Selector::Key => 1,
+        };
+        let matching = match self.matching {
+            Matching::Exact => 0,
+            Matching::Sha256 => 1,
+            Matching::Sha512 => 2,
+        };
+        (usage, selector, matching)
+    }
+
     fn matches(&self, certificate: &CertificateDer<'_>) -> bool {
         let key;
         let selected: &[u8] = match self.selector {
@@ -80,6 +98,15 @@ impl Tlsa {
             Matching::Sha256 => Sha256::digest(selected).as_slice() == self.data,
             Matching::Sha512 => Sha512::digest(selected).as_slice() == self.data,
         }
+    }
+}
+
+impl fmt::Display for Tlsa {
+    /// As zone files write it (RFC 6698 §2.2).
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (usage, selector, matching) = self.numbers();
+        write!(f, "{usage} {selector} {matching} ")?;
+        self.data.iter().try_for_each(|octet| write!(f, "{octet:02x}"))
     }
 }
 

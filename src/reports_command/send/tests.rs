@@ -107,7 +107,8 @@ impl Installation {
 #[tokio::test]
 async fn a_report_goes_once_to_each_who_wants_it() {
     let folder = tempfile::tempdir().unwrap();
-    let node = Installation::new(&[row("a.test", &["d@a.test", "d@agrees.test", "d@victim.test", "x"])]);
+    let node =
+        Installation::new(&[row("a.test", &["d@a.test", "d@agrees.test", "d@victim.test", "x", "d@A.test"])]);
     let dry = node.send(folder.path(), false, true).await;
     let expected =
         ["d@a.test would be sent", "d@agrees.test would be sent", "d@victim.test refused", "x refused"];

@@ -175,6 +175,7 @@ async fn what_can_not_be_fetched_is_no_policy() {
     assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
     // Not tried again at once.
     assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
+    assert_eq!((policies.fault("a.test"), policies.fault("b.test")), (Some(Fault::Fetch), None));
     assert_eq!(asked.load(Ordering::Relaxed), 1);
     // A fetch that fails lengthens nothing.
     policies.put("a.test", POLICY);
@@ -186,7 +187,15 @@ async fn what_can_not_be_fetched_is_no_policy() {
     // A certificate that nobody vouches for, and an address of our own network.
     let (port, _, other) = web(ok(POLICY)).await;
     let config = RemoteConfig { policy_port: port, ..config };
-    assert_eq!(Policies::new(&RemoteConfig::default()).of(&config, &zone, Some(&tls), "a.test").await, None);
+    let policies = Policies::new(&RemoteConfig::default());
+    assert_eq!(policies.of(&config, &zone, Some(&tls), "a.test").await, None);
+    assert_eq!(policies.fault("a.test"), Some(Fault::Certificate));
+    let (port, pem, _) = web(ok("version: STSv1\nmode: maybe")).await;
+    let (odd, trusting) =
+        (RemoteConfig { policy_port: port, ..config.clone() }, ClientTls::trusting(&pem).unwrap());
+    let policies = Policies::new(&RemoteConfig::default());
+    assert_eq!(policies.of(&odd, &zone, Some(&trusting), "a.test").await, None);
+    assert_eq!(policies.fault("a.test"), Some(Fault::Invalid));
     let guarded = RemoteConfig { allow_private: false, ..config };
     assert_eq!(Policies::new(&RemoteConfig::default()).of(&guarded, &zone, Some(&tls), "a.test").await, None);
     assert_eq!(other.load(Ordering::Relaxed), 0);

@@ -84,3 +84,11 @@ fn records_that_mail_has_no_use_for() {
         );
     }
 }
+
+#[test]
+fn records_are_written_as_zone_files_have_them() {
+    for (usage, selector, matching, length) in [(3, 1, 1, 32), (2, 0, 2, 64), (3, 0, 0, 3)] {
+        let record = Tlsa::new(usage, selector, matching, &vec![0xa5; length]).unwrap();
+        assert_eq!(record.to_string(), format!("{usage} {selector} {matching} {}", "a5".repeat(length)));
+    }
+}
