@@ -10,6 +10,8 @@
 
 mod judged;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::PathBuf;

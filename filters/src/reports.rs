@@ -39,7 +39,8 @@ pub use sent::{Sent, SentEntry, SentError};
 pub use subject::{Subject, subjects};
 pub use tally::{Tally, TallyError};
 pub use tls::{
-    TlsFailure, TlsPolicy, TlsPolicyKind, TlsPolicySubject, TlsResult, TlsRow, TlsSubject, tls_subjects,
+    TlsFailure, TlsPolicy, TlsPolicyKind, TlsPolicySubject, TlsResult, TlsRow, TlsSubject, fuzz_tls_record,
+    tls_subjects,
 };
 
 use std::fmt;

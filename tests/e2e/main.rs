@@ -26,6 +26,7 @@ mod logins;
 mod node;
 mod outbound;
 mod processes;
+mod reports;
 mod reputation;
 mod signals;
 mod volumes;

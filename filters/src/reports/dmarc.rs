@@ -102,10 +102,10 @@ pub struct RowSpf {
 }
 
 impl DmarcRow {
-    /// The row of a message; none where no policy was found, or where the DNS left it open whether the message passes.
+    /// The row of a message; none where no policy was found, where nobody wants reports, or where the DNS left it open whether the message passes.
     pub(crate) fn of(found: &Authentication, envelope: &Envelope, applied: Applied) -> Option<Self> {
         let dmarc = &found.dmarc;
-        let policy = dmarc.published.clone()?;
+        let policy = dmarc.published.clone().filter(|policy| !policy.reports_to.is_empty())?;
         let applied = match dmarc.result {
             Word::Pass => Applied { disposition: Disposition::Pass, reason: None },
             Word::Fail if policy.testing && applied.reason.is_none() && asks_for_something(&policy) => {

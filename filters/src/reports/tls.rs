@@ -294,5 +294,16 @@ fn uris(records: &[Vec<u8>]) -> Vec<String> {
     rua.split(',').map(|uri| uri.trim().to_owned()).filter(|uri| !uri.is_empty()).collect()
 }
 
+/// Feeds arbitrary octets to the reader of records: what it gives is text of the one record, without its separators.
+pub fn fuzz_tls_record(input: &[u8]) {
+    let records: Vec<Vec<u8>> = input.split(|octet| *octet == 0).map(<[u8]>::to_vec).collect();
+    for uri in uris(&records) {
+        assert!(!uri.is_empty() && !uri.contains([',', ';']) && uri.trim() == uri);
+        if let Some(address) = read(uri.trim_start_matches("mailto:")) {
+            assert!(!address.domain().is_literal() && !address.needs_utf8());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -170,5 +170,5 @@ fn a_day_is_sent_when_it_is_over_and_written() {
     let day: Day = "2026-11-29".parse().unwrap();
     let over = |after: u64| check_over(day, &config(), day.end() + after).is_ok();
     assert_eq!([0, 1, 120, 121].map(over), [false, false, false, true]);
-    assert!(check_over(Day::of(super::now()), &config(), super::now()).is_err(), "today");
+    assert!(check_over(Day::of(now()), &config(), now()).is_err(), "today");
 }

@@ -118,6 +118,8 @@ fn a_row_has_domains_and_no_addresses() {
     assert_eq!(with(|found| found.dmarc.result = Word::TempError), None);
     assert_eq!(with(|found| found.dmarc.result = Word::None), None);
     assert_eq!(with(|found| found.dmarc.published = None), None, "no policy was looked up");
+    let unwanted = with(|found| found.dmarc.published.as_mut().unwrap().reports_to.clear());
+    assert_eq!(unwanted, None, "nobody wants to hear of it");
     assert_eq!(with(|found| found.dmarc.domain = "a..test".to_owned()), None);
     let testing = with(|found| {
         found.dmarc.result = Word::Fail;

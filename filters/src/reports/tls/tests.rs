@@ -161,3 +161,10 @@ async fn addresses_are_those_of_the_record() {
     let down = Zone::default().failing("_smtp._tls.a.test");
     assert!(matches!(check_tls(&down, "a.test", 3).await.as_slice(), [Checked::Unknown { .. }]));
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_record_can_be_read(text in "(v=TLSRPTv1)?[ ;,=:!?@a-z0-9.\\[\\]\u{e9}]{0,40}(;rua=)?(mailto:)?[ ;,:!?@a-z0-9.%]{0,40}\u{0}?") {
+        fuzz_tls_record(text.as_bytes());
+    }
+}
