@@ -37,9 +37,9 @@ pub use config::Config;
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
 pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use policy::{
-    CaseOutcome, Decision, Direction, Effect, Fault, Fired, GuardConfig, Mode, PeerFacts, Policy,
-    PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said, ScanFacts, Situation, Step,
-    Subject, action_name, crlf, judge, run_cases, types,
+    CaseOutcome, Decision, Direction, Effect, Fact, Fault, Fired, GivenAuthentication, GuardConfig, Headline,
+    Mode, PeerFacts, Policy, PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said,
+    ScanFacts, Situation, Step, Subject, action_name, crlf, explain, headline, judge, run_cases, types,
 };
 pub use reports::ReportsConfig;
 pub use reputation::{Reputation, ReputationConfig};

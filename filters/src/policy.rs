@@ -21,17 +21,19 @@ mod guard;
 mod lists;
 mod live;
 mod load;
+mod stored;
 #[cfg(test)]
 mod tests;
 pub mod types;
 
-pub use cases::{CaseOutcome, Situation, action_name, crlf, judge, run_cases};
+pub use cases::{CaseOutcome, GivenAuthentication, Situation, action_name, crlf, explain, judge, run_cases};
 pub use config::{GuardConfig, PolicyConfig};
 pub use evaluate::{Decision, Fired, Said, Step};
-pub use facts::{PeerFacts, ScanFacts, Subject};
+pub use facts::{Fact, PeerFacts, ScanFacts, Subject};
 pub use file::{Direction, Effect, Mode};
 pub use live::{OpenError as PolicyOpenError, Policy, Reloaded};
 pub use load::{Fault, Rule, RuleSet};
+pub use stored::{Headline, headline};
 
 /// Why rules could not be asked at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

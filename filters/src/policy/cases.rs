@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 use envelope::{Address, Entrance, Envelope, MessageId, Origin, Priority, ReversePath, Timestamp};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::evaluate::Decision;
 use super::facts::{self, Facts, PeerFacts, ScanFacts, Subject};
@@ -135,12 +136,32 @@ pub fn run_cases(rules: RuleSet, folder: &Path, config: &PolicyConfig) -> Result
     Ok(outcomes)
 }
 
-/// What every rule says about a message that is not on its way.
+/// What the rules come to about a message that is not on its way. Nothing is counted.
 pub fn judge(
     rules: &Arc<RuleSet>,
     situation: &Situation,
     message: &[u8],
     config: &PolicyConfig,
+) -> Result<Decision, PolicyError> {
+    ask(rules, situation, message, config, false)
+}
+
+/// The same, with what every rule looked at and said.
+pub fn explain(
+    rules: &Arc<RuleSet>,
+    situation: &Situation,
+    message: &[u8],
+    config: &PolicyConfig,
+) -> Result<Decision, PolicyError> {
+    ask(rules, situation, message, config, true)
+}
+
+fn ask(
+    rules: &Arc<RuleSet>,
+    situation: &Situation,
+    message: &[u8],
+    config: &PolicyConfig,
+    traced: bool,
 ) -> Result<Decision, PolicyError> {
     let envelope = situation.envelope(message);
     let authentication = situation.results(message);
@@ -156,7 +177,7 @@ pub fn judge(
         scan: &situation.scan,
         message,
     };
-    live::explain(rules, subject, config)
+    live::ask(rules, subject, config, traced)
 }
 
 /// Everything that `uses` names, of a message that is not on its way.
@@ -279,7 +300,7 @@ impl Situation {
             |seconds| Timestamp::from_unix_milliseconds(seconds.saturating_mul(1000)),
         );
         Envelope {
-            id: MessageId::new(now.unix_milliseconds(), [0; 10]),
+            id: id_of(now, message),
             received_at: now,
             reverse_path,
             recipients: recipients.into_iter().map(Into::into).collect(),
@@ -323,6 +344,13 @@ impl Situation {
             author,
         }
     }
+}
+
+/// Always the same for the same message at the same time: a canary's share is chosen by it.
+fn id_of(now: Timestamp, message: &[u8]) -> MessageId {
+    let mut random = [0; 10];
+    random.iter_mut().zip(Sha256::digest(message)).for_each(|(octet, of)| *octet = of);
+    MessageId::new(now.unix_milliseconds(), random)
 }
 
 /// Addresses of the To and Cc fields.

@@ -26,6 +26,8 @@ pub(super) struct Uses {
     pub(super) patterns: Vec<String>,
     /// Named lists.
     pub(super) lists: Vec<String>,
+    /// Fields of the message that `header` and `headers` are asked for by a name in quotes, in lower case.
+    pub(super) headers: Vec<String>,
 }
 
 /// Checks an expression; gives its type and what it uses.
@@ -282,6 +284,11 @@ impl Checker<'_> {
                 self.expect(argument, *wanted)?;
             }
         }
+        if let ("header" | "headers", Some(first)) = (name, arguments.first())
+            && let Expr::Literal(LiteralValue::String(text)) = &first.expr
+        {
+            self.uses.headers.push(text.inner().to_lowercase());
+        }
         let named = match name {
             "matches" => Some(&mut self.uses.patterns),
             "in_list" | "list" | "lookalike" => Some(&mut self.uses.lists),
@@ -374,5 +381,8 @@ mod tests {
         let fields = [("message", "subject"), ("parts", ""), ("score", "")];
         assert_eq!(uses.fields.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect::<Vec<_>>(), fields);
         assert_eq!((uses.patterns, uses.lists), (vec!["a+".to_owned()], vec!["l".to_owned()]));
+        let program = cel::Program::compile("header('X-Spam') != '' || size(headers('List-Id')) > 0");
+        let (_, uses) = check(&program.unwrap()).unwrap();
+        assert_eq!(uses.headers, ["x-spam", "list-id"]);
     }
 }

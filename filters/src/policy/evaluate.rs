@@ -7,7 +7,7 @@ use envelope::Address;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, Subject};
+use super::facts::{self, Fact, Subject, Told};
 use super::file::{Direction, Effect, Exceeded, Mode, RateKey};
 use super::functions;
 use super::load::{Rule, RuleSet};
@@ -38,6 +38,8 @@ pub struct Decision {
     pub failed: Vec<String>,
     /// Names of the rules that decided, each with its reason.
     pub reasons: Vec<String>,
+    /// Rules that could not be asked, each with what went wrong.
+    pub failed: Vec<(String, String)>,
     /// Rates that are still to be counted.
     pub(super) rates: Vec<Rate>,
     /// Every rule and what it said, when that was wanted.
@@ -68,6 +70,8 @@ pub struct Step {
     pub when: String,
     /// What became of it.
     pub said: Said,
+    /// What it looked at, when it was asked.
+    pub looked_at: Vec<Fact>,
     /// What it does.
     pub effects: Vec<String>,
 }
@@ -113,6 +117,7 @@ pub(super) fn evaluate(
     traced: bool,
 ) -> Result<Decision, PolicyError> {
     let facts = facts::gather(subject, &rules.uses, config);
+    let told = traced.then(|| Told::of(&facts));
     let mut context = Context::with_env(Arc::clone(env));
     for (name, value) in facts.variables {
         context.add_variable_from_value(name, value);
@@ -122,7 +127,7 @@ pub(super) fn evaluate(
         .map_err(|error| PolicyError::Functions(error.to_string()))?;
     let score = subject.peer.score + subject.scan.spam_score;
     let decision = Decision { score, version: rules.version.clone(), ..Decision::default() };
-    let mut run = Run { subject, config, decision, fields, traced };
+    let mut run = Run { subject, config, decision, fields, told };
     let mut ended = false;
     for rule in &rules.rules {
         let said = if ended { Said::Skipped } else { run.ask(rule, &mut context) };
@@ -139,7 +144,8 @@ struct Run<'a> {
     decision: Decision,
     /// How many fields there are of each name.
     fields: std::collections::HashMap<String, usize>,
-    traced: bool,
+    /// What there is to be looked at, when a trace is wanted.
+    told: Option<Told>,
 }
 
 impl Run<'_> {
@@ -188,6 +194,9 @@ impl Run<'_> {
     /// Gives whether the rules below are left out.
     fn take(&mut self, rule: &Rule, said: Said) -> bool {
         let mut ended = false;
+        let asked = !matches!(said, Said::OtherDirection | Said::Expired | Said::Skipped);
+        let looked_at = self.told.as_ref().filter(|_| asked);
+        let looked_at = looked_at.map(|told| told.about(rule, self.decision.score)).unwrap_or_default();
         if said == Said::Enforced {
             for effect in &rule.effects {
                 self.apply(rule, effect);
@@ -196,7 +205,7 @@ impl Run<'_> {
         }
         if let Said::Failed(why) = &said {
             tracing::warn!(rule = rule.name, error = why, "a rule failed on a message");
-            self.decision.failed.push(rule.name.clone());
+            self.decision.failed.push((rule.name.clone(), why.clone()));
             if self.config.on_failure == OnFailure::Tempfail && rule.mode == Mode::Enforce {
                 self.decide(rule, Action::Refuse(Refusal::temporary((4, 7, 1), FAILED)), why);
             }
@@ -207,9 +216,9 @@ impl Run<'_> {
                 Fired { rule: rule.name.clone(), enforced: said == Said::Enforced, effects: effects() };
             self.decision.fired.push(fired);
         }
-        if self.traced {
+        if self.told.is_some() {
             let (rule, place, when) = (rule.name.clone(), rule.place.clone(), rule.source.clone());
-            self.decision.trace.push(Step { rule, place, when, said, effects: effects() });
+            self.decision.trace.push(Step { rule, place, when, said, looked_at, effects: effects() });
         }
         ended
     }

@@ -8,6 +8,7 @@ mod mailboxes;
 pub(super) mod names;
 mod parts;
 mod readable;
+mod told;
 mod urls;
 mod uuencode;
 mod walk;
@@ -24,6 +25,9 @@ use self::readable::Readable;
 use super::PolicyConfig;
 use crate::authentication::{Authentication, Word};
 use crate::fields::{self, Field};
+
+pub use told::Fact;
+pub(super) use told::Told;
 
 /// What a rule is asked about.
 #[derive(Debug, Clone, Copy)]

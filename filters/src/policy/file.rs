@@ -28,7 +28,7 @@ use units::Span;
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleFile {
     #[serde(default)]
-    pub(super) list: BTreeMap<String, ListSource>,
+    pub(super) list: BTreeMap<String, Spanned<ListSource>>,
     #[serde(default)]
     pub(super) rule: Vec<RuleSource>,
 }

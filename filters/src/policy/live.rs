@@ -248,7 +248,7 @@ impl Policy {
 
     /// What every rule says about a message. Nothing is counted.
     pub fn explain(&self, subject: Subject<'_>) -> Result<Decision, PolicyError> {
-        explain(&self.rules(), subject, &self.config)
+        ask(&self.rules(), subject, &self.config, true)
     }
 
     async fn count_rate(&self, rate: &Rate, decision: &mut Decision) {
@@ -284,7 +284,7 @@ impl Policy {
             let outcome = if fired.enforced { "enforced" } else { "shadow" };
             self.metrics.rules.with_label_values(&[fired.rule.as_str(), outcome]).inc();
         }
-        for rule in &decision.failed {
+        for (rule, _) in &decision.failed {
             self.metrics.rules.with_label_values(&[rule.as_str(), "failed"]).inc();
         }
         let mut inner = self.lock();
@@ -342,13 +342,14 @@ pub enum OpenError {
     Policy(#[from] PolicyError),
 }
 
-/// What every rule of a set says about a message.
-pub(super) fn explain(
+/// What every rule of a set says about a message; with a trace where that is wanted.
+pub(super) fn ask(
     rules: &Arc<RuleSet>,
     subject: Subject<'_>,
     config: &PolicyConfig,
+    traced: bool,
 ) -> Result<Decision, PolicyError> {
-    evaluate::evaluate(rules, &Arc::new(Env::stdlib()), subject, config, true)
+    evaluate::evaluate(rules, &Arc::new(Env::stdlib()), subject, config, traced)
 }
 
 fn digest(rule: &str, whom: &str) -> String {

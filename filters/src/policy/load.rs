@@ -39,6 +39,9 @@ pub struct Rule {
     pub(super) mode: Mode,
     pub(super) canary: u8,
     pub(super) direction: Direction,
+    /// What it looks at: variables with their fields, and fields of the message by name.
+    pub(super) looks_at: Vec<(String, String)>,
+    pub(super) headers: Vec<String>,
     /// Seconds since 1970 from which it does nothing.
     pub(super) expires: Option<u64>,
 }
@@ -52,6 +55,16 @@ impl Rule {
     /// What it does when it fits.
     pub fn effects(&self) -> &[Effect] {
         &self.effects
+    }
+
+    /// What it asks.
+    pub fn when(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it does anything.
+    pub const fn mode(&self) -> Mode {
+        self.mode
     }
 }
 
@@ -110,14 +123,15 @@ impl RuleSet {
                 }
             };
             for (name, source) in &file.list {
-                match list(path, name, source, &files) {
+                let place = format!("{}:{}", path.display(), line_of(text, source.span().start));
+                match list(path, name, source.get_ref(), &files) {
                     Ok(list) => {
                         if set.lists.insert(name.clone(), list).is_some() {
                             let problem = format!("the list `{name}` is there twice");
-                            faults.push(Fault { place: path.display().to_string(), problem });
+                            faults.push(Fault { place, problem });
                         }
                     }
-                    Err(fault) => faults.push(fault),
+                    Err(problem) => faults.push(Fault { place, problem }),
                 }
             }
             for source in &file.rule {
@@ -139,6 +153,11 @@ impl RuleSet {
     /// The rules, in their order.
     pub fn rules(&self) -> &[Rule] {
         &self.rules
+    }
+
+    /// How many named lists there are.
+    pub fn list_count(&self) -> usize {
+        self.lists.len()
     }
 
     /// Names this text of the rules: another text has another one.
@@ -245,21 +264,21 @@ fn list(
     name: &str,
     source: &ListSource,
     files: &BTreeMap<PathBuf, String>,
-) -> Result<List, Fault> {
-    let fault = |problem: String| Fault { place: path.display().to_string(), problem };
+) -> Result<List, String> {
     let mut values = source.values.clone();
     if let Some(file) = &source.file {
         let beside = path.parent().unwrap_or(Path::new("")).join(file);
         let Some(text) = files.get(&beside) else {
-            let problem =
-                format!("the list `{name}` names `{}`, which is no *.txt of this folder", file.display());
-            return Err(fault(problem));
+            return Err(format!(
+                "the list `{name}` names `{}`, which is no *.txt of this folder",
+                file.display()
+            ));
         };
         let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim());
         values.extend(lines.filter(|line| !line.is_empty()).map(str::to_owned));
     }
     if values.is_empty() {
-        return Err(fault(format!("the list `{name}` is empty")));
+        return Err(format!("the list `{name}` is empty"));
     }
     Ok(List::new(values))
 }
@@ -313,11 +332,24 @@ fn compile(path: &Path, text: &str, source: &RuleSource) -> Result<(Rule, Uses),
                 mode: source.mode,
                 canary: source.canary.unwrap_or(100),
                 direction: source.direction,
+                looks_at: distinct(&uses.fields),
+                headers: distinct(&uses.headers),
                 expires: expires.flatten(),
             };
             Ok((rule, uses))
         }
     }
+}
+
+/// Each once, in the order of the first mention.
+fn distinct<T: Clone + PartialEq>(all: &[T]) -> Vec<T> {
+    let mut found: Vec<T> = Vec::new();
+    for one in all {
+        if !found.contains(one) {
+            found.push(one.clone());
+        }
+    }
+    found
 }
 
 /// What is wrong with a rule but for its expression.

@@ -65,7 +65,7 @@ fn rule(when: &str, then: &str) -> String {
 fn rules_decide_together() {
     let rules = Arc::new(load(RULES).unwrap());
     let decision =
-        judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &PolicyConfig::default()).unwrap();
+        explain(&rules, &Situation::default(), MESSAGE.as_bytes(), &PolicyConfig::default()).unwrap();
     assert_eq!(decision.action, Action::Quarantine);
     assert_eq!((decision.score, decision.tags.as_slice()), (2.5, &["chief".to_owned()][..]));
     let fired: Vec<(&str, bool)> =
@@ -76,6 +76,13 @@ fn rules_decide_together() {
         decision.trace.iter().map(|step| step.said.clone()).collect::<Vec<_>>(),
         [Said::Enforced, Said::Shadow, Said::Enforced, Said::OtherDirection]
     );
+    let looked_at = |step: usize| {
+        let facts = decision.trace[step].looked_at.iter();
+        facts.map(|fact| format!("{}={}", fact.name, fact.value)).collect::<Vec<_>>()
+    };
+    assert_eq!(looked_at(0), ["message.from_name=\"Carla Chief\"", "auth.dmarc=\"none\""]);
+    assert_eq!(looked_at(2), ["score=2.5"]);
+    assert!(looked_at(3).is_empty(), "it was not asked");
     assert!(
         matches!(decision.changes.as_slice(), [crate::Change::InsertField { name, value, .. }] if name == "X-Sluice-Tags" && value == "chief")
     );
@@ -97,7 +104,7 @@ fn accept_ends_the_looking_and_expired_rules_do_nothing() {
                  [[rule]]\nname='rest'\nowner='o'\nwhen='true'\nthen=[{action='discard'}]\n";
     let rules = Arc::new(load(rules).unwrap());
     let decision =
-        judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &PolicyConfig::default()).unwrap();
+        explain(&rules, &Situation::default(), MESSAGE.as_bytes(), &PolicyConfig::default()).unwrap();
     assert_eq!(decision.action, Action::Accept);
     let said: Vec<Said> = decision.trace.into_iter().map(|step| step.said).collect();
     assert_eq!(said, [Said::Expired, Said::Enforced, Said::Skipped]);
@@ -163,7 +170,7 @@ fn faults_say_where_and_what() {
         "[[rule]]\nname = 'A'\nowner = ''\nwhen = 'true'\nthen = [{ action = 'discard' }]\nexpires = 'soon'\ncanary = 101\n",
         &["small letters", "no owner", "a percentage", "expires is a day"],
     );
-    check("[list.x]\nvalues = []\n", &["the list `x` is empty"]);
+    check("\n[list.x]\nvalues = []\n", &["a.toml:2: the list `x` is empty"]);
     check("rule = 3", &["a.toml:1"]);
 }
 
@@ -336,6 +343,30 @@ fn cases_beside_the_rules_are_run() {
         outcomes[1].failures,
         ["action should be reject, is accept", "rules should be [\"chief\"], is [\"pay\"]"]
     );
+}
+
+#[test]
+fn who_logged_in_is_read_from_our_own_trace_field_only() {
+    let stored = |by: &str, with: &str| {
+        let message = format!(
+            "Return-Path: <ann@ours.test>\r\nDelivered-To: bob@ours.test\r\nReceived: from pc ([192.0.2.1])\r\n\tby {by} with \
+             {with} id 01ARZ3NDEKTSV4RRFFQ69G5FAV;\r\n\tMon, 30 Nov 2026 11:00:00 +0000\r\nReceived: from a by mx.ours.test with \
+             ESMTPSA id x\r\nFrom: ann@ours.test\r\nSubject: =?utf-8?q?gr=C3=BCn?=\r\nMessage-ID: <1@ours.test>\r\n\r\n"
+        );
+        let headline = headline(message.as_bytes());
+        assert_eq!((headline.from.as_str(), headline.subject.as_str()), ("ann@ours.test", "grün"));
+        assert_eq!(headline.message_id, "<1@ours.test>");
+        Situation::of_stored(message.as_bytes(), "mx.ours.test", 1).account.map(|account| account.to_string())
+    };
+    let check = |by: &str, with: &str, expected: Option<&str>| {
+        assert_eq!(stored(by, with).as_deref(), expected, "{by} {with}");
+    };
+    check("mx.ours.test", "ESMTPSA", Some("ann@ours.test"));
+    check("mx.ours.test", "ESMTPA", Some("ann@ours.test"));
+    check("mx.ours.test", "UTF8SMTPSA", Some("ann@ours.test"));
+    check("mx.ours.test", "ESMTPS", None);
+    check("mx.ours.test", "ESMTP", None);
+    check("mx.other.test", "ESMTPSA", None);
 }
 
 #[test]
