@@ -34,8 +34,6 @@ pub struct Decision {
     pub tags: Vec<String>,
     /// Rules that fitted, enforced or not.
     pub fired: Vec<Fired>,
-    /// Rules that could not be asked.
-    pub failed: Vec<String>,
     /// Names of the rules that decided, each with its reason.
     pub reasons: Vec<String>,
     /// Rules that could not be asked, each with what went wrong.

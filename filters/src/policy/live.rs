@@ -119,7 +119,8 @@ impl Policy {
         let metrics = Metrics::new(registry).map_err(|error| PolicyError::Metrics(error.to_string()))?;
         let tripped = kept.as_deref().map(read_tripped).unwrap_or_default();
         let proven = || kept.as_deref().and_then(|kept| read_proven(kept, &config));
-        let loaded = RuleSet::load(&folder, &config);
+        let had_rules = proven().is_some_and(|set| !set.rules.is_empty());
+        let loaded = look(&folder, &config, had_rules);
         let (current, refused) = match loaded {
             Ok(set) if !tripped.contains(&set.version) => (set, String::new()),
             Ok(set) => {
@@ -177,7 +178,8 @@ impl Policy {
     /// The same for a program that can't do all that rules may ask for: a set in which `unsuitable` finds faults is not taken.
     pub fn reload_unless(&self, unsuitable: impl FnOnce(&RuleSet) -> Vec<Fault>) -> Reloaded {
         self.settle();
-        let loaded = RuleSet::load(&self.folder, &self.config).and_then(|set| {
+        let had_rules = !self.rules().rules.is_empty();
+        let loaded = look(&self.folder, &self.config, had_rules).and_then(|set| {
             let faults = unsuitable(&set);
             if faults.is_empty() { Ok(set) } else { Err(faults) }
         });
@@ -350,6 +352,15 @@ pub(super) fn ask(
     traced: bool,
 ) -> Result<Decision, PolicyError> {
     evaluate::evaluate(rules, &Arc::new(Env::stdlib()), subject, config, traced)
+}
+
+/// Reads the folder. A folder that is gone is no wish to have no rules: it may be a mount that is away, and mail would pass that nobody looked at.
+fn look(folder: &Path, config: &PolicyConfig, had_rules: bool) -> Result<RuleSet, Vec<Fault>> {
+    if had_rules && !folder.exists() {
+        let problem = "the folder of rules is gone; an empty one means that there are to be none".to_owned();
+        return Err(vec![Fault { place: folder.display().to_string(), problem }]);
+    }
+    RuleSet::load(folder, config)
 }
 
 fn digest(rule: &str, whom: &str) -> String {

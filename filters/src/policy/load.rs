@@ -97,7 +97,7 @@ impl fmt::Display for Fault {
 }
 
 impl RuleSet {
-    /// Reads every `*.toml` below the folder but those under `tests`, in the order of their names. A folder that is not there holds no rules.
+    /// Reads every `*.toml` below the folder but those under `tests`, in the order of their names. A folder that is not there holds no rules; whether it may be missing is for the caller to say.
     pub fn load(folder: &Path, config: &PolicyConfig) -> Result<Self, Vec<Fault>> {
         let files = read_folder(folder, config).map_err(|fault| vec![fault])?;
         Self::compile(files, config)

@@ -221,6 +221,25 @@ async fn a_changed_set_is_taken_and_a_faulty_one_is_not() {
 }
 
 #[tokio::test]
+async fn a_folder_that_is_gone_is_not_a_set_without_rules() {
+    let guard = GuardConfig { watch: Span::secs(0), ..GuardConfig::default() };
+    let config = PolicyConfig { guard, ..PolicyConfig::default() };
+    let live = live(&rule("true", "{ action = 'discard' }"), config.clone());
+    let (folder, away) = (live.folder.path().to_path_buf(), live.kept.path().join("away"));
+    fs::rename(&folder, &away).unwrap();
+    assert!(matches!(live.policy.reload(), Reloaded::Refused(_)));
+    assert_eq!(ask(&live.policy).await, Action::Discard, "the set before goes on");
+    let again = open(&folder, live.kept.path(), config.clone()).unwrap();
+    assert_eq!(ask(&again).await, Action::Discard, "after a restart too");
+    let nothing = TempDir::new().unwrap();
+    let fresh = open(&folder, nothing.path(), config).unwrap();
+    assert_eq!(ask(&fresh).await, Action::Accept, "where there never were rules none are missed");
+    fs::create_dir(&folder).unwrap();
+    assert!(matches!(live.policy.reload(), Reloaded::Taken(_)));
+    assert_eq!(ask(&live.policy).await, Action::Accept, "an empty folder is a wish");
+}
+
+#[tokio::test]
 async fn a_set_that_stops_too_much_is_taken_back_also_after_a_restart() {
     let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
     let config = PolicyConfig { guard, ..PolicyConfig::default() };
