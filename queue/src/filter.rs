@@ -26,6 +26,9 @@ pub struct ListFilter {
     pub sender: Option<String>,
     /// Only messages whose last error contains this text.
     pub error: Option<String>,
+    /// Only messages of which filters said something that contains this text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// Only messages that were accepted at least this long ago.
     pub older_than: Option<Duration>,
     /// Only messages that were accepted at most this long ago.
@@ -42,6 +45,7 @@ impl ListFilter {
             && self.older_than.is_none_or(|least| age >= least)
             && self.younger_than.is_none_or(|most| age <= most)
             && contains(self.error.as_deref(), || message.last_error.clone())
+            && contains(self.reason.as_deref(), || reasons(message))
             && contains(self.sender.as_deref(), || message.envelope.reverse_path.to_string())
             && message.envelope.recipients.iter().any(|recipient| self.means(recipient))
     }
@@ -54,6 +58,10 @@ impl ListFilter {
                 .as_deref()
                 .is_none_or(|domain| recipient.address.domain().to_string().eq_ignore_ascii_case(domain))
     }
+}
+
+fn reasons(message: &Listed) -> String {
+    message.envelope.filtered.as_ref().map(|filtered| filtered.reasons.join("\n")).unwrap_or_default()
 }
 
 fn contains(part: Option<&str>, text: impl FnOnce() -> String) -> bool {

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use envelope::{Entrance, Envelope, MessageId, Origin, Recipient, ReversePath, Timestamp};
+use envelope::{Entrance, Envelope, Filtered, MessageId, Origin, Recipient, ReversePath, Timestamp};
 
 use crate::schedule::now;
 use crate::{Body, Lane, LaneStats, ListFilter, PublishError, Queue, QueueError, QueuedState};
@@ -277,6 +277,13 @@ pub(crate) async fn list_filters_and_stops_at_its_limit(queue: Arc<dyn Queue>) {
     let sender = |part: &str| ListFilter { sender: Some(part.to_owned()), ..ListFilter::default() };
     assert_eq!(numbers(sender("sender@"), 10).await.len(), 3);
     assert_eq!(numbers(sender("nobody@"), 10).await.len(), 0);
+    let reasons = vec!["Odd-Rule: it looks odd".to_owned()];
+    let filtered = Some(Filtered { reasons, ..Filtered::default() });
+    let body = body(&*queue, 4, 10).await.unwrap();
+    queue.publish(Lane::Quarantine, Envelope { filtered, ..envelope(4, 10) }, body).await.unwrap();
+    let reason = |part: &str| ListFilter { reason: Some(part.to_owned()), ..ListFilter::default() };
+    assert_eq!(numbers(reason("odd-rule"), 10).await, [id(4)]);
+    assert_eq!(numbers(reason("other"), 10).await.len(), 0);
 }
 
 pub(crate) async fn bodies_around_the_spool_threshold_are_kept_whole(queue: Arc<dyn Queue>) {
