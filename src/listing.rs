@@ -1,6 +1,6 @@
 //! Listings: columns for people, JSON for programs.
 
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use anyhow::Context as _;
 use serde::Serialize;
@@ -28,6 +28,27 @@ pub(crate) fn write(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
     }
 }
 
+/// Writes the content of a message: to a terminal as text without what would steer it, anywhere else octet by octet.
+pub(crate) fn content(octets: &[u8]) -> anyhow::Result<()> {
+    if std::io::stdout().is_terminal() { write(harmless(octets)) } else { write(octets) }
+}
+
+/// Lines and tabs stay.
+fn harmless(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets).replace("\r\n", "\n");
+    text.chars().map(|c| if steers(c) && !matches!(c, '\n' | '\t') { '?' } else { c }).collect()
+}
+
+/// A text of others on one line of a terminal.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { '?' } else { c }).collect()
+}
+
+/// Control characters, and those that turn the direction of writing.
+fn steers(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
 /// Says something on standard error; nobody may be reading.
 pub(crate) fn warn(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
@@ -35,7 +56,6 @@ pub(crate) fn warn(text: &str) {
 
 /// Columns as wide as their widest cell; control characters never reach the terminal.
 fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let clean = |text: &str| text.chars().map(|c| if c.is_control() { '?' } else { c }).collect::<String>();
     let mut lines = vec![headings.iter().map(|heading| heading.to_uppercase()).collect::<Vec<_>>()];
     lines.extend(rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()));
     let columns = headings.len();
@@ -62,5 +82,7 @@ mod tests {
         let rows =
             vec![vec!["a".to_owned(), "\u{1b}[31mred".to_owned()], vec!["longer".to_owned(), "b".to_owned()]];
         assert_eq!(table(&["one", "two"], &rows), "ONE     TWO\na       ?[31mred\nlonger  b\n");
+        assert_eq!(clean("a\tb\u{202e}c\u{9b}d"), "a?b?c?d");
+        assert_eq!(harmless(b"a\r\nb\tc\x1b[2Jd\xff\r"), "a\nb\tc?[2Jd\u{fffd}?");
     }
 }

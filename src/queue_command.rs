@@ -1,9 +1,9 @@
 //! `sluice queue`: what waits, and what an operator wants done with it. Alike on every backend and from any node that has its
 //! configuration.
 
-mod meant;
-mod order;
-mod view;
+pub(crate) mod meant;
+pub(crate) mod order;
+pub(crate) mod view;
 
 use anyhow::Context as _;
 use clap::{Subcommand, ValueEnum};
@@ -125,7 +125,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             if *body {
                 let content =
                     view.content(*id)?.with_context(|| format!("the content of {id} can't be read"))?;
-                listing::write(content)?;
+                listing::content(&content)?;
             }
             Ok(())
         }

@@ -12,6 +12,13 @@ pub(crate) struct Meant {
     /// Only this lane.
     #[arg(long)]
     lane: Option<LaneName>,
+    #[command(flatten)]
+    described: Described,
+}
+
+/// Messages of whatever lane; every part that is given must fit.
+#[derive(clap::Args, Clone)]
+pub(crate) struct Described {
     /// Only messages that stand so.
     #[arg(long)]
     state: Option<StateName>,
@@ -27,6 +34,9 @@ pub(crate) struct Meant {
     /// Only messages whose last error contains this text.
     #[arg(long, value_name = "TEXT")]
     error: Option<String>,
+    /// Only messages of which filters said something that contains this text, such as the name of a rule.
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
     /// Only messages accepted at least this long ago, such as 2h.
     #[arg(long, value_name = "AGE")]
     older_than: Option<Span>,
@@ -56,15 +66,23 @@ impl From<StateName> for QueuedState {
 
 impl Meant {
     pub(crate) fn filter(&self) -> ListFilter {
+        self.described.within(self.lane.map(Lane::from))
+    }
+}
+
+impl Described {
+    /// Those of one lane, or of all.
+    pub(crate) fn within(&self, lane: Option<Lane>) -> ListFilter {
         let lower = |text: &Option<String>| text.as_ref().map(|text| text.to_lowercase());
         ListFilter {
             ids: Vec::new(),
-            lane: self.lane.map(Lane::from),
+            lane,
             state: self.state.map(QueuedState::from),
             recipient: lower(&self.recipient),
             domain: lower(&self.domain),
             sender: lower(&self.sender),
             error: lower(&self.error),
+            reason: lower(&self.reason),
             older_than: self.older_than.map(Span::as_duration),
             younger_than: self.younger_than.map(Span::as_duration),
         }

@@ -20,10 +20,17 @@ const SHOWN_MAX: usize = 1000;
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// These messages, by the ids of their 250 replies.
-    ids: Vec<MessageId>,
     #[command(flatten)]
     meant: Meant,
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+/// Which messages by name, and how to go about it.
+#[derive(clap::Args)]
+pub(crate) struct Wanted {
+    /// These messages, by the ids of their 250 replies.
+    pub(crate) ids: Vec<MessageId>,
     /// Every message: needed when neither an id nor a filter is given.
     #[arg(long)]
     all: bool,
@@ -32,24 +39,36 @@ pub(crate) struct Arguments {
     dry_run: bool,
     /// The result as JSON.
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
     #[command(flatten)]
     place: Place,
 }
 
 pub(crate) fn run(arguments: &Arguments, order: Order) -> anyhow::Result<()> {
-    let filter = ListFilter { ids: arguments.ids.clone(), ..arguments.meant.filter() };
-    if filter == ListFilter::default() && !arguments.all {
+    let ordered = give(&arguments.wanted, arguments.meant.filter(), &ListFilter::default(), order)?;
+    ordered.map_or(Ok(()), |ordered| tell(arguments.wanted.json, order, &ordered))
+}
+
+/// Gives the order about what `filter` and the ids mean; that must be less than `everything`, or all is asked for in words. `None`: it was only shown.
+pub(crate) fn give(
+    wanted: &Wanted,
+    filter: ListFilter,
+    everything: &ListFilter,
+    order: Order,
+) -> anyhow::Result<Option<Ordered>> {
+    let filter = ListFilter { ids: wanted.ids.clone(), ..filter };
+    if filter == *everything && !wanted.all {
         bail!(
             "which messages? Give ids, filters such as --sender, or --all; `--dry-run` shows which ones are meant"
         );
     }
-    if arguments.dry_run {
-        let messages = View::open(&arguments.place)?.list(&filter, SHOWN_MAX)?;
-        return listing::print(arguments.json, &messages, &HEADINGS, row);
+    if wanted.dry_run {
+        let messages = View::open(&wanted.place)?.list(&filter, SHOWN_MAX)?;
+        listing::print(wanted.json, &messages, &HEADINGS, row)?;
+        return Ok(None);
     }
-    let data = DataFolder::open(&arguments.place.data)?;
-    let settings = Settings::load(&arguments.place)?;
+    let data = DataFolder::open(&wanted.place.data)?;
+    let settings = Settings::load(&wanted.place)?;
     if settings.queue.backend == Backend::Embedded {
         check_owner(&settings.queue.dir)?;
     }
@@ -63,13 +82,12 @@ pub(crate) fn run(arguments: &Arguments, order: Order) -> anyhow::Result<()> {
         .build()
         .context("failed to start")?;
     let name = format!("command-{}", std::process::id());
-    let ordered = executor.block_on(async {
+    executor.block_on(async {
         let queue = crate::queues::open(&settings, &name, WithoutBroker::Wait, &registry).await?;
         let ordered = queue.order(&filter, order).await;
         queue.close().await;
-        ordered.context("the order could not be given")
-    })?;
-    tell(arguments.json, order, &ordered)
+        ordered.map(Some).context("the order could not be given")
+    })
 }
 
 /// Files of another user would be in the way of the processes that run as the queue's owner.
@@ -85,7 +103,8 @@ pub(crate) fn check_owner(queue: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tell(json: bool, order: Order, ordered: &Ordered) -> anyhow::Result<()> {
+/// What came of it.
+pub(crate) fn tell(json: bool, order: Order, ordered: &Ordered) -> anyhow::Result<()> {
     if json {
         listing::write(serde_json::to_string_pretty(ordered).context("failed to write JSON")? + "\n")?;
     } else {
