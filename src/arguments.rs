@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
-    account, alias, config_command, domain, load_test, mailbox, queue_command, reports_command,
-    reputation_command, tls_command, trace,
+    account, alias, config_command, domain, load_test, mailbox, policy_command, quarantine_command,
+    queue_command, reports_command, reputation_command, tls_command, trace,
 };
 
 /// A mail system: SMTP gateways, a durable queue, Maildirs, IMAP, POP3 and webmail.
@@ -35,6 +35,10 @@ pub(crate) enum Command {
     Loadtest(load_test::Arguments),
     /// The mail store.
     Mailbox(mailbox::Arguments),
+    /// The security team's rules: check, test, explain and try them.
+    Policy(policy_command::Arguments),
+    /// Mail that filters keep back for an operator.
+    Quarantine(quarantine_command::Arguments),
     /// What waits in the queue.
     Queue(queue_command::Arguments),
     /// Aggregate reports to other systems, about their mail (DMARC) and about the encryption of mail to them (TLS).

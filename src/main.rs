@@ -16,6 +16,8 @@ mod listing;
 mod load_test;
 mod mailbox;
 mod password;
+mod policy_command;
+mod quarantine_command;
 mod queue_command;
 mod queues;
 mod quota;
@@ -57,6 +59,8 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Gateway(node) => start::run(&node, &[roles::Role::Gateway]),
         Command::Loadtest(arguments) => load_test::run(arguments),
         Command::Mailbox(arguments) => mailbox::run(&arguments),
+        Command::Policy(arguments) => policy_command::run(&arguments),
+        Command::Quarantine(arguments) => quarantine_command::run(&arguments),
         Command::Queue(arguments) => queue_command::run(&arguments),
         Command::Reports(arguments) => reports_command::run(&arguments),
         Command::Reputation(arguments) => reputation_command::run(&arguments),
