@@ -1,5 +1,6 @@
 //! A DNS server on loopback that knows a few names.
 
+use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 const A: u16 = 1;
 const MX: u16 = 15;
+const TXT: u16 = 16;
 
 /// Serves until it is dropped.
 pub(crate) struct Dns {
@@ -17,17 +19,24 @@ pub(crate) struct Dns {
 impl Dns {
     /// Every domain of `domains` has an MX `mx.<domain>`, which is at 127.0.0.1; there is nothing else.
     pub(crate) fn start(domains: &[&str]) -> Self {
+        Self::with_texts(domains, &[])
+    }
+
+    /// The same, and these names have a TXT record each, of at most 255 octets.
+    pub(crate) fn with_texts(domains: &[&str], texts: &[(&str, &str)]) -> Self {
         let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let address = socket.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let (stopped, domains) =
             (Arc::clone(&stop), domains.iter().map(ToString::to_string).collect::<Vec<_>>());
+        let texts: HashMap<String, String> =
+            texts.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
         std::thread::spawn(move || {
             let mut packet = [0; 1500];
             while !stopped.load(Ordering::Relaxed) {
                 let Ok((count, peer)) = socket.recv_from(&mut packet) else { continue };
-                let _ = socket.send_to(&answer(&packet[..count], &domains), peer);
+                let _ = socket.send_to(&answer(&packet[..count], &domains, &texts), peer);
             }
         });
         Self { address, stop }
@@ -41,7 +50,7 @@ impl Drop for Dns {
 }
 
 /// RFC 1035 §4.1: the header, the question as it came, and one record or none.
-fn answer(packet: &[u8], domains: &[String]) -> Vec<u8> {
+fn answer(packet: &[u8], domains: &[String], texts: &HashMap<String, String>) -> Vec<u8> {
     let (mut labels, mut at) = (Vec::new(), 12);
     while packet[at] > 0 {
         let length = usize::from(packet[at]);
@@ -52,11 +61,19 @@ fn answer(packet: &[u8], domains: &[String]) -> Vec<u8> {
     let kind = u16::from_be_bytes([packet[at + 1], packet[at + 2]]);
     let name = labels.join(".");
     let domain = name.strip_prefix("mx.").unwrap_or(&name);
-    let known = domains.iter().any(|one| one == domain);
+    let mail = domains.iter().any(|one| one == domain);
+    // A name above one that has a record is there too (RFC 8020).
+    let known = mail
+        || texts.keys().any(|one| *one == name || one.ends_with(&format!(".{name}")) && name.contains('.'));
     let data = match (kind, name.starts_with("mx.")) {
-        (A, true) if known => Some(Ipv4Addr::LOCALHOST.octets().to_vec()),
+        // One string (RFC 1035 §3.3.14).
+        (TXT, _) if texts.contains_key(&name) => {
+            let text = texts[&name].as_bytes();
+            Some([&[u8::try_from(text.len()).unwrap()], text].concat())
+        }
+        (A, true) if mail => Some(Ipv4Addr::LOCALHOST.octets().to_vec()),
         // Preference 10; `mx` and a pointer to the name that was asked for.
-        (MX, false) if known => Some([&[0, 10, 2], b"mx".as_slice(), &[0xc0, 12]].concat()),
+        (MX, false) if mail => Some([&[0, 10, 2], b"mx".as_slice(), &[0xc0, 12]].concat()),
         _ => None,
     };
     let code = if known { 0 } else { 3 };
