@@ -1,5 +1,5 @@
-//! `sluice quarantine`: mail that filters keep back. It lies in the lane `quarantine` of the queue, which no worker leases; the gateway deletes it when
-//! `gateway.quarantine_keep` is over.
+//! `sluice quarantine`: mail that filters keep back. It lies in the lane `quarantine` of the queue, which no worker leases; a worker deletes it when
+//! `delivery.quarantine_keep` is over.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;

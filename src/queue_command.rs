@@ -174,6 +174,11 @@ pub(crate) fn sentence(message: &Listed) -> String {
     let recipients = message.envelope.recipients.len();
     let id = message.envelope.id;
     let state = match message.state {
+        _ if message.lane == Lane::Quarantine => {
+            format!(
+                "is kept back by filters; `sluice quarantine show {id}` says why, `sluice quarantine release {id}` lets it go"
+            )
+        }
         QueuedState::Held => "is kept back by an operator; `sluice queue release` lets it go".to_owned(),
         QueuedState::Ready | QueuedState::Leased => "is due or with a worker".to_owned(),
         QueuedState::Deferred => {

@@ -73,6 +73,7 @@ fn what_a_rule_keeps_back_is_seen_released_and_deleted() {
     let mail = node.inbox("alice@example.test", 1);
     assert!(mail.len() == 1 && mail[0].contains("Subject: plain"), "{mail:?}");
 
+    assert!(until_traced(&node, &kept, "quarantined").contains("is kept back by filters"));
     let listed = node.sluice(&["quarantine", "list"], "");
     assert!(listed.contains(&kept) && listed.contains("odd: it looks odd"), "{listed}");
     assert!(!listed.contains(&other), "{listed}");
@@ -117,10 +118,8 @@ fn a_rule_refuses_marks_copies_or_makes_vanish() {
     let gone = accepted(&node, "gone");
     let trace = until_traced(&node, &gone, "discarded");
     assert!(trace.contains("gone: discard"), "{trace}");
-    for subject in ["marked", "turned", "kept"] {
-        let id = accepted(&node, subject);
-        until_traced(&node, &id, "delivered");
-    }
+    let ids = ["marked", "turned", "kept"].map(|subject| accepted(&node, subject));
+    ids.iter().for_each(|id| drop(until_traced(&node, id, "delivered")));
     let alice = node.inbox("alice@example.test", 2);
     let subjects = |mail: &[String]| {
         let subject = |one: &String| {

@@ -130,6 +130,7 @@ fn a_rule_that_fails_on_a_message_is_a_temporary_refusal() {
     let config = PolicyConfig::default();
     let decision = judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &config).unwrap();
     assert!(matches!(&decision.action, Action::Refuse(refusal) if refusal.is_temporary()), "{decision:?}");
+    assert_eq!(decision.failed.iter().map(|(rule, _)| rule.as_str()).collect::<Vec<_>>(), ["r"]);
     let config = PolicyConfig { on_failure: crate::OnFailure::Accept, ..config };
     let decision = judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &config).unwrap();
     assert_eq!(decision.action, Action::Accept);
