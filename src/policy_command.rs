@@ -40,7 +40,7 @@ enum Action {
     /// Which stored messages two sets of rules judge differently.
     Diff(diff::Arguments),
     /// What each rule says about one message, and what it looked at.
-    Explain(explain::Arguments),
+    Explain(Box<explain::Arguments>),
     /// What rules may speak of: every variable, field and function, as Markdown.
     Facts {
         /// Taken for the sake of scripts that give it to every command; not used.

@@ -39,7 +39,7 @@ pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use policy::{
     CaseOutcome, Decision, Direction, Effect, Fact, Fault, Fired, GivenAuthentication, GuardConfig, Headline,
     Mode, PeerFacts, Policy, PolicyConfig, PolicyError, PolicyOpenError, Reloaded, Rule, RuleSet, Said,
-    ScanFacts, Situation, Step, Subject, action_name, crlf, explain, headline, judge, run_cases, types,
+    ScanFacts, Situation, Step, Subject, action_name, crlf, explain, headline, judge, run_cases, vocabulary,
 };
 pub use reports::ReportsConfig;
 pub use reputation::{Reputation, ReputationConfig};

@@ -5,7 +5,7 @@
 //!            faults: the current set stays        │ guard: too much stopped ──▶ the former set comes back, this text is not taken again
 //! ```
 //! Expressions are CEL (the Common Expression Language): no loops but over the lists of a message, no side effects, so that every rule ends. The types of
-//! all of an expression are checked when it is loaded ([`RuleSet::load`]); the words that it may use are in [`types`].
+//! all of an expression are checked when it is loaded ([`RuleSet::load`]); the words that it may use are in [`vocabulary`].
 //!
 //! # Failure behaviour
 //! A set with a fault is not taken: the one before goes on, and the log says every fault. A rule that fails on a message counts as `on_failure` says.
@@ -24,7 +24,7 @@ mod load;
 mod stored;
 #[cfg(test)]
 mod tests;
-pub mod types;
+pub mod vocabulary;
 
 pub use cases::{CaseOutcome, GivenAuthentication, Situation, action_name, crlf, explain, judge, run_cases};
 pub use config::{GuardConfig, PolicyConfig};
@@ -50,8 +50,8 @@ pub enum PolicyError {
 pub(crate) fn fuzz_facts(input: &[u8]) {
     let config = PolicyConfig::default();
     let situation = Situation::default();
-    let fields = types::VARIABLES.iter().flat_map(|(name, found, _)| match found {
-        types::Type::Object(object) => object
+    let fields = vocabulary::VARIABLES.iter().flat_map(|(name, found, _)| match found {
+        vocabulary::Type::Object(object) => object
             .fields
             .iter()
             .map(|(field, ..)| ((*name).to_owned(), (*field).to_owned()))

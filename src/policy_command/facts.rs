@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use filters::types::{FUNCTIONS, MAILBOX, Object, PART, Type, URL, VARIABLES};
+use filters::vocabulary::{FUNCTIONS, MAILBOX, Object, PART, Type, URL, VARIABLES};
 
 /// Markdown: a table of variables, one of the fields of each, and one of functions.
 pub(super) fn reference() -> String {

@@ -152,6 +152,15 @@ pub(super) struct Policies {
     most: usize,
 }
 
+/// The policy that a domain announces now, if it can be said.
+async fn announced_id(config: &RemoteConfig, dns: &dyn Dns, domain: &str) -> Option<String> {
+    let name = format!("_mta-sts.{domain}");
+    match timeout(config.dns_max.as_duration(), dns.txt(&name)).await {
+        Ok(Ok(found)) => announced(&found.records),
+        Ok(Err(DnsError::NoName | DnsError::NoRecord | DnsError::Failed(_))) | Err(_) => None,
+    }
+}
+
 impl Policies {
     pub(super) fn new(config: &RemoteConfig) -> Self {
         Self { kept: Mutex::default(), most: usize::try_from(config.policies_max).unwrap_or(usize::MAX) }
@@ -173,11 +182,7 @@ impl Policies {
             return kept.policy.clone();
         }
         let before = kept.as_ref().and_then(|kept| kept.policy.clone());
-        let name = format!("_mta-sts.{domain}");
-        let id = match timeout(config.dns_max.as_duration(), dns.txt(&name)).await {
-            Ok(Ok(found)) => announced(&found.records),
-            Ok(Err(DnsError::NoName | DnsError::NoRecord | DnsError::Failed(_))) | Err(_) => None,
-        };
+        let id = announced_id(config, dns, domain).await;
         let Some(id) = id else {
             // Not announced (any more): what is kept holds to its end.
             self.keep(

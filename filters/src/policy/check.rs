@@ -2,7 +2,7 @@
 
 use cel::common::ast::{CallExpr, ComprehensionExpr, Expr, IdedExpr, ListExpr, LiteralValue, operators};
 
-use super::types::{FUNCTIONS, Type, VARIABLES};
+use super::vocabulary::{FUNCTIONS, Type, VARIABLES};
 
 /// Loops within loops: with lists of a thousand elements each more is too much work for one message.
 const LOOPS_MAX: usize = 2;

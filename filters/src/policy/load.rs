@@ -15,7 +15,7 @@ use super::check::{self, Uses};
 use super::config::PolicyConfig;
 use super::file::{Direction, Effect, ListSource, Mode, RuleFile, RuleSource};
 use super::lists::List;
-use super::types::Type;
+use super::vocabulary::Type;
 
 /// Octets of one compiled regular expression.
 const PATTERN_SIZE_MAX: usize = 1 << 20;
