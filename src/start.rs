@@ -72,8 +72,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
         data.complete_installation()?;
     }
 
-    let drain = Drain::new();
-    let health = Health::new();
+    let (drain, health) = (Drain::new(), Health::new());
     let latch = health.component(process);
     let mut addresses: BTreeMap<String, SocketAddr> = BTreeMap::new();
     let listener = listen_for_health(settings.health.listen).await?;
@@ -147,7 +146,7 @@ async fn finish(serving: tokio::task::JoinSet<()>, drain: &Drain, grace: Duratio
     drain.finish(grace.saturating_sub(began.elapsed())).await
 }
 
-/// What goes on beside the roles: the store's upkeep, and what other nodes tell it.
+/// What goes on beside the roles: the store's upkeep, counts for reports, and what other nodes tell it.
 fn begin_upkeep(parts: &Parts, drain: &Drain) -> Option<tokio::task::JoinHandle<()>> {
     if let Some(tally) = parts.tls_reports.clone() {
         let drain = drain.clone();

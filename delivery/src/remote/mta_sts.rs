@@ -208,13 +208,7 @@ impl Policies {
             self.keep(domain, Kept { look_again: now + record_age, fault: None, ..kept });
             return before;
         }
-        // Without authorities of our own nothing can be said of theirs.
-        let ours = tls.is_none();
-        let fetched = match tls {
-            Some(tls) => fetch(config, dns, tls, domain).await,
-            None => Err((Fault::Fetch, "no authority is trusted".to_owned())),
-        };
-        match fetched {
+        match fetch(config, dns, tls, domain).await {
             Ok(policy) => {
                 let until = now + policy.age.max(record_age);
                 self.keep(
@@ -239,7 +233,7 @@ impl Policies {
                         // What holds is not prolonged by it.
                         until: until.filter(|_| before.is_some()).unwrap_or(now + retry_after),
                         look_again: now + retry_after,
-                        fault: (!ours).then_some(fault),
+                        fault,
                     },
                 );
                 before
@@ -283,12 +277,14 @@ impl Policies {
 async fn fetch(
     config: &RemoteConfig,
     dns: &dyn Dns,
-    tls: &ClientTls,
+    tls: Option<&ClientTls>,
     domain: &str,
-) -> Result<Policy, (Fault, String)> {
+) -> Result<Policy, (Option<Fault>, String)> {
+    // Without authorities of our own nothing can be said of theirs.
+    let tls = tls.ok_or_else(|| (None, "no authority is trusted".to_owned()))?;
     let host = format!("mta-sts.{domain}");
     let patience = config.policy_max.as_duration();
-    let unreached = |why: String| (Fault::Fetch, why);
+    let unreached = |why: String| (Some(Fault::Fetch), why);
     let answer = timeout(patience, async {
         let addresses = dns.addresses(&host).await.map_err(|error| unreached(error.to_string()))?.records;
         let usable = |address: &IpAddr| config.allow_private || is_public(*address);
@@ -298,12 +294,12 @@ async fn fetch(
         let got = get(SocketAddr::new(address, config.policy_port), tls, &host, most).await;
         got.map_err(|error| match TlsFault::of(&error) {
             TlsFault::Handshake => unreached(error.to_string()),
-            _ => (Fault::Certificate, error.to_string()),
+            _ => (Some(Fault::Certificate), error.to_string()),
         })
     });
     let answer = answer.await.map_err(|_| unreached(format!("no answer within {}", config.policy_max)))??;
     let body = body(&answer).ok_or_else(|| unreached("the answer is no text of HTTP 200".to_owned()))?;
-    Policy::parse(&body).ok_or_else(|| (Fault::Invalid, "the answer is no policy".to_owned()))
+    Policy::parse(&body).ok_or_else(|| (Some(Fault::Invalid), "the answer is no policy".to_owned()))
 }
 
 /// One GET over HTTP/1.1; the answer up to `most` octets, or somewhat more.
