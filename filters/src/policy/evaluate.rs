@@ -7,7 +7,7 @@ use envelope::Address;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, Fact, Subject, Told};
+use super::facts::{self, Fact, HeaderSection, Subject, Told};
 use super::file::{Direction, Effect, Exceeded, Mode, RateKey};
 use super::functions;
 use super::load::{Rule, RuleSet};
@@ -120,7 +120,7 @@ pub(super) fn evaluate(
     for (name, value) in facts.variables {
         context.add_variable_from_value(name, value);
     }
-    let fields = facts.fields.iter().map(|(name, values)| (name.clone(), values.len())).collect();
+    let fields = Arc::clone(&facts.fields);
     functions::declare(&mut context, rules, facts.fields)
         .map_err(|error| PolicyError::Functions(error.to_string()))?;
     let score = subject.peer.score + subject.scan.spam_score;
@@ -140,8 +140,7 @@ struct Run<'a> {
     subject: Subject<'a>,
     config: &'a PolicyConfig,
     decision: Decision,
-    /// How many fields there are of each name.
-    fields: std::collections::HashMap<String, usize>,
+    fields: Arc<HeaderSection>,
     /// What there is to be looked at, when a trace is wanted.
     told: Option<Told>,
 }
@@ -261,7 +260,7 @@ impl Run<'_> {
                 self.decide(rule, Action::Refuse(Refusal::permanent((5, 7, 1), text.clone())), text);
             }
             Effect::RemoveHeader { name } => {
-                let count = self.fields.get(&name.to_lowercase()).copied().unwrap_or_default();
+                let count = self.fields.get(name).len();
                 for index in (1..=count).rev() {
                     decision.changes.push(Change::ChangeField { name: name.clone(), index, value: None });
                 }

@@ -14,6 +14,7 @@ mod uuencode;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 use cel::Value;
 use envelope::{Entrance, Envelope};
@@ -79,7 +80,28 @@ pub struct ScanFacts {
 /// The variables that the rules use, and what their functions look at.
 pub(super) struct Facts {
     pub(super) variables: HashMap<String, Value>,
-    pub(super) fields: HashMap<String, Vec<String>>,
+    pub(super) fields: Arc<HeaderSection>,
+}
+
+/// What `header` and `headers` look at, decoded when the first of them is asked.
+pub(super) struct HeaderSection {
+    octets: Vec<u8>,
+    decoded: OnceLock<HashMap<String, Vec<String>>>,
+}
+
+impl HeaderSection {
+    /// The values of all fields of a name, in their order.
+    pub(super) fn get(&self, name: &str) -> &[String] {
+        let decode = || {
+            let mut found: HashMap<String, Vec<String>> = HashMap::new();
+            for field in fields::split(&self.octets) {
+                let name = String::from_utf8_lossy(field.name).to_lowercase();
+                found.entry(name).or_default().push(decoded(&field));
+            }
+            found
+        };
+        self.decoded.get_or_init(decode).get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
+    }
 }
 
 /// The message with what was read of it.
@@ -133,7 +155,7 @@ pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, con
         objects.entry(variable).or_default().insert(field.clone(), value);
     }
     variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), Value::from(fields))));
-    Facts { variables, fields: reader.unfolded() }
+    Facts { variables, fields: Arc::new(reader.header_section()) }
 }
 
 impl Reader<'_> {
@@ -246,14 +268,9 @@ impl Reader<'_> {
         }
     }
 
-    /// Fields by their name in lower case, decoded, for `header` and `headers`.
-    fn unfolded(&self) -> HashMap<String, Vec<String>> {
-        let mut found: HashMap<String, Vec<String>> = HashMap::new();
-        for field in &self.fields {
-            let name = String::from_utf8_lossy(field.name).to_lowercase();
-            found.entry(name).or_default().push(decoded(field));
-        }
-        found
+    fn header_section(&self) -> HeaderSection {
+        let octets = self.fields.iter().flat_map(|field| field.octets).copied().collect();
+        HeaderSection { octets, decoded: OnceLock::new() }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The functions that rules have besides CEL's own.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -8,6 +7,7 @@ use cel::extractors::This;
 use cel::{Context, DeclarationError};
 use units::Network;
 
+use super::facts::HeaderSection;
 use super::lists::{distance, skeleton};
 use super::load::RuleSet;
 
@@ -41,16 +41,14 @@ const IBAN_LENGTHS: &[(usize, &str)] = &[
 pub(super) fn declare(
     context: &mut Context<'_, '_>,
     rules: &Arc<RuleSet>,
-    fields: HashMap<String, Vec<String>>,
+    fields: Arc<HeaderSection>,
 ) -> Result<(), DeclarationError> {
-    let fields = Arc::new(fields);
     let every = Arc::clone(&fields);
     context.add_function("header", move |This(name): This<Arc<String>>| {
-        let found = fields.get(&name.to_lowercase()).and_then(|values| values.first());
-        found.cloned().unwrap_or_default()
+        fields.get(&name).first().cloned().unwrap_or_default()
     })?;
     context.add_function("headers", move |This(name): This<Arc<String>>| {
-        cel::Value::from(every.get(&name.to_lowercase()).cloned().unwrap_or_default())
+        cel::Value::from(every.get(&name).to_vec())
     })?;
     let set = Arc::clone(rules);
     context.add_function("in_list", move |This(text): This<Arc<String>>, list: Arc<String>| {

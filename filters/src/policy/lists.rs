@@ -1,5 +1,6 @@
 //! Named lists, and what looks like their values.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
 use super::facts::names::is_invisible;
@@ -84,8 +85,8 @@ fn without_suffix(domain: &str) -> &str {
 
 /// Letters that look alike made the same (a part of Unicode Technical Standard 39 §4, and digits that stand for letters); punycode is decoded first.
 pub(super) fn skeleton(text: &str) -> String {
-    let (decoded, _) = idna::domain_to_unicode(text);
-    let text = if text.contains("xn--") { decoded } else { text.to_owned() };
+    let text =
+        if text.contains("xn--") { Cow::Owned(idna::domain_to_unicode(text).0) } else { Cow::Borrowed(text) };
     let mut shape = String::with_capacity(text.len());
     for letter in text.chars().map(plain_style).flat_map(char::to_lowercase) {
         // White space of any kind and length looks the same.

@@ -27,6 +27,10 @@ pub(in crate::policy) fn is_invisible(letter: char) -> bool {
 
 /// A text as it is seen.
 pub(super) fn visible(text: &str) -> String {
+    let seen = |byte: &u8| matches!(byte, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    if text.as_bytes().iter().all(seen) {
+        return text.to_owned();
+    }
     text.chars().filter(|letter| !is_invisible(*letter)).collect()
 }
 

@@ -1,12 +1,13 @@
 //! What a rule looked at, in an explanation.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use cel::Value;
 use serde::Serialize;
 use serde_json::{Map, Number, Value as Json};
 
-use super::Facts;
+use super::{Facts, HeaderSection};
 use crate::policy::load::Rule;
 
 /// Letters of a text that an explanation shows.
@@ -26,12 +27,12 @@ pub struct Fact {
 /// Everything that there is to be looked at.
 pub(in crate::policy) struct Told {
     variables: HashMap<String, Value>,
-    fields: HashMap<String, Vec<String>>,
+    fields: Arc<HeaderSection>,
 }
 
 impl Told {
     pub(in crate::policy) fn of(facts: &Facts) -> Self {
-        Self { variables: facts.variables.clone(), fields: facts.fields.clone() }
+        Self { variables: facts.variables.clone(), fields: Arc::clone(&facts.fields) }
     }
 
     /// What this rule looks at, when there are so many points.
@@ -48,7 +49,7 @@ impl Told {
             }
         });
         let headers = rule.headers.iter().map(|name| {
-            let values = self.fields.get(name).into_iter().flatten().take(ELEMENTS_MAX);
+            let values = self.fields.get(name).iter().take(ELEMENTS_MAX);
             Fact { name: format!("header(\"{name}\")"), value: values.map(|value| text(value)).collect() }
         });
         variables.chain(headers).collect()

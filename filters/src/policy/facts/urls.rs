@@ -197,22 +197,40 @@ fn number(text: &str) -> Option<u64> {
 /// Links in plain text: from `http://`, `https://` or `www.` to white space or a closing mark, as programs make them out.
 fn plain(text: &str, max: usize, found: &mut Vec<Url>) {
     let before = found.len();
-    for word in text.split(|c: char| c.is_whitespace() || "<>\"'()[]{}".contains(c)) {
-        if found.len() - before >= max {
-            return;
-        }
-        let lower = word.to_ascii_lowercase();
-        let begins = |mark: &str| lower.find(mark).and_then(|at| word.get(at..));
-        let link = begins("http://").or_else(|| begins("https://"));
-        let trim = |word: &str| word.trim_end_matches(['.', ',', ';', ':', '!', '?']).to_owned();
-        if let Some(link) = link {
-            let link = trim(link);
+    let mut from = 0;
+    while found.len() - before < max {
+        let Some(begin) = next_link(text, from) else { return };
+        let rest = text.get(begin..).unwrap_or_default();
+        let word = rest.split(ends_word).next().unwrap_or_default();
+        from = begin + word.len().max(1);
+        let link = word.trim_end_matches(['.', ',', ';', ':', '!', '?']).to_owned();
+        if link.contains("://") {
             found.push(Url::new(&link, link.clone(), None));
-        } else if lower.starts_with("www.") {
-            let link = trim(word);
+        } else {
             found.push(Url::new(&format!("http://{link}"), link.clone(), None));
         }
     }
+}
+
+fn ends_word(letter: char) -> bool {
+    letter.is_whitespace() || matches!(letter, '<' | '>' | '"' | '\'' | '(' | ')' | '[' | ']' | '{' | '}')
+}
+
+/// Where the next `http://` or `https://` is, or the next word that begins with `www.`; one look at each octet, since most texts have few.
+fn next_link(text: &str, from: usize) -> Option<usize> {
+    let octets = text.as_bytes();
+    let back = |at: usize, mark: &[u8]| {
+        let begin = at.checked_sub(mark.len()).filter(|begin| *begin >= from)?;
+        octets.get(begin..at).is_some_and(|word| word.eq_ignore_ascii_case(mark)).then_some(begin)
+    };
+    let begins_word =
+        |at: usize| text.get(..at).and_then(|front| front.chars().next_back()).is_none_or(ends_word);
+    memchr::memchr2_iter(b':', b'.', octets.get(from..)?).map(|found| from + found).find_map(|at| {
+        if octets.get(at..at + 3) == Some(b"://") {
+            return back(at, b"https").or_else(|| back(at, b"http"));
+        }
+        back(at, b"www").filter(|begin| octets.get(at) == Some(&b'.') && begins_word(*begin))
+    })
 }
 
 #[cfg(test)]
