@@ -103,9 +103,9 @@ impl Authenticator {
         &self.config
     }
 
-    /// Whether mail of this peer is looked at.
-    pub fn concerns(&self, peer: IpAddr) -> bool {
-        self.config.enabled && !self.config.exempt.iter().any(|network| network.contains(peer))
+    /// Whether the peer is a system of our own, whose mail is not looked at.
+    pub fn is_exempt(&self, peer: IpAddr) -> bool {
+        self.config.exempt.iter().any(|network| network.contains(peer))
     }
 
     /// Everything that can be known of one message within `time_max`.

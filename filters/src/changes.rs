@@ -18,6 +18,7 @@ use crate::verdict::Change;
 /// - [`Change::AddField`]: behind the last field.
 /// - [`Change::InsertField`]: before the `index`-th; behind the last if there are not as many.
 /// - [`Change::ChangeField`]: the `index`-th of its name keeps its place. If there is none, a new value is added behind the last field, and a removal does nothing.
+/// - [`Change::RemoveFields`]: all of the name, those among them that changes before it added.
 /// - [`Change::ReplaceBody`]: all behind the empty line; the last one counts.
 ///
 /// A value that begins with white space or a fold is written right behind the colon, any other behind one space. A name or a value that would break out of its
@@ -59,6 +60,13 @@ pub fn apply(message: &Bytes, changes: &[Change]) -> Bytes {
                     (None, None) => continue,
                 }
             }
+            Change::RemoveFields { name } => {
+                let before = fields.len();
+                fields.retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_bytes()));
+                if fields.len() == before {
+                    continue;
+                }
+            }
             Change::ReplaceBody(text) => body = Some(text),
             _ => continue,
         }
@@ -81,6 +89,42 @@ pub fn apply(message: &Bytes, changes: &[Change]) -> Bytes {
     }
     changed.extend_from_slice(text);
     changed.into()
+}
+
+/// The same changes for who can only remove a field by its number: [`Change::RemoveFields`] becomes a removal of each that there is by then, the last first.
+pub fn counted(message: &[u8], changes: Vec<Change>) -> Vec<Change> {
+    let section = Section::parse(message);
+    let lower = |name: &[u8]| name.to_ascii_lowercase();
+    let mut names: Vec<Vec<u8>> = section.fields.iter().map(|field| lower(field.name)).collect();
+    let mut counted = Vec::with_capacity(changes.len());
+    for change in changes {
+        match &change {
+            Change::AddField { name, .. } | Change::InsertField { name, .. } => {
+                names.push(lower(name.as_bytes()))
+            }
+            Change::ChangeField { name, value: None, .. } => {
+                let name = lower(name.as_bytes());
+                if let Some(at) = names.iter().position(|known| *known == name) {
+                    names.swap_remove(at);
+                }
+            }
+            Change::RemoveFields { name } => {
+                let same = lower(name.as_bytes());
+                let count = names.iter().filter(|known| **known == same).count();
+                names.retain(|known| *known != same);
+                let removed = (1..=count).rev();
+                counted.extend(removed.map(|index| Change::ChangeField {
+                    name: name.clone(),
+                    index,
+                    value: None,
+                }));
+                continue;
+            }
+            _ => {}
+        }
+        counted.push(change);
+    }
+    counted
 }
 
 /// A field's name, and the whole of it.

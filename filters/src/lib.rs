@@ -32,7 +32,7 @@ pub use authentication::{
     is_forged, results_field,
 };
 pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError};
-pub use changes::{apply, fuzz_changes};
+pub use changes::{apply, counted, fuzz_changes};
 pub use config::Config;
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
 pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};

@@ -86,6 +86,11 @@ pub enum Change {
         /// The new value; `None` removes the field.
         value: Option<String>,
     },
+    /// Every field of the name that there is by then goes away.
+    RemoveFields {
+        /// Field name, in any case.
+        name: String,
+    },
     /// Another text behind the header section, CRLF line ends.
     ReplaceBody(Bytes),
     /// Another sender.

@@ -65,6 +65,8 @@ struct Session {
     chunked: Option<data::Chunked>,
     /// What is checked about the client and its mail; set before the greeting.
     filters: Option<FilterSession>,
+    /// How the client logs in, for milters.
+    mechanism: String,
     /// Under which name the filters know the client.
     greeted: Option<String>,
     /// The last moment of the session.
@@ -161,6 +163,7 @@ async fn open(shared: &Arc<Shared>, door: Door, tcp: TcpStream, peer: SocketAddr
         dialogue: None,
         chunked: None,
         filters: None,
+        mechanism: String::new(),
         greeted: None,
         deadline: Instant::now() + timeouts.session.as_duration(),
         postmaster: None,

@@ -74,7 +74,8 @@ impl Answer {
                     let same = recipients.iter().filter(|(_, known)| *known == address);
                     steps.extend(same.map(|(written, _)| Step::RemoveRecipient(written.clone())));
                 }
-                Change::ReplaceBody(_) | Change::ChangeSender(_) => {
+                // `filters::counted` has made removals by number of it.
+                Change::RemoveFields { .. } | Change::ReplaceBody(_) | Change::ChangeSender(_) => {
                     tracing::error!("a check wants what this milter does not do: another body or sender");
                     return Self::Refuse(failed());
                 }

@@ -158,7 +158,9 @@ impl Engine {
         self.runtime.spawn(async move {
             let checked = async {
                 session.helo(&helo).await.ok()?;
-                Some(session.message(&envelope, &message).await)
+                let mut judged = session.message(&envelope, &message).await;
+                judged.changes = filters::counted(&message, judged.changes);
+                Some(judged)
             };
             // Who waited has gone if this fails.
             let _ = sender.send(tokio::time::timeout(message_max, Box::pin(checked)).await.ok().flatten());

@@ -57,7 +57,9 @@ pub fn is_forged(value: &str, authserv_id: &str) -> bool {
         plain.truncate(at);
     }
     let claimed = plain.split_ascii_whitespace().next().unwrap_or_default();
-    let claimed = claimed.trim_matches('"').trim_end_matches('.');
+    // A quoted name may have its letters escaped (RFC 5322 §3.2.4): readers take the backslashes off.
+    let claimed = claimed.trim_matches('"').replace('\\', "");
+    let claimed = claimed.trim_end_matches('.');
     claimed.is_empty() || claimed.eq_ignore_ascii_case(authserv_id.trim_end_matches('.'))
 }
 
@@ -188,6 +190,7 @@ mod tests {
         check(" MX.TEST 1; spf=pass", true);
         check("mx.test.; spf=pass", true);
         check("\"mx.test\"; spf=pass", true);
+        check("\"mx\\.test\"; spf=pass", true);
         check("(a comment) mx.test (another; one); spf=pass", true);
         check("(nested (twice)) mx.test", true);
         check("(never closed mx.test; spf=pass", true);

@@ -41,6 +41,8 @@ pub struct FilterSession {
     helo: String,
     account: Option<AccountId>,
     tls_version: Option<String>,
+    /// Points and reasons that MAIL and RCPT brought this transaction.
+    transaction: (f64, Vec<String>),
 }
 
 impl FilterSession {
@@ -63,12 +65,13 @@ impl FilterSession {
             helo: String::new(),
             account: None,
             tls_version: None,
+            transaction: (0.0, Vec::new()),
         }
     }
 
     /// Whether mail from here is checked as a stranger's: on the MX listener, and not from a network of our own.
     fn is_stranger(&self) -> bool {
-        self.client.listener == "mx" && self.filters.authenticator.concerns(self.client.peer.ip())
+        self.client.listener == "mx" && !self.filters.authenticator.is_exempt(self.client.peer.ip())
     }
 
     /// Before the greeting: may this peer speak at all?
@@ -122,6 +125,12 @@ impl FilterSession {
         self.account = Some(account);
     }
 
+    /// What the login said is forgotten (RFC 3207 §4.2).
+    pub fn logged_out(&mut self) {
+        self.milters.set_authenticated(None);
+        self.account = None;
+    }
+
     /// EHLO, HELO or LHLO.
     pub async fn helo(&mut self, name: &str) -> Result<(), Refusal> {
         self.helo.clear();
@@ -131,9 +140,11 @@ impl FilterSession {
 
     /// A transaction begins.
     pub async fn mail(&mut self, reverse_path: &ReversePath, parameters: &[&str]) -> Result<(), Refusal> {
+        self.transaction = (0.0, Vec::new());
         if self.asks_reputation() {
             let sender = Sender { path: reverse_path, spf_pass: None };
             let judged = self.filters.reputation.mail(self.peer(), sender).await;
+            self.transaction = (judged.score, judged.reasons);
             if let Some(refusal) = judged.refusal {
                 return Err(refusal);
             }
@@ -154,6 +165,8 @@ impl FilterSession {
             if let Some(refusal) = judged.refusal {
                 return Err(refusal);
             }
+            self.transaction.0 += judged.score;
+            self.transaction.1.extend(judged.reasons);
         }
         self.milters.rcpt(recipient, parameters).await
     }
@@ -180,11 +193,6 @@ impl FilterSession {
         let id = envelope.id.to_string();
         let facts = self.scan_facts(envelope, &id);
         let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, message));
-        let mut applied = Applied::default();
-        if let Some(found) = found {
-            applied = self.judge_authentication(&mut judged, &found, envelope);
-            judged.authentication = Some(found);
-        }
         self.remove_forged(&mut judged, message);
         let mut scan = ScanFacts::default();
         for (name, verdict, finding) in scanned {
@@ -192,6 +200,16 @@ impl FilterSession {
             judged.decide(verdict.action, verdict.reasons);
             judged.changes.extend(verdict.changes);
         }
+        let changed = !judged.changes.is_empty();
+        let mut applied = Applied::default();
+        if let Some(found) = found {
+            // Behind what scanners remove: ours stays.
+            applied = self.judge_authentication(&mut judged, &found, envelope);
+            judged.authentication = Some(found);
+        }
+        let (score, reasons) = self.transaction.clone();
+        judged.score += score;
+        judged.reasons.extend(reasons);
         if !judged.is_refused() && !self.milters.is_empty() {
             self.ask_milters(&mut judged, &mut scan, &id, message).await;
         }
@@ -199,7 +217,13 @@ impl FilterSession {
             self.ask_reputation(&mut judged, envelope, message).await;
         }
         if !judged.is_refused() {
-            self.ask_policy(&mut judged, &scan, envelope, message).await;
+            // Rules see the message as it will be, where a check before them changed it.
+            let now = if changed || !self.milters.is_empty() {
+                apply(message, &judged.changes)
+            } else {
+                message.clone()
+            };
+            self.ask_policy(&mut judged, &scan, envelope, &now).await;
         }
         if let Action::Refuse(refusal) = &judged.action
             && !refusal.is_temporary()
@@ -232,7 +256,7 @@ impl FilterSession {
     }
 
     async fn authenticate(&self, envelope: &Envelope, message: &Bytes) -> Option<Authentication> {
-        if !self.is_stranger() {
+        if !self.is_stranger() || !self.filters.authenticator.config().enabled {
             return None;
         }
         let origin = Origin::of(envelope, &self.filters.hostname)?;
@@ -348,13 +372,12 @@ impl FilterSession {
         if self.client.listener == "mx" && !self.is_stranger() {
             return;
         }
-        let ours = usize::from(judged.authentication.is_some());
         let all = fields::split(message);
         let results = all.iter().filter(|field| field.is(b"authentication-results"));
         let forged = results
             .enumerate()
             .filter(|(_, field)| authentication::is_forged(&field.unfolded(), &self.filters.hostname));
-        let places: Vec<usize> = forged.map(|(place, _)| place + 1 + ours).collect();
+        let places: Vec<usize> = forged.map(|(place, _)| place + 1).collect();
         judged.changes.extend(places.into_iter().rev().map(|index| Change::ChangeField {
             name: "Authentication-Results".to_owned(),
             index,

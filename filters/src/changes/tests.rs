@@ -152,3 +152,20 @@ proptest! {
         fuzz_changes(&input);
     }
 }
+
+#[test]
+fn all_of_a_name_are_removed_as_they_are_by_then() {
+    let all = |name: &str| Change::RemoveFields { name: name.to_owned() };
+    check(&[all("a")], "B: 1\r\nB:2\r\n\r\ntext\r\n.\r\n");
+    check(&[insert(0, "A", "0"), all("a"), add("A", "9")], "B: 1\r\nB:2\r\nA: 9\r\n\r\ntext\r\n.\r\n");
+    check(&[all("c")], MESSAGE);
+    for changes in [
+        vec![all("A"), add("A", "9")],
+        vec![insert(0, "B", "0"), remove("b", 2), all("B"), all("B")],
+        vec![all("C"), add("C", "1"), all("c")],
+    ] {
+        let by_number = counted(MESSAGE.as_bytes(), changes.clone());
+        assert!(!by_number.iter().any(|change| matches!(change, Change::RemoveFields { .. })));
+        assert_eq!(made(MESSAGE, &by_number), made(MESSAGE, &changes), "{changes:?}");
+    }
+}

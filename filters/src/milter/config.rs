@@ -18,7 +18,7 @@ pub struct MilterConfig {
     /// What it means when it can't be asked.
     #[serde(default)]
     pub on_failure: OnFailure,
-    /// The listeners whose mail it sees: `mx`, `submission`, `submissions`. Empty: all.
+    /// The listeners whose mail it sees: `mx`, `submission`, `submissions`, `lmtp`. Empty: all.
     #[serde(default)]
     pub listeners: Vec<String>,
     /// Whose mail it sees.
@@ -107,7 +107,7 @@ mod defaults {
 }
 
 /// The listeners that a gateway has.
-const LISTENERS: [&str; 3] = ["mx", "submission", "submissions"];
+const LISTENERS: [&str; 4] = ["mx", "submission", "submissions", "lmtp"];
 
 impl MilterConfig {
     /// A milter with the default limits and deadlines.

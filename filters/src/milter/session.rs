@@ -249,7 +249,7 @@ impl Member {
         match helo {
             Some(name) if !link.greeted => {
                 let answer = link.ask(&Command::Helo(name.as_bytes()), macros, None).await?;
-                link.greeted = true;
+                link.greeted = matches!(answer, Answer::Continue | Answer::Accept);
                 Ok(answer)
             }
             _ => Ok(Answer::Continue),

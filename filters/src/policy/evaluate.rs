@@ -7,7 +7,7 @@ use envelope::Address;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, Fact, HeaderSection, Subject, Told};
+use super::facts::{self, Fact, Subject, Told};
 use super::file::{Direction, Effect, Exceeded, Mode, RateKey};
 use super::functions;
 use super::load::{Rule, RuleSet};
@@ -120,12 +120,11 @@ pub(super) fn evaluate(
     for (name, value) in facts.variables {
         context.add_variable_from_value(name, value);
     }
-    let fields = Arc::clone(&facts.fields);
     functions::declare(&mut context, rules, facts.fields)
         .map_err(|error| PolicyError::Functions(error.to_string()))?;
     let score = subject.peer.score + subject.scan.spam_score;
     let decision = Decision { score, version: rules.version.clone(), ..Decision::default() };
-    let mut run = Run { subject, config, decision, fields, told };
+    let mut run = Run { subject, config, decision, told };
     let mut ended = false;
     for rule in &rules.rules {
         let said = if ended { Said::Skipped } else { run.ask(rule, &mut context) };
@@ -140,7 +139,6 @@ struct Run<'a> {
     subject: Subject<'a>,
     config: &'a PolicyConfig,
     decision: Decision,
-    fields: Arc<HeaderSection>,
     /// What there is to be looked at, when a trace is wanted.
     told: Option<Told>,
 }
@@ -260,10 +258,7 @@ impl Run<'_> {
                 self.decide(rule, Action::Refuse(Refusal::permanent((5, 7, 1), text.clone())), text);
             }
             Effect::RemoveHeader { name } => {
-                let count = self.fields.get(name).len();
-                for index in (1..=count).rev() {
-                    decision.changes.push(Change::ChangeField { name: name.clone(), index, value: None });
-                }
+                decision.changes.push(Change::RemoveFields { name: name.clone() });
             }
             Effect::Score { points } => decision.score += points,
             Effect::Tag { value } => {

@@ -36,6 +36,11 @@ impl Guard {
         Self { since, counts: Counts { messages: 0, stopped: 0 }, former, over: false }
     }
 
+    /// A set that comes back is not watched: the one that took its place is worse.
+    pub(super) const fn unwatched(since: Instant, former: Counts) -> Self {
+        Self { since, counts: Counts { messages: 0, stopped: 0 }, former, over: true }
+    }
+
     /// Whether the watch ended well.
     pub(super) fn is_over(&self, now: Instant, config: &GuardConfig) -> bool {
         !self.over && now.duration_since(self.since) >= config.watch.as_duration()

@@ -128,7 +128,13 @@ impl Policy {
                     version = set.version,
                     "these rules were taken back before: the last good set is in force"
                 );
-                (proven().unwrap_or_default(), set.version)
+                let Some(good) = proven() else {
+                    let place = folder.display().to_string();
+                    let problem =
+                        "these rules were taken back before, and no good set is kept: change them".to_owned();
+                    return Err(OpenError::Faults(vec![Fault { place, problem }]));
+                };
+                (good, set.version)
             }
             Err(faults) => match proven() {
                 Some(set) => {
@@ -229,6 +235,10 @@ impl Policy {
         inner.proven = true;
         let files = inner.current.files.clone();
         drop(inner);
+        self.keep_proven(files);
+    }
+
+    fn keep_proven(&self, files: BTreeMap<PathBuf, String>) {
         if let Some(kept) = &self.kept
             && let Err(error) =
                 write(&kept.join(PROVEN), &serde_json::to_vec(&Proven { files }).unwrap_or_default())
@@ -313,7 +323,12 @@ impl Policy {
         );
         self.metrics.trips.inc();
         inner.tripped.insert(bad);
+        let files = former.files.clone();
         self.put(inner, former);
+        inner.former = None;
+        inner.guard = Guard::unwatched(Instant::now(), Counts::default());
+        inner.proven = true;
+        self.keep_proven(files);
         if let Some(kept) = &self.kept {
             let text: Vec<&str> = inner.tripped.iter().map(String::as_str).take(TRIPPED_MAX).collect();
             if let Err(error) = write(&kept.join(TRIPPED), text.join("\n").as_bytes()) {

@@ -257,7 +257,9 @@ async fn a_set_that_stops_too_much_is_taken_back_also_after_a_restart() {
     let again = open(live.folder.path(), live.kept.path(), config).unwrap();
     assert_eq!(ask(&again).await, Action::Accept, "not after a restart either");
     fs::write(&file, good).unwrap();
-    assert!(matches!(again.reload(), Reloaded::Taken(_)), "another text is");
+    assert_eq!(again.reload(), Reloaded::Same, "the good set is in force already");
+    fs::write(&file, rule("1 > 2", "{ action = 'discard' }")).unwrap();
+    assert!(matches!(again.reload(), Reloaded::Taken(_)), "another text is taken");
 }
 
 #[tokio::test]
@@ -428,4 +430,25 @@ proptest::proptest! {
     fn any_field_has_an_author_or_a_fault(value in "[a-c@<>(),;:\"\\\\ \\.=?]{0,40}") {
         crate::fuzz_author(format!("From: {value}\r\n\r\n").as_bytes());
     }
+}
+
+#[tokio::test]
+async fn the_set_that_came_back_is_not_watched() {
+    let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
+    let config = PolicyConfig { guard, ..PolicyConfig::default() };
+    let live = live(&rule("message.size > 0", "{ action = 'quarantine' }"), config.clone());
+    let file = live.folder.path().join("a.toml");
+    fs::write(&file, rule("true", "{ action = 'discard' }")).unwrap();
+    assert!(matches!(live.policy.reload(), Reloaded::Taken(_)));
+    for _ in 0..10 {
+        ask(&live.policy).await;
+    }
+    for _ in 0..50 {
+        assert_eq!(ask(&live.policy).await, Action::Quarantine, "the worse one stays away");
+    }
+    let again = open(live.folder.path(), live.kept.path(), config.clone()).unwrap();
+    assert_eq!(ask(&again).await, Action::Quarantine, "and the one that came back is there after a restart");
+    fs::remove_file(live.kept.path().join("proven.json")).unwrap();
+    let error = open(live.folder.path(), live.kept.path(), config).unwrap_err();
+    assert!(error.to_string().contains("taken back before"), "{error}");
 }

@@ -32,6 +32,7 @@ impl Session {
         let Some(mechanism) = self.login_offer.find(auth.mechanism.as_bytes()) else {
             return self.auth_turn(LoginTurn::Failed(SaslError::Malformed("unknown mechanism")));
         };
+        mechanism.name().clone_into(&mut self.mechanism);
         let terms = self.login_terms();
         let turn = self.login_offer.begin(mechanism, initial, self.shared.directory.as_ref(), &terms);
         let turn = timeout(self.shared.config.timeouts.directory.as_duration(), turn).await;
@@ -60,6 +61,9 @@ impl Session {
             }
             LoginTurn::Accepted(account) => {
                 info!(%account, peer = %self.peer, "logged in");
+                if let Some(filters) = &mut self.filters {
+                    filters.logged_in(account.clone(), &self.mechanism);
+                }
                 self.account = Some(account);
                 Login::Accepted
             }

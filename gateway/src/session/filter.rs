@@ -44,7 +44,7 @@ impl Session {
         // What the client calls itself is asked about with its first message: a refusal must be of something.
         let greeted =
             if self.greeted.as_deref() == Some(name.as_str()) { Ok(()) } else { filters.helo(&name).await };
-        self.greeted = Some(name);
+        self.greeted = greeted.is_ok().then_some(name);
         let judged = match greeted {
             Ok(()) => {
                 let parameters = parameters(mail);

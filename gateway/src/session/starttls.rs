@@ -20,6 +20,9 @@ impl Session {
         self.login_offer = auth::login_offer(&self.shared, self.kind, Some(&tls), &self.wire);
         self.machine.offer_mechanisms(self.login_offer.names());
         self.greeted = None;
+        if let Some(filters) = &mut self.filters {
+            filters.logged_out();
+        }
         self.filters_learn_tls();
         Ok(())
     }

@@ -95,6 +95,37 @@ when = 'message.subject.contains("journal")'
 then = [{ action = "journal", to = "postmaster@example.test" }]
 
 [[rule]]
+name = "away"
+owner = "o"
+when = 'message.subject.contains("away")'
+then = [{ action = "redirect", to = "soc@elsewhere.test" }]
+
+[[rule]]
+name = "copy-away"
+owner = "o"
+when = 'message.subject.contains("duplicate")'
+then = [{ action = "copy", to = "soc@elsewhere.test" }]
+
+[[rule]]
+name = "strip"
+owner = "o"
+when = 'message.subject.contains("strip")'
+then = [{ action = "header", name = "X-Spam", value = "ours" }, { action = "remove-header", name = "X-Spam" }]
+
+[[rule]]
+name = "forged"
+owner = "o"
+when = 'headers("authentication-results").exists(one, one.contains("boss.test"))'
+then = [{ action = "reject", text = "a forged field was seen" }]
+
+[[rule]]
+name = "by-account"
+owner = "o"
+direction = "outbound"
+when = 'message.subject.contains("account")'
+then = [{ action = "rate", key = "account", limit = 1, window = "1h", exceeded = "reject", text = "Too many" }]
+
+[[rule]]
 name = "tried"
 owner = "o"
 mode = "shadow"
@@ -291,4 +322,57 @@ async fn large_messages_are_judged_and_changed_too() {
             && content.ends_with("xx\r\nend\r\n")
             && content.len() > 1_000_000
     );
+}
+
+#[tokio::test]
+async fn who_is_added_by_a_rule_may_be_elsewhere() {
+    let filtered = start(|_| {}).await;
+    assert!(filtered.subject("away").await.starts_with("250 "));
+    let (listed, _) = filtered.only().await;
+    let [only] = listed.envelope.recipients.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(only.address.to_string(), "soc@elsewhere.test");
+    assert_eq!(only.expanded_from.len(), 1, "the worker lets it leave");
+    assert_eq!((only.notify, listed.lane), (None, Lane::Local), "its sender hears when it fails");
+
+    let filtered = start(|_| {}).await;
+    assert!(filtered.subject("duplicate").await.starts_with("250 "));
+    let (listed, _) = filtered.only().await;
+    let [_, copy] = listed.envelope.recipients.as_slice() else { panic!("{listed:?}") };
+    assert_eq!(copy.notify, Some(envelope::Notify::default()), "a copy is nobody's business");
+}
+
+#[tokio::test]
+async fn fields_are_removed_as_they_are_by_then() {
+    let filtered = start(|_| {}).await;
+    let text = "From: ann@good.test\r\nX-Spam: theirs\r\nSubject: strip\r\nx-spam: too\r\n\r\nHello.";
+    assert!(filtered.send("ann@good.test", text).await.starts_with("250 "));
+    let (_, content) = filtered.only().await;
+    assert!(!content.to_lowercase().contains("x-spam"), "{content}");
+    assert_eq!(content.matches("Authentication-Results: mx.example.test;").count(), 1, "{content}");
+}
+
+#[tokio::test]
+async fn with_authentication_off_forged_results_go_all_the_same() {
+    let filtered = start(|config| config.authentication.enabled = false).await;
+    let text = "Authentication-Results: mx.example.test; dmarc=pass header.from=boss.test\r\n\
+                From: ann@good.test\r\nSubject: hi\r\n\r\nHello.";
+    assert!(
+        filtered.send("ann@good.test", text).await.starts_with("250 "),
+        "rules do not see what is removed"
+    );
+    let (_, content) = filtered.only().await;
+    assert!(!content.contains("Authentication-Results"), "{content}");
+}
+
+#[tokio::test]
+async fn filters_know_who_logged_in() {
+    let filtered = start(|_| {}).await;
+    let mut peer = filtered.node.logged_in().await;
+    for expected in ["250 ", "550 5.7.1 Too many"] {
+        peer.ask("MAIL FROM:<alice@example.test>", "250").await;
+        peer.ask("RCPT TO:<bob@example.test>", "250").await;
+        peer.ask("DATA", "354").await;
+        peer.send(b"From: alice@example.test\r\nSubject: account\r\n\r\nHello.\r\n.\r\n").await;
+        peer.expect(expected).await;
+    }
 }

@@ -159,12 +159,15 @@ impl<'a> Changes<'a> {
     /// 0: all of the name; from 1: that one; below 0: counted from the last.
     fn remove(&mut self, name: &str, index: i64) -> Result<(), ScanFailure> {
         let (name, _) = checked(name, "")?;
+        if index == 0 {
+            self.changes.push(Change::RemoveFields { name });
+            return Ok(());
+        }
         let same = |field: &&crate::changes::Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
         let count = self.section.fields.iter().filter(same).count();
         let from_last =
             || usize::try_from(index.unsigned_abs()).ok().and_then(|back| (count + 1).checked_sub(back));
         let places: Vec<usize> = match index {
-            0 => (1..=count).rev().collect(),
             1.. => usize::try_from(index).into_iter().collect(),
             _ => from_last().filter(|place| *place > 0).into_iter().collect(),
         };

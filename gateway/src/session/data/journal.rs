@@ -59,7 +59,7 @@ pub(super) fn report(
         reverse_path: ReversePath::Null,
         recipients: vec![archive.clone().into()],
         origin: Origin {
-            entrance: Entrance::Mx,
+            entrance: Entrance::Internal,
             peer: None,
             helo: hostname.to_string(),
             authenticated: None,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use envelope::{Envelope, Recipient};
+use envelope::{Envelope, Notify, Recipient};
 use filters::{Action, Change, Judged, apply};
 use queue::{Body, BodyWriter, Lane};
 use runtime::HeldMemory;
@@ -81,8 +81,10 @@ impl Session {
                 return reply;
             }
         }
+        let before = envelope.recipients.clone();
         let way = route(lane, &judged, &mut envelope);
         let Way::Lane(lane) = way else { return self.discarded(&envelope) };
+        log_removed(&before, &envelope);
         let body = match self.rewritten(&octets, message, whole, &judged.changes).await {
             Ok(whole) => whole,
             Err(failure) => return self.refuse_message(&envelope, &Fault::Spool(failure)),
@@ -154,31 +156,62 @@ impl Session {
 
 /// Where the message goes, with the recipients and the sender that the judgement gives it.
 fn route(lane: Lane, judged: &Judged, envelope: &mut Envelope) -> Way {
-    let mut moved = false;
+    let before = envelope.recipients.clone();
+    let mut added: Vec<Recipient> = Vec::new();
     for change in &judged.changes {
         match change {
             Change::ChangeSender(path) => envelope.reverse_path = path.clone(),
             Change::AddRecipient(address) => {
                 let wanted = address.canonical();
-                if !envelope.recipients.iter().any(|one| one.address.canonical() == wanted) {
-                    envelope.recipients.push(Recipient::from(address.clone()));
-                    moved = true;
+                let known = |one: &Recipient| one.address.canonical() == wanted;
+                if !envelope.recipients.iter().any(known) && !added.iter().any(known) {
+                    // Where it leads is our own doing, and may be elsewhere.
+                    let expanded_from = before.first().map(|one| one.address.clone()).into_iter().collect();
+                    added.push(Recipient { expanded_from, ..address.clone().into() });
                 }
             }
             Change::RemoveRecipient(address) => {
                 let unwanted = address.canonical();
                 envelope.recipients.retain(|one| one.address.canonical() != unwanted);
-                moved = true;
+                added.retain(|one| one.address.canonical() != unwanted);
             }
             _ => {}
         }
     }
+    if !envelope.recipients.is_empty() {
+        // A copy beside the recipients is nobody's business: the sender hears nothing of it (RFC 3461 §4.1, NEVER).
+        added.iter_mut().for_each(|one| one.notify = Some(Notify::default()));
+    }
+    let moved = !added.is_empty() || envelope.recipients.len() != before.len();
+    envelope.recipients.extend(added);
+    if envelope.recipients.is_empty() {
+        // Told with those it was for, whether it is kept back or goes nowhere.
+        envelope.recipients = before;
+        return if judged.action == Action::Quarantine { Way::Lane(Lane::Quarantine) } else { Way::Nowhere };
+    }
     match judged.action {
-        _ if envelope.recipients.is_empty() => Way::Nowhere,
         Action::Discard => Way::Nowhere,
         Action::Quarantine => Way::Lane(Lane::Quarantine),
         // Somebody else may be here or elsewhere: the worker finds out.
         _ if moved => Way::Lane(Lane::Local),
         _ => Way::Lane(lane),
+    }
+}
+
+/// The outcome of recipients that a filter took away: each is in the trail.
+fn log_removed(before: &[Recipient], envelope: &Envelope) {
+    let kept = |one: &&Recipient| envelope.recipients.iter().any(|other| other.address == one.address);
+    for removed in before.iter().filter(|one| !kept(one)) {
+        let reasons =
+            envelope.filtered.as_ref().map(|filtered| filtered.reasons.join("; ")).unwrap_or_default();
+        info!(
+            target: "sluice::message",
+            id = %envelope.id,
+            event = "redirected",
+            from = %envelope.reverse_path,
+            recipients = %removed.address,
+            reasons,
+            "recipient taken away by a filter"
+        );
     }
 }
