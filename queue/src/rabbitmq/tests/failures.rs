@@ -13,8 +13,8 @@ use crate::rabbitmq::RabbitQueue;
 use crate::suite::{self, assert_counts, id, soon};
 use crate::{Lane, ListFilter, Order, PublishError, Queue, QueueError};
 
-/// Longer than a broker takes to come back.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// Longer than a broker takes to come back: nodes of a cluster that begin together wait for each other's tables in steps of 30 seconds.
+const PATIENCE: Duration = Duration::from_secs(240);
 
 async fn patiently<T>(step: impl Future<Output = T>) -> T {
     tokio::time::timeout(PATIENCE, step).await.expect("done before the deadline")
