@@ -123,5 +123,6 @@ fn change(change: &Change) -> String {
         Change::ChangeSender(path) => format!("sender <{path}>"),
         Change::AddRecipient(address) => format!("add the recipient {address}"),
         Change::RemoveRecipient(address) => format!("remove the recipient {address}"),
+        Change::RemoveFields { name } => format!("remove every field {name}"),
     }
 }
