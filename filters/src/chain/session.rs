@@ -1,5 +1,7 @@
 //! The checks of one SMTP session.
 
+mod parts;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -10,14 +12,14 @@ use tokio::time::Instant;
 
 use super::{Filters, Judged};
 use crate::authentication::{
-    self, Authentication, AuthorFault, AuthorRule, DmarcAction, DmarcPolicy, Origin, Word, results_field,
+    Authentication, AuthorFault, AuthorRule, DmarcAction, DmarcPolicy, Origin, Word, results_field,
 };
 use crate::milter::{Authenticated, Connection, MilterSession, Tls};
 use crate::policy::{PeerFacts, ScanFacts, Subject};
 use crate::reports::{Applied, Disposition, DmarcRow, Override};
 use crate::reputation::{Connected, Content, Event, Happened, Peer, Sender};
-use crate::scanner::{self, Advice};
-use crate::{Action, Change, Refusal, apply, fields};
+use crate::scanner;
+use crate::{Action, Change, Refusal, apply};
 
 /// Who is on the other side.
 #[derive(Debug, Clone)]
@@ -196,7 +198,7 @@ impl FilterSession {
         self.remove_forged(&mut judged, message);
         let mut scan = ScanFacts::default();
         for (name, verdict, finding) in scanned {
-            note(&mut scan, &name, &finding);
+            parts::note(&mut scan, &name, &finding);
             judged.decide(verdict.action, verdict.reasons);
             judged.changes.extend(verdict.changes);
         }
@@ -367,24 +369,6 @@ impl FilterSession {
         Applied { disposition, reason: (!as_asked).then_some(Override::LocalPolicy) }
     }
 
-    /// Results that somebody else wrote in our name (RFC 8601 §5), the last first, so that the counts of the others stay.
-    fn remove_forged(&self, judged: &mut Judged, message: &[u8]) {
-        if self.client.listener == "mx" && !self.is_stranger() {
-            return;
-        }
-        let all = fields::split(message);
-        let results = all.iter().filter(|field| field.is(b"authentication-results"));
-        let forged = results
-            .enumerate()
-            .filter(|(_, field)| authentication::is_forged(&field.unfolded(), &self.filters.hostname));
-        let places: Vec<usize> = forged.map(|(place, _)| place + 1).collect();
-        judged.changes.extend(places.into_iter().rev().map(|index| Change::ChangeField {
-            name: "Authentication-Results".to_owned(),
-            index,
-            value: None,
-        }));
-    }
-
     fn scan_facts(&self, envelope: &Envelope, id: &str) -> scanner::ScanFacts {
         scanner::ScanFacts {
             id: id.to_owned(),
@@ -483,25 +467,5 @@ impl FilterSession {
                 judged.decide(Action::Refuse(refusal), ["policy: failed".to_owned()]);
             }
         }
-    }
-}
-
-/// What rules are told of a scanner's finding.
-fn note(scan: &mut ScanFacts, name: &str, finding: &Option<scanner::Finding>) {
-    let Some(finding) = finding else { return };
-    scan.symbols.extend(finding.symbols.iter().map(|symbol| symbol.name.clone()));
-    match finding.score {
-        Some(score) => {
-            scan.spam_score += score;
-            let spam = [Advice::Mark, Advice::Quarantine, Advice::Discard];
-            scan.spam |= spam.contains(&finding.advice) || matches!(finding.advice, Advice::Reject(_));
-        }
-        // Who gives no points looks for viruses.
-        None if matches!(finding.advice, Advice::Reject(_) | Advice::Quarantine | Advice::Discard) => {
-            scan.virus = true;
-            let first = finding.symbols.first();
-            scan.virus_name = first.map_or_else(|| name.to_owned(), |symbol| symbol.name.clone());
-        }
-        None => {}
     }
 }
