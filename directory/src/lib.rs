@@ -52,6 +52,7 @@ pub use failures::{FailedBy, FailureLedger};
 pub use oauth::{KeySource, OAuthConfig, TokenAlgorithm, fuzz_tokens};
 pub use sqlite::SqliteDirectory;
 pub use srs::{Srs, SrsConfig, SrsError, WithSrs};
+pub use throttle::network;
 
 /// The directory can't answer now. Never means that an address is unknown.
 #[derive(Debug, thiserror::Error)]

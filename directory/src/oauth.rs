@@ -19,12 +19,12 @@ pub(crate) use token::TokenError;
 /// Judges tokens.
 pub(crate) struct OAuth {
     config: OAuthConfig,
-    keys: Keys,
+    keys: Arc<Keys>,
 }
 
 impl OAuth {
     pub(crate) fn new(config: &OAuthConfig, source: Option<Arc<dyn KeySource>>) -> Self {
-        Self { config: config.clone(), keys: Keys::new(config.clone(), source) }
+        Self { config: config.clone(), keys: Arc::new(Keys::new(config.clone(), source)) }
     }
 
     /// Whom a good token names, or why it is none.

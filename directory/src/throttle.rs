@@ -10,11 +10,12 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
+use units::Network;
 
 use crate::ThrottleConfig;
 use crate::cache::make_room;
@@ -85,12 +86,10 @@ impl ThrottleConfig {
     }
 }
 
-/// What one customer of an access provider holds: an IPv4 address, or an IPv6 /64.
-pub(crate) fn network(peer: IpAddr) -> IpAddr {
-    match peer.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64)),
-        address @ IpAddr::V4(_) => address,
-    }
+/// Under which the failures of a peer are counted, as what one customer of an access provider holds: an IPv4 address, or the first of
+/// an IPv6 /64.
+pub fn network(peer: IpAddr) -> IpAddr {
+    Network::new(peer, 64).address()
 }
 
 #[cfg(test)]

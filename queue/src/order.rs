@@ -1,4 +1,4 @@
-//! What an operator wants done with messages that wait.
+//! What an operator, or the clock, wants done with messages that wait.
 
 use envelope::{MessageId, Recipient, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,9 @@ pub enum Order {
     Reroute(Lane),
     /// Take them out. When the filter names recipients, only those: the others keep their message.
     Delete,
+    /// The same, because their time is over: nobody gave the order. Of a queue in which messages stand by age, only as many are looked at as a
+    /// listing shows, so that it can be given again and again.
+    Expire,
 }
 
 /// What came of an order.
@@ -72,7 +75,7 @@ impl Order {
             Self::Retry => None,
             Self::Reroute(lane) if *lane == message.lane => None,
             Self::Reroute(lane) => stays(Standing { lane: *lane, due: now, ..standing }),
-            Self::Delete => {
+            Self::Delete | Self::Expire => {
                 let rest: Vec<Recipient> = standing
                     .recipients
                     .iter()
@@ -105,7 +108,9 @@ impl Order {
             Self::Reroute(to) => {
                 info!(target: "sluice::message", %id, event = "rerouted", from = %lane, %to, "moved by an operator");
             }
-            Self::Delete => {
+            Self::Delete | Self::Expire => {
+                let reason =
+                    if *self == Self::Expire { "its time is over" } else { "deleted by an operator" };
                 for recipient in
                     message.envelope.recipients.iter().filter(|recipient| filter.means(recipient))
                 {
@@ -115,7 +120,7 @@ impl Order {
                         event = "discarded",
                         recipient = %recipient.address,
                         %lane,
-                        reason = "deleted by an operator",
+                        reason,
                         "taken out of the queue"
                     );
                 }

@@ -17,6 +17,7 @@ pub(crate) use operators::{
     an_operator_deletes_messages_or_recipients, an_operator_has_it_tried_at_once,
     an_operator_holds_and_releases, an_operator_moves_it_to_another_lane,
     the_content_of_a_waiting_message_is_shown, what_a_worker_has_is_not_touched_by_an_order,
+    what_is_kept_back_ends_but_not_what_is_held,
 };
 
 /// Longer than anything here takes.
@@ -397,6 +398,7 @@ macro_rules! behaviour {
             an_operator_moves_it_to_another_lane
             an_operator_deletes_messages_or_recipients
             what_a_worker_has_is_not_touched_by_an_order
+            what_is_kept_back_ends_but_not_what_is_held
             the_content_of_a_waiting_message_is_shown
             a_closed_queue_says_so
         }

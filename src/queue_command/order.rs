@@ -113,7 +113,7 @@ pub(crate) fn tell(json: bool, order: Order, ordered: &Ordered) -> anyhow::Resul
             Order::Release => "released",
             Order::Retry => "due at once",
             Order::Reroute(_) => "moved",
-            Order::Delete => "changed or deleted",
+            Order::Delete | Order::Expire => "changed or deleted",
         };
         let mut text = format!("{} {done}\n", messages(ordered.done));
         if ordered.busy > 0 {

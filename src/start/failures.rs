@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use directory::{FailedBy, FailureLedger, Unavailable};
+use directory::{FailedBy, FailureLedger, Unavailable, network};
 use envelope::Address;
 use filters::reputation::{Row, Rows, word};
 use shared_state::{CounterKey, Entry, Guarded, Held, KeyPrefix, SharedState, Value};
@@ -126,13 +126,6 @@ fn whom(by: FailedBy<'_>) -> String {
         FailedBy::Account(address) => format!("account:{}", word(&address.to_string())),
         FailedBy::Network(address) => format!("network:{address}"),
     }
-}
-
-/// As the directory takes a peer's network: an IPv4 address, or an IPv6 /64.
-fn network(address: IpAddr) -> IpAddr {
-    let address = address.to_canonical();
-    let network = if address.is_ipv4() { None } else { Some(Network::new(address, 64)) };
-    network.map_or(address, |network| network.address())
 }
 
 fn away(error: impl std::fmt::Display) -> Unavailable {

@@ -50,8 +50,8 @@ pub(crate) struct Keys {
     config: OAuthConfig,
     source: Option<Arc<dyn KeySource>>,
     known: Mutex<Known>,
-    /// Held by the one login that looks.
-    looking: tokio::sync::Mutex<()>,
+    /// Held by the one look there is.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 enum Found {
@@ -61,28 +61,33 @@ enum Found {
 
 impl Keys {
     pub(crate) fn new(config: OAuthConfig, source: Option<Arc<dyn KeySource>>) -> Self {
-        Self { config, source, known: Mutex::default(), looking: tokio::sync::Mutex::default() }
+        Self { config, source, known: Mutex::default(), looking: Arc::default() }
     }
 
     /// The keys. `for_unknown` says that a token names one that is not among them: the issuer may have changed them since.
-    pub(crate) async fn current(&self, for_unknown: bool) -> Result<Arc<KeySet>, Unavailable> {
+    pub(crate) async fn current(self: &Arc<Self>, for_unknown: bool) -> Result<Arc<KeySet>, Unavailable> {
         if !self.is_due(for_unknown) {
             return self.known();
         }
-        let looking = if self.lock().set.is_some() {
-            // Nobody waits for new keys while there are old ones.
-            self.looking.try_lock().ok()
+        let looking = Arc::clone(&self.looking);
+        let looking = if self.lock().set.is_some() && !for_unknown {
+            // One looks; the others don't wait for new keys while there are old ones.
+            looking.try_lock_owned().ok()
         } else {
-            Some(self.looking.lock().await)
+            Some(looking.lock_owned().await)
         };
-        if looking.is_some() && self.is_due(for_unknown) {
-            let wait = self.config.fetch_timeout.as_duration();
-            let found = tokio::time::timeout(wait, self.look()).await;
-            self.keep(
-                found.unwrap_or_else(|_| Err(format!("no answer within {}", self.config.fetch_timeout))),
-            );
+        if let Some(looking) = looking.filter(|_| self.is_due(for_unknown)) {
+            let this = Arc::clone(self);
+            // A task of its own: what it finds is kept though the login has given up.
+            let look = tokio::spawn(async move {
+                let wait = this.config.fetch_timeout;
+                let found = tokio::time::timeout(wait.as_duration(), this.look()).await;
+                this.keep(found.unwrap_or_else(|_| Err(format!("no answer within {wait}"))));
+                drop(looking);
+            });
+            // A panic is counted and logged where it happened.
+            let _ = look.await;
         }
-        drop(looking);
         self.known()
     }
 

@@ -13,7 +13,7 @@
 //! can slip past a throttle by coming at once are as many as there are verifiers.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use envelope::{AccountId, Address, Secret};
 use sasl::ScramSecret;
@@ -45,7 +45,7 @@ pub(super) struct Logins {
     together: OnceLock<Together>,
     verifiers: Arc<Semaphore>,
     /// Held while a proof of SCRAM is judged and counted.
-    pub(super) proofs: Mutex<()>,
+    pub(super) proofs: tokio::sync::Mutex<()>,
     /// The one place for making a missing SCRAM secret.
     pub(super) filling: Arc<Semaphore>,
     pub(super) metrics: Arc<Metrics>,
@@ -83,7 +83,7 @@ impl Logins {
             networks: Throttle::new(throttle.network_failures_free, throttle.clone()),
             together: OnceLock::new(),
             verifiers: Arc::new(Semaphore::new(config.verify_workers.max(1))),
-            proofs: Mutex::new(()),
+            proofs: tokio::sync::Mutex::new(()),
             filling: Arc::new(Semaphore::new(1)),
             config: config.clone(),
             metrics,

@@ -64,23 +64,18 @@ impl Logins {
         claimant: Claimant<'_>,
     ) -> Result<(LoginResult, Authentication), Unavailable> {
         let kept = self.kept(claimant)?;
+        // One after the other: as many as come at once must not slip past the throttle together.
+        let _one = self.proofs.lock().await;
         if self.is_shut_out(&kept).await {
             return Ok((LoginResult::ThrottledAccount, Authentication::Throttled));
         }
         let judged = self.judge_one(proof, &kept);
-        if judged.0 != LoginResult::ThrottledAccount {
-            self.tell(kept.address.as_ref(), kept.network, judged.0 == LoginResult::Accepted).await;
-        }
+        self.tell(kept.address.as_ref(), kept.network, judged.0 == LoginResult::Accepted).await;
         Ok(judged)
     }
 
-    /// One after the other: as many as come at once must not slip past the throttle of this process together.
     fn judge_one(&self, proof: &ScramProof, kept: &Kept) -> (LoginResult, Authentication) {
-        let _one = self.proofs.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let now = Instant::now();
-        if self.accounts.is_blocked(&kept.account, now) && !self.was_here(kept) {
-            return (LoginResult::ThrottledAccount, Authentication::Throttled);
-        }
         let is_right = proof.is_right(kept.secret.as_ref().unwrap_or(&kept.nobody));
         match (&kept.address, &kept.secret) {
             (Some(address), Some(secret)) if is_right => {

@@ -46,7 +46,7 @@ pub struct RabbitConfig {
     pub delivery_limit: u16,
     /// How often it is checked whether messages wait that a consumer does not get.
     pub watchdog_interval: Span,
-    /// Messages of each queue that a listing looks at.
+    /// Messages of each queue that a listing looks at, and the hourly look for what is kept back no longer.
     pub browse_max: u32,
 }
 

@@ -187,8 +187,10 @@ impl Shared {
         // A message may be met again where it was put.
         let mut done = HashSet::new();
         self.order_at_hand(filter, order, &mut ordered, &mut done).await?;
+        // What nobody asked for may be left for the next time; an operator wants all of it.
+        let most = if order == Order::Expire { self.config.rabbitmq.browse_max } else { u32::MAX };
         for place in places(filter) {
-            let mut browse = self.browse(place, u32::MAX).await?;
+            let mut browse = self.browse(place, most).await?;
             while let Some(seen) = browse.next().await? {
                 let (id, now) = (seen.listed.envelope.id, now());
                 if !filter.fits(&seen.listed, now) || done.contains(&id) {

@@ -84,6 +84,22 @@ pub(crate) async fn an_operator_deletes_messages_or_recipients(queue: Arc<dyn Qu
     assert_nothing_ready(&*queue, Lane::Local).await;
 }
 
+pub(crate) async fn what_is_kept_back_ends_but_not_what_is_held(queue: Arc<dyn Queue>) {
+    for number in 1..=3 {
+        publish(&*queue, number, 10).await.unwrap();
+    }
+    for number in [1, 2] {
+        assert_eq!(order(&*queue, &one(number), Order::Reroute(Lane::Quarantine)).await, 1);
+    }
+    assert_eq!(order(&*queue, &one(2), Order::Hold).await, 1);
+    let ready = Some(QueuedState::Ready);
+    let old = ListFilter { lane: Some(Lane::Quarantine), state: ready, ..ListFilter::default() };
+    assert_eq!(order(&*queue, &old, Order::Expire).await, 1);
+    assert_eq!(state(&*queue, 1).await, None);
+    assert_eq!(state(&*queue, 2).await, Some((Lane::Quarantine, QueuedState::Held)));
+    assert_eq!(state(&*queue, 3).await, Some((Lane::Local, QueuedState::Ready)));
+}
+
 pub(crate) async fn what_a_worker_has_is_not_touched_by_an_order(queue: Arc<dyn Queue>) {
     publish(&*queue, 1, 10).await.unwrap();
     let lease = soon(queue.lease(Lane::Local)).await.unwrap();

@@ -255,11 +255,9 @@ fn random() -> u8 {
 }
 
 /// How long from `now` a certificate need not be renewed: to two thirds of its life, and up to a thirtieth more, so that nodes which got theirs
-/// together do not come back together. Nothing when it is not for exactly these domains.
+/// together do not come back together. Nothing when it lacks one of the domains; one that is not wanted any more stays until it is renewed.
 fn due(facts: &CertificateFacts, domains: &[String], now: OffsetDateTime) -> Duration {
-    let same =
-        facts.names.len() == domains.len() && domains.iter().all(|domain| facts.names.contains(domain));
-    if !same {
+    if !facts.covers(domains) {
         return Duration::ZERO;
     }
     let life = facts.not_after - facts.not_before;

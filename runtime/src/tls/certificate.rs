@@ -56,6 +56,11 @@ impl CertificateFacts {
         })
     }
 
+    /// Whether each of `domains` is among its names as it stands.
+    pub(super) fn covers(&self, domains: &[String]) -> bool {
+        domains.iter().all(|domain| self.names.contains(domain))
+    }
+
     /// Whether it is over at `now`.
     pub fn is_expired(&self, now: OffsetDateTime) -> bool {
         self.not_after <= now

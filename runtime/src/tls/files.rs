@@ -46,6 +46,8 @@ impl Origin {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Stamp {
     modified: (i64, i64),
+    /// Changes with owner and mode too.
+    changed: (i64, i64),
     size: u64,
     inode: u64,
 }
@@ -54,7 +56,12 @@ impl Stamp {
     /// None when there is no such file. Links are followed: those who swap a link change the inode.
     pub(super) fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok()?;
-        Some(Self { modified: (found.mtime(), found.mtime_nsec()), size: found.size(), inode: found.ino() })
+        Some(Self {
+            modified: (found.mtime(), found.mtime_nsec()),
+            changed: (found.ctime(), found.ctime_nsec()),
+            size: found.size(),
+            inode: found.ino(),
+        })
     }
 }
 
@@ -65,7 +72,7 @@ pub(super) struct Pair {
     pub(super) key_file: PathBuf,
     /// Empty: the names in the certificate.
     names: Vec<String>,
-    /// Taken before the files were read: what is written meanwhile is seen the next time.
+    /// Taken before the files were read: what is written meanwhile is seen the next time. None when they could not be read.
     seen: Option<[Option<Stamp>; 2]>,
     pub(super) certificate: Option<Arc<Certificate>>,
 }
@@ -87,7 +94,10 @@ impl Pair {
         if self.origin == Origin::Acme && stamps == [None, None] {
             return Ok(false);
         }
-        let fresh = Certificate::from_pem(&read(&self.certificate_file)?, &read(&self.key_file)?)?;
+        let read = read(&self.certificate_file).and_then(|chain| Ok((chain, read(&self.key_file)?)));
+        // What a disk or a right did not let through is looked for again; what was read and is bad is bad until it changes.
+        let (chain, key) = read.inspect_err(|_| self.seen = None)?;
+        let fresh = Certificate::from_pem(&chain, &key)?;
         if let Some(held) = &self.certificate {
             if held.key.cert == fresh.key.cert {
                 return Ok(false);

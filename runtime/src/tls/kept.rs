@@ -165,8 +165,11 @@ impl Certificates {
         if !changed && !forced {
             return Ok(false);
         }
+        // As with certificates: what could not be read is looked for again.
+        *seen = None;
+        let authorities = files::read(&self.kept.config.client_authorities_file)?;
         *seen = stamp;
-        clients.replace(&files::read(&self.kept.config.client_authorities_file)?)?;
+        clients.replace(&authorities)?;
         Ok(changed)
     }
 

@@ -16,7 +16,7 @@ use super::super::connection::End;
 use super::super::reply::Reply;
 use super::super::session::Session;
 use super::capability::login_offer;
-use super::login::{LIMITS, enter, permitted, refuse};
+use super::login::{enter, limits, permitted, refuse};
 use crate::login::{LoginError, unavailable};
 
 pub(crate) async fn run(session: &mut Session, args: Authenticate) -> Answer {
@@ -28,7 +28,7 @@ pub(crate) async fn run(session: &mut Session, args: Authenticate) -> Answer {
     let initial = args.initial_response.map(|response| STANDARD.encode(response.expose()));
     let initial = initial.as_deref().map(|text| if text.is_empty() { "=" } else { text });
     let directory = Arc::clone(&session.server.deps.directory);
-    let terms = LoginTerms { limits: LIMITS, peer: session.peer.ip() };
+    let terms = LoginTerms { limits: limits(session), peer: session.peer.ip() };
     let mut turn = offer.begin(mechanism, initial.map(str::as_bytes), directory.as_ref(), &terms).await;
     loop {
         let error = match turn {

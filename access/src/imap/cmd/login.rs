@@ -11,16 +11,18 @@ use super::super::session::{Person, Session, State};
 use super::capability::{capabilities, login_offer, may_log_in};
 use crate::login::{LoginError, login};
 
-/// How long names and passwords may be.
-pub(super) const LIMITS: Limits =
-    Limits { response_octets_max: 16 * 1024, login_octets_max: 512, password_octets_max: 1024 };
+/// How long names, passwords and a mechanism's responses may be.
+pub(super) fn limits(session: &Session) -> Limits {
+    let response_octets_max = session.server.config.command_before_login_max.as_usize();
+    Limits { response_octets_max, login_octets_max: 512, password_octets_max: 1024 }
+}
 
 pub(crate) async fn run(session: &mut Session, args: Login) -> Answer {
     permitted(session)?;
     if !login_offer(session).takes_passwords() {
         return Err(Reply::no("Use AUTHENTICATE").with_code("CANNOT").into());
     }
-    match Credentials::new(args.user.as_bytes(), args.password.expose(), &LIMITS) {
+    match Credentials::new(args.user.as_bytes(), args.password.expose(), &limits(session)) {
         Ok(credentials) => log_in(session, &credentials).await,
         Err(_) => refuse(session, LoginError::Refused).await,
     }

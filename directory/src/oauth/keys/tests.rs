@@ -11,6 +11,8 @@ use crate::oauth::signer::{Signer, jwks};
 struct Issuer {
     answer: Mutex<Option<Vec<u8>>>,
     hangs: std::sync::atomic::AtomicBool,
+    /// Seconds.
+    answers_after: std::sync::atomic::AtomicU64,
     asked: AtomicUsize,
 }
 
@@ -27,6 +29,7 @@ impl KeySource for Issuer {
         if self.hangs.load(Ordering::Relaxed) {
             std::future::pending::<()>().await;
         }
+        tokio::time::sleep(Duration::from_secs(self.answers_after.load(Ordering::Relaxed))).await;
         self.answer.lock().unwrap().clone().ok_or_else(|| "no answer".to_owned())
     }
 }
@@ -35,11 +38,15 @@ fn set(id: &str) -> String {
     jwks(&[Signer::ed().jwk(id)])
 }
 
-fn from_url() -> (Arc<Issuer>, Keys) {
+fn from_url() -> (Arc<Issuer>, Arc<Keys>) {
     let issuer = Arc::new(Issuer::default());
-    let config = OAuthConfig { jwks_url: "https://id.test/keys".to_owned(), ..OAuthConfig::default() };
-    let keys = Keys::new(config, Some(issuer.clone()));
+    let keys = keys_from(&issuer, OAuthConfig::default());
     (issuer, keys)
+}
+
+fn keys_from(issuer: &Arc<Issuer>, config: OAuthConfig) -> Arc<Keys> {
+    let config = OAuthConfig { jwks_url: "https://id.test/keys".to_owned(), ..config };
+    Arc::new(Keys::new(config, Some(issuer.clone())))
 }
 
 async fn later(seconds: u64) {
@@ -110,7 +117,6 @@ async fn an_issuer_that_hangs_holds_up_nobody_for_long() {
     // While one waits, others go on with what is known.
     issuer.hangs.store(true, Ordering::Relaxed);
     later(3600).await;
-    let keys = Arc::new(keys);
     let waiting = tokio::spawn({
         let keys = Arc::clone(&keys);
         async move { keys.current(false).await.map(drop) }
@@ -123,14 +129,26 @@ async fn an_issuer_that_hangs_holds_up_nobody_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_found_after_a_login_gave_up_is_kept() {
+    let (issuer, keys) = from_url();
+    issuer.answers_after.store(4, Ordering::Relaxed);
+    issuer.says(Some(set("a")));
+    let impatient = tokio::time::timeout(Duration::from_secs(1), keys.current(false)).await;
+    assert!(impatient.is_err());
+    later(3).await;
+    assert!(keys.current(false).await.is_ok());
+    assert_eq!(issuer.asked.load(Ordering::Relaxed), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sizes() {
     let answer = set("a");
     let length = answer.len() as u64;
     for (size, good) in [(length - 1, false), (length, true), (length + 1, true)] {
-        let (issuer, keys) = from_url();
+        let issuer = Arc::new(Issuer::default());
         issuer.says(Some(answer.clone()));
-        let keys =
-            Keys { config: OAuthConfig { keys_size_max: ByteSize::bytes(size), ..keys.config }, ..keys };
+        let config = OAuthConfig { keys_size_max: ByteSize::bytes(size), ..OAuthConfig::default() };
+        let keys = keys_from(&issuer, config);
         assert_eq!(keys.current(false).await.is_ok(), good, "{size}");
     }
 }
@@ -145,7 +163,7 @@ async fn a_file_is_read_again_when_it_has_changed() {
         keys_size_max: ByteSize::kib(1),
         ..OAuthConfig::default()
     };
-    let keys = Keys::new(config, None);
+    let keys = Arc::new(Keys::new(config, None));
     assert!(keys.current(false).await.is_err(), "there is none");
     fs::write(&path, set("first")).unwrap();
     let first = keys.current(false).await.unwrap();

@@ -128,6 +128,11 @@ impl AcmeConfig {
                 ),
             );
         }
+        for (index, domain) in self.domains.iter().enumerate() {
+            if self.domains.iter().take(index).any(|before| before == domain) {
+                say("domains", &format!("`{domain}` is named twice"));
+            }
+        }
         if self.domains.len() > DOMAINS_MAX {
             say("domains", "one certificate is for 100 names at most");
         }
@@ -215,6 +220,7 @@ mod tests {
         for bad in ["*.example.test", "192.0.2.1", "Mail.example.test", "localhost", "", "a b.test"] {
             check(|config| config.domains = vec![bad.to_owned()], &["domains"]);
         }
+        check(|config| config.domains = vec!["a.test".to_owned(); 2], &["domains"]);
         for (count, expected) in [(100, &[][..]), (101, &["domains"])] {
             let domains = (0..count).map(|index| format!("d{index}.test")).collect();
             check(|config| config.domains = domains, expected);

@@ -114,13 +114,8 @@ impl Ordering<'_> {
     async fn order(&self) -> Result<String, OrderError> {
         let account = self.account().await?;
         let domains: Vec<Identifier> = self.config.domains.iter().cloned().map(Identifier::Dns).collect();
-        let mut order = match account.new_order(&NewOrder::new(&domains)).await {
-            Ok(order) => order,
-            Err(error) => {
-                self.forget_unknown_account(&error).await?;
-                return Err(failed("order a certificate")(error));
-            }
-        };
+        let order = account.new_order(&NewOrder::new(&domains)).await;
+        let mut order = self.known("order a certificate", order).await?;
         self.prove(&mut order).await?;
         let key = self.key().await?;
         let mut parameters =
@@ -215,7 +210,7 @@ impl Ordering<'_> {
             let account =
                 builder.from_credentials(kept.credentials).await.map_err(failed("open the account"))?;
             if kept.contacts != self.config.contacts {
-                account.update_contacts(&links).await.map_err(failed("change the contacts"))?;
+                self.known("change the contacts", account.update_contacts(&links).await).await?;
                 let credentials = text.and_then(serde_json::from_value);
                 self.keep_account(credentials.map_err(|source| self.misread(source))?).await?;
             }
@@ -237,15 +232,18 @@ impl Ordering<'_> {
         blocking(move || Ok(files::write(&path, &text, 0o600)?)).await
     }
 
-    /// An authority that does not know our account gets a new one at the next try.
-    async fn forget_unknown_account(&self, error: &Error) -> Result<(), OrderError> {
-        let Error::Api(problem) = error else { return Ok(()) };
-        if problem.r#type.as_deref() != Some(ACCOUNT_UNKNOWN) {
-            return Ok(());
+    /// What a step as the account came to. An authority that does not know our account gets a new one at the next try.
+    async fn known<T>(&self, step: &'static str, asked: Result<T, Error>) -> Result<T, OrderError> {
+        if let Err(Error::Api(problem)) = &asked
+            && problem.r#type.as_deref() == Some(ACCOUNT_UNKNOWN)
+        {
+            let path = self.folder.join(ACCOUNT);
+            blocking(move || {
+                Ok(fs::remove_file(&path).map_err(|source| files::failed("remove", &path, source))?)
+            })
+            .await?;
         }
-        let path = self.folder.join(ACCOUNT);
-        blocking(move || Ok(fs::remove_file(&path).map_err(|source| files::failed("remove", &path, source))?))
-            .await
+        asked.map_err(failed(step))
     }
 
     fn misread(&self, source: serde_json::Error) -> OrderError {
@@ -285,7 +283,7 @@ fn printable(text: &str) -> String {
 /// Whether a certificate is one for these domains and for now; one that is not would be ordered again at once.
 fn fits(facts: &CertificateFacts, domains: &[String]) -> Result<(), OrderError> {
     let now = time::OffsetDateTime::now_utc();
-    if !domains.iter().all(|domain| facts.names.contains(domain)) {
+    if !facts.covers(domains) {
         return Err(OrderError::Wrong("a domain is missing"));
     }
     if facts.is_expired(now) {
