@@ -13,6 +13,8 @@ use tempfile::TempDir;
 
 /// Longer than a start takes on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
+/// Octets of each log that a failed test shows.
+const TOLD_MAX: usize = 8 * 1024;
 const LOCAL: &str = "127.0.0.1";
 const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
 const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
@@ -176,6 +178,19 @@ impl Cluster {
             && byte == [1]
     }
 
+    /// What the nodes have to say of a test that failed.
+    #[allow(clippy::print_stderr, reason = "a test's own words")]
+    fn tell(&self) {
+        for (index, node) in self.nodes.iter().enumerate() {
+            eprintln!("{}:\n{}", node.name, self.output(index));
+            for entry in std::fs::read_dir(node.host.home.join("log")).into_iter().flatten().flatten() {
+                let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+                let end = text.len().saturating_sub(TOLD_MAX);
+                eprintln!("{}", text.get(end..).unwrap_or_default());
+            }
+        }
+    }
+
     fn output(&self, index: usize) -> String {
         std::fs::read_to_string(self.nodes[index].host.home.join("output")).unwrap_or_default()
     }
@@ -235,6 +250,9 @@ impl Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.tell();
+        }
         for index in 0..self.nodes.len() {
             self.kill(index);
         }

@@ -1,7 +1,7 @@
 //! Brokers that die, stand still, take nothing or lie.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
@@ -22,12 +22,11 @@ async fn patiently<T>(step: impl Future<Output = T>) -> T {
 
 /// Publishes until the queue takes it.
 async fn publish_anyhow(queue: &dyn Queue, number: u64) {
-    patiently(async {
-        while suite::publish(queue, number, 500).await.is_err() {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    })
-    .await;
+    let started = Instant::now();
+    while let Err(error) = suite::publish(queue, number, 500).await {
+        assert!(started.elapsed() < PATIENCE, "message {number} is still refused: {error}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Takes messages until all of them have been seen; returns how often each was.
@@ -253,7 +252,7 @@ async fn a_wait_that_is_longer_than_its_step_goes_on_and_is_not_cut_short() {
     let queue = open(&config).await;
     suite::publish(&*queue, 1, 500).await.unwrap();
     let lease = soon(queue.lease(Lane::Local)).await.unwrap();
-    let (rest, began) = (lease.envelope.recipients.clone(), std::time::Instant::now());
+    let (rest, began) = (lease.envelope.recipients.clone(), Instant::now());
     // One step of five seconds, and a little that is waited for here.
     lease.retry(Duration::from_millis(6500), rest, "busy".to_owned()).await.unwrap();
     assert_counts(&*queue, Lane::Local, (0, 0, 1)).await;
