@@ -261,7 +261,7 @@ impl Session {
                 }
                 Action::CheckSender(mail) => Input::Verdict(self.check_sender(&mail).await),
                 Action::CheckRecipient(rcpt) => Input::Verdict(self.check_recipient(&rcpt).await),
-                Action::ReceiveMessage(reply) => Input::Verdict(self.receive(&reply).await?),
+                Action::ReceiveMessage(reply) => self.receive(&reply).await?,
                 Action::ReceiveChunk(bdat) => Input::Verdict(self.receive_chunk(bdat).await?),
                 Action::StartTls(reply) => {
                     self.start_tls(&reply).await?;

@@ -42,6 +42,9 @@ use crate::limits::SessionLimits;
 use crate::{Auth, Bdat, ClientName, Command, FrameError, Mail, Rcpt, Reply};
 use ehlo::Hello;
 
+/// The reply of a server that closes the session (RFC 5321 §3.8).
+const CLOSING: u16 = 421;
+
 /// What happened.
 #[derive(Debug)]
 pub enum Input<'a> {
@@ -55,8 +58,10 @@ pub enum Input<'a> {
     /// A line came that is none.
     BadLine(FrameError),
     /// The answer to [`Action::CheckSender`], [`Action::CheckRecipient`], [`Action::ReceiveMessage`] or
-    /// [`Action::ReceiveChunk`]: a 2xx reply accepts, another one refuses.
+    /// [`Action::ReceiveChunk`]: a 2xx reply accepts, another one refuses, and 421 ends the session with it (RFC 5321 §3.8).
     Verdict(Reply),
+    /// The other answer to [`Action::ReceiveMessage`]: no 354 was sent, this refuses.
+    NotBegun(Reply),
     /// The answer to [`Action::AuthStart`] or [`Action::AuthResponse`]: a challenge to send, in base64.
     Challenge(&'a str),
     /// The end of an exchange: a 235 reply says that the client is who it says.
@@ -85,7 +90,7 @@ pub enum Action {
     CheckSender(Mail),
     /// Say whether this recipient is served.
     CheckRecipient(Rcpt),
-    /// Send the 354, read the message, store it, say what became of it.
+    /// Send the 354, read the message, store it, say what became of it; or say that it is not wanted.
     ReceiveMessage(Reply),
     /// Read the chunk's octets, all of them; say whether they are taken, or, of the last, what became of the message.
     ReceiveChunk(Bdat),
@@ -191,6 +196,7 @@ impl Session {
             Input::Line { line, more } => self.line(state, line, more),
             Input::BadLine(error) => self.bad_line(state, error),
             Input::Verdict(reply) => self.verdict(state, reply),
+            Input::NotBegun(reply) => self.not_begun(state, reply),
             Input::Challenge(challenge) => Self::challenge(state, challenge),
             Input::AuthDone(reply) => self.auth_done(state, reply),
             Input::TlsStarted => self.tls_started(state),
@@ -324,6 +330,29 @@ impl Session {
     }
 
     fn verdict(&mut self, state: State, reply: Reply) -> (State, Action) {
+        let closes = reply.code == CLOSING;
+        match self.decided(state, reply) {
+            (_, Action::Reply(reply)) if closes => (State::Closed, Action::ReplyAndClose(reply)),
+            (_, Action::ReplyToEach { reply, count, .. }) if closes => {
+                (State::Closed, Action::ReplyToEach { reply, count, close: true })
+            }
+            decided => decided,
+        }
+    }
+
+    /// One answer whatever the service, for there was no text. It may come all the same, as behind a DATA that this machine refused.
+    fn not_begun(&mut self, state: State, reply: Reply) -> (State, Action) {
+        match state {
+            State::Receiving(..) if reply.code == CLOSING => (State::Closed, Action::ReplyAndClose(reply)),
+            State::Receiving(client, _) => {
+                self.message_refused = true;
+                (State::Ready(client), Action::Reply(reply))
+            }
+            state => refuse(state, Refusal::OutOfStep),
+        }
+    }
+
+    fn decided(&mut self, state: State, reply: Reply) -> (State, Action) {
         let good = reply.is_positive();
         let state = match state {
             State::SenderAsked(client, mail) if good => {

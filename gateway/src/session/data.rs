@@ -21,7 +21,7 @@ use std::time::SystemTime;
 use envelope::{Envelope, MessageId, Origin, Recipient, Timestamp};
 use queue::{Body, Lane, PublishError};
 use smtp_proto::Reply;
-use smtp_proto::server::Transaction;
+use smtp_proto::server::{Input, Transaction};
 use tokio::time::timeout;
 use tracing::{error, info, warn};
 
@@ -45,10 +45,10 @@ pub(super) struct Incoming {
 impl Session {
     /// Sends the 354, reads the message to its true end, publishes it. An error ends the session without an answer and
     /// without a message.
-    pub(super) async fn receive(&mut self, go_ahead: &Reply) -> Result<Reply, End> {
+    pub(super) async fn receive(&mut self, go_ahead: &Reply) -> Result<Input<'static>, End> {
         let mut incoming = match self.begin_message().await {
             Ok(incoming) => incoming,
-            Err(refusal) => return Ok(refusal),
+            Err(refusal) => return Ok(Input::NotBegun(refusal)),
         };
         self.send(go_ahead).await?;
         let ending = self.read_text(&mut incoming.intake).await?;
@@ -57,7 +57,7 @@ impl Session {
             // Where the peer sees the end of its message can't be known: nothing it sends on may be trusted.
             return Err(self.say_last(&reply).await);
         }
-        Ok(reply)
+        Ok(Input::Verdict(reply))
     }
 
     /// Says what became of the message, to each recipient in LMTP, and ends the session.
