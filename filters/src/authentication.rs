@@ -37,7 +37,6 @@ use std::sync::Arc;
 use envelope::{Envelope, ReversePath};
 use mail_auth::AuthenticatedMessage;
 use mail_auth::hickory_resolver::config::{ResolverConfig, ResolverOpts};
-use tokio::time::timeout;
 
 use crate::dns::Dns;
 use crate::spf;
@@ -108,12 +107,9 @@ impl Authenticator {
         self.config.exempt.iter().any(|network| network.contains(peer))
     }
 
-    /// Everything that can be known of one message within `time_max`.
+    /// Everything that can be known of one message within `spf.time_max` or `time_max`, and as long again for policies.
     pub async fn check(&self, origin: Origin<'_>, message: &[u8]) -> Authentication {
-        let spf = async {
-            let checked = timeout(self.config.time_max.as_duration(), self.spf(origin)).await;
-            checked.unwrap_or_else(|_| SpfFinding::temporary(origin))
-        };
+        let spf = self.spf(origin);
         let kept = surplus::removed(message, &self.config);
         let parsed = AuthenticatedMessage::parse_with_opts(&kept.message, None, true);
         let author = Author::read(message);
@@ -141,6 +137,7 @@ impl Authenticator {
             sender: origin.reverse_path.address(),
             receiver: origin.hostname,
             now: origin.now,
+            explain: self.config.refuse_spf_fail,
         };
         spf::check(&*self.dns, &question, &self.config.spf).await.into()
     }
@@ -148,8 +145,9 @@ impl Authenticator {
     /// The keys that signatures and seals name, at most as long as `time_max`; what is not there by then is a failure of the DNS.
     async fn keys(&self, parsed: &AuthenticatedMessage<'_>) -> lookup::Known {
         let mut known = lookup::Known::default();
-        let names = dkim::names(parsed).chain(arc::names(parsed, self.config.arc_sets_max));
-        known.fetch_keys(&*self.dns, names, self.config.time_max.as_duration()).await;
+        let seals = arc::names(parsed, self.config.arc_sets_max);
+        let time_max = self.config.time_max.as_duration();
+        known.fetch_keys(&*self.dns, dkim::names(parsed), seals, time_max).await;
         known
     }
 

@@ -32,7 +32,7 @@ use crate::reputation::Reputation;
 use crate::scanner::Scanners;
 use crate::{Action, Config};
 
-pub use judged::Judged;
+pub use judged::{Judged, SoFar};
 pub use session::{Client, FilterSession};
 
 /// What the room needs from the process that runs it.

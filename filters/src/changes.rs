@@ -3,14 +3,11 @@
 //! Fields are counted as libmilter and Postfix count them: a name in any case, removed ones no longer, added ones from then on. What is not changed stays as it
 //! is, octet for octet, so that signatures over it stay good.
 
-mod section;
-
 use std::borrow::Cow;
 
 use bytes::Bytes;
 
-pub(crate) use section::{Field, Section};
-
+use crate::fields::Section;
 use crate::verdict::Change;
 
 /// Makes those of `changes` that concern the header section or the body, in their order. Changes of the envelope are the caller's.
@@ -102,10 +99,15 @@ pub fn counted(message: &[u8], changes: Vec<Change>) -> Vec<Change> {
             Change::AddField { name, .. } | Change::InsertField { name, .. } => {
                 names.push(lower(name.as_bytes()))
             }
-            Change::ChangeField { name, value: None, .. } => {
+            Change::ChangeField { name, index, value } => {
                 let name = lower(name.as_bytes());
-                if let Some(at) = names.iter().position(|known| *known == name) {
-                    names.swap_remove(at);
+                let mut same = names.iter().enumerate().filter(|(_, known)| **known == name);
+                let place = same.nth(index.saturating_sub(1)).map(|(place, _)| place);
+                match (place, value) {
+                    (Some(place), None) => drop(names.swap_remove(place)),
+                    // There is none: it is added.
+                    (None, Some(_)) => names.push(name),
+                    _ => {}
                 }
             }
             Change::RemoveFields { name } => {

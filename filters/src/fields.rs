@@ -1,16 +1,16 @@
-//! A header section, field by field, octets untouched.
+//! A header section, field by field, octets untouched, and where the text behind it begins.
 
 use memchr::memmem;
 
-/// One field.
+/// One field of a header section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
-    /// All of it, with its line ends.
-    pub(crate) octets: &'a [u8],
-    /// Before the colon, without white space at its end.
+    /// Without the white space that old senders put before the colon.
     pub(crate) name: &'a [u8],
-    /// Behind the colon, line ends and all but the last included.
+    /// All behind the colon, without the last line end.
     pub(crate) value: &'a [u8],
+    /// The whole field with its line end, if the message has one there.
+    pub(crate) octets: &'a [u8],
 }
 
 impl Field<'_> {
@@ -33,39 +33,67 @@ impl Field<'_> {
     }
 }
 
-/// The fields of a message up to its empty line or to the first line that is none (RFC 5322 §2.2).
-pub(crate) fn split(message: &[u8]) -> Vec<Field<'_>> {
-    let mut fields: Vec<Field<'_>> = Vec::new();
-    let (mut begin, mut at) = (0, 0);
-    let mut open = false;
-    loop {
-        let rest = message.get(at..).unwrap_or_default();
-        let length = memmem::find(rest, b"\r\n").map_or(rest.len(), |found| found + 2);
-        let line = rest.get(..length).unwrap_or_default();
-        let continued = open && matches!(line.first(), Some(b' ' | b'\t'));
-        if !continued {
-            if open {
-                fields.extend(field(message.get(begin..at).unwrap_or_default()));
+/// A message in its two parts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Section<'a> {
+    pub(crate) fields: Vec<Field<'a>>,
+    /// Whether an empty line ends the section.
+    pub(crate) has_separator: bool,
+    /// The text behind it.
+    pub(crate) body: &'a [u8],
+}
+
+impl<'a> Section<'a> {
+    /// Reads fields up to the empty line, or to a line that is none: there the text begins.
+    ///
+    /// ```abnf
+    /// fields     = *field                        ; RFC 5322 §3.6, §2.2
+    /// field      = field-name *WSP ":" text *( CRLF WSP text ) CRLF
+    /// field-name = 1*%d33-57 / %d59-126
+    /// ```
+    pub(crate) fn parse(message: &'a [u8]) -> Self {
+        let mut section = Self { fields: Vec::new(), has_separator: false, body: message };
+        loop {
+            let rest = section.body;
+            if let Some(body) = rest.strip_prefix(b"\r\n") {
+                section.has_separator = true;
+                section.body = body;
+                return section;
             }
-            if line.is_empty() || line == b"\r\n" || !begins_field(line) {
-                return fields;
-            }
-            (begin, open) = (at, true);
+            let Some((field, body)) = field(rest) else { return section };
+            section.fields.push(field);
+            section.body = body;
         }
-        at += length;
     }
 }
 
-fn begins_field(line: &[u8]) -> bool {
-    field(line)
-        .is_some_and(|field| !field.name.is_empty() && field.name.iter().all(|byte| byte.is_ascii_graphic()))
+/// The fields of a message.
+pub(crate) fn split(message: &[u8]) -> Vec<Field<'_>> {
+    Section::parse(message).fields
 }
 
-fn field(octets: &[u8]) -> Option<Field<'_>> {
-    let colon = octets.iter().position(|byte| *byte == b':')?;
-    let name = octets.get(..colon)?.trim_ascii_end();
+/// Takes a field with its folded lines from the start.
+fn field(rest: &[u8]) -> Option<(Field<'_>, &[u8])> {
+    let colon = memchr::memchr2(b':', b'\r', rest).filter(|at| rest.get(*at) == Some(&b':'))?;
+    let name = rest.get(..colon)?.trim_ascii_end();
+    if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_graphic()) {
+        return None;
+    }
+    let mut end = colon + 1;
+    loop {
+        let line = rest.get(end..)?;
+        let Some(length) = memmem::find(line, b"\r\n") else {
+            end = rest.len();
+            break;
+        };
+        end += length + 2;
+        if !matches!(rest.get(end), Some(b' ' | b'\t')) {
+            break;
+        }
+    }
+    let (octets, body) = rest.split_at_checked(end)?;
     let value = octets.get(colon + 1..)?;
-    Some(Field { octets, name, value: value.strip_suffix(b"\r\n").unwrap_or(value) })
+    Some((Field { name, value: value.strip_suffix(b"\r\n").unwrap_or(value), octets }, body))
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ pub use authentication::{
     DkimResult, DmarcAction, DmarcPolicy, DmarcResult, Origin, PublishedPolicy, ReportUri, SpfFinding, Word,
     is_forged, results_field,
 };
-pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError};
+pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError, SoFar};
 pub use changes::{apply, counted, fuzz_changes};
 pub use config::Config;
 pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};

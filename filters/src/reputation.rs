@@ -122,10 +122,17 @@ pub struct Content<'a> {
 pub struct Judged {
     /// The command or message is refused.
     pub refusal: Option<Refusal>,
-    /// What it adds to the score.
+    /// Why, with what it adds to the score.
+    pub reasons: Vec<Reason>,
+}
+
+/// Something that counts for or against a message.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reason {
+    /// For the log: `rate:<name>`, `greylist`.
+    pub text: String,
+    /// Points.
     pub score: f64,
-    /// Why, for the log: `rate:<name>`, `greylist`.
-    pub reasons: Vec<String>,
 }
 
 /// Something that is counted after it has happened.
@@ -292,16 +299,16 @@ impl Inner {
         }
         let judged = self.rates.judge(Step::Connect, subject(peer), 0).await;
         self.note_state();
+        let score: f64 = judged.reasons.iter().map(|reason| reason.score).sum();
+        let mut reasons: Vec<String> = judged.reasons.into_iter().map(|reason| reason.text).collect();
         if judged.refusal.is_some() {
-            let Judged { refusal, score, reasons } = judged;
-            return Connected { refusal, score, reasons, ..Connected::default() };
+            return Connected { refusal: judged.refusal, score, reasons, ..Connected::default() };
         }
         let found = self.lists.judge(peer).await;
-        let mut reasons = judged.reasons;
         reasons.extend(found.listed.iter().map(|list| format!("list:{list}")));
         Connected {
             refusal: found.refusal,
-            score: judged.score + found.score,
+            score: score + found.score,
             lists: found.listed,
             allowed: found.allowed,
             exempt: false,
@@ -326,7 +333,8 @@ impl Inner {
         if peer.connected.exempt && peer.account.is_none() {
             return Judged::default();
         }
-        let Peer { address, account, .. } = peer;
+        let Peer { account, connected, .. } = peer;
+        let address = counted_address(peer.address, connected.exempt);
         let subject = Subject { address, account, sender: sender.address(), recipients, signatures };
         let judged = self.rates.judge(step, subject, octets).await;
         self.note_state();
@@ -350,7 +358,7 @@ impl Inner {
         judged.refusal = self.greylist.judge(network, written, recipients).await;
         self.note_state();
         if judged.refusal.is_some() {
-            judged.reasons.push("greylist".to_owned());
+            judged.reasons.push(Reason { text: "greylist".to_owned(), score: 0.0 });
         }
     }
 
@@ -363,11 +371,12 @@ impl Inner {
 
     async fn count(self: Arc<Self>, mut happened: mpsc::Receiver<Event>) {
         while let Some(event) = happened.recv().await {
-            if event.account.is_none() && (self.is_exempt(event.address) || self.is_allowed(event.address)) {
+            let exempt = self.is_exempt(event.address) || self.is_allowed(event.address);
+            if event.account.is_none() && exempt {
                 continue;
             }
             let subject = Subject {
-                address: event.address,
+                address: counted_address(event.address, exempt),
                 account: event.account.as_ref(),
                 sender: event.sender.as_ref(),
                 recipients: &[],
@@ -407,7 +416,12 @@ impl Inner {
     }
 }
 
+/// Of an exempt network only the accounts are counted: it speaks for many.
+fn counted_address(address: IpAddr, exempt: bool) -> Option<IpAddr> {
+    (!exempt).then_some(address)
+}
+
 /// A peer of whom nothing else is known yet.
 const fn subject(address: IpAddr) -> Subject<'static> {
-    Subject { address, account: None, sender: None, recipients: &[], signatures: &[] }
+    Subject { address: Some(address), account: None, sender: None, recipients: &[], signatures: &[] }
 }

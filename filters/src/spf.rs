@@ -53,6 +53,8 @@ pub(crate) struct Question<'a> {
     pub(crate) receiver: &'a str,
     /// Seconds since 1970, for `%{t}`.
     pub(crate) now: u64,
+    /// Whether anybody wants to know what the domain says to a fail (`exp=`): it costs a question.
+    pub(crate) explain: bool,
 }
 
 /// What SPF says (RFC 7208 §2.6).
@@ -141,6 +143,7 @@ struct Subject<'a> {
     domain: &'a str,
     receiver: &'a str,
     now: u64,
+    explain: bool,
 }
 
 impl<'a> Subject<'a> {
@@ -153,6 +156,7 @@ impl<'a> Subject<'a> {
             domain: domain.strip_suffix('.').unwrap_or(domain),
             receiver: if question.receiver.is_empty() { "unknown" } else { question.receiver },
             now: question.now,
+            explain: question.explain,
         }
     }
 }
@@ -180,7 +184,8 @@ async fn judge(dns: &dyn Dns, subject: &Subject<'_>, identity: Identity, limits:
         Ok(None) => {}
         Ok(Some(ending)) => {
             outcome.result = ending.result;
-            if let (SpfResult::Fail, Some(spec)) = (ending.result, &ending.explanation) {
+            if let (SpfResult::Fail, Some(spec), true) = (ending.result, &ending.explanation, subject.explain)
+            {
                 // The result stands; a text that does not come in time is no text.
                 let left = time_max.saturating_sub(begun.elapsed());
                 let explained = timeout(left, evaluation.explain(spec, &ending.domain)).await;

@@ -32,7 +32,7 @@ pub struct AuthenticationConfig {
     pub signed_fields_max: usize,
     /// ARC sets of one message (RFC 8617 §4.2.1 has 50).
     pub arc_sets_max: usize,
-    /// How long each step of the checks of one message may take in all.
+    /// How long the DNS may take for the keys of one message, and as long again for DMARC records; SPF has `spf.time_max`.
     pub time_max: Span,
     /// Limits of SPF.
     pub spf: SpfLimits,

@@ -69,23 +69,12 @@ pub(super) async fn verify<'a>(
     } else {
         Word::Fail
     };
-    let reports_to =
-        output.dmarc_record().map(|record| record.rua().iter().map(|uri| uri.uri().to_owned()).collect());
-    let reports_to = reports_to.unwrap_or_default();
     let record = output.dmarc_record_cloned();
     let published = record.and_then(|record| {
         let (domain, record) = known.published(&record)?;
         Some(published(domain, record))
     });
-    DmarcResult {
-        result,
-        domain: domain.to_owned(),
-        policy,
-        spf_aligned,
-        dkim_aligned,
-        reports_to,
-        published,
-    }
+    DmarcResult { result, domain: domain.to_owned(), policy, spf_aligned, dkim_aligned, published }
 }
 
 const fn word(policy: Policy) -> DmarcPolicy {

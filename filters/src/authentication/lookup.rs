@@ -1,7 +1,7 @@
 //! What the DNS says, gathered before the library needs it.
 
 use std::borrow::Borrow;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use crate::dns::{Dns, DnsError};
 
-/// Questions of one message that are on their way at once.
+/// Questions of one message that are on their way at once, but for those that nothing may hold up.
 const AT_ONCE: usize = 16;
 /// The longest walk from a domain to the root (RFC 9989 §4.10: eight questions).
 const WALK_MAX: usize = 8;
@@ -41,15 +41,20 @@ impl std::fmt::Debug for Answer {
 }
 
 impl Known {
-    /// DKIM keys (RFC 6376 §3.6.2). Of several records the first that is one counts.
+    /// DKIM keys (RFC 6376 §3.6.2) of signatures and of seals. Of several records the first that is one counts. What seals name holds up no
+    /// signature: DMARC rests on those.
     pub(super) async fn fetch_keys(
         &mut self,
         dns: &dyn Dns,
-        names: impl Iterator<Item = String>,
+        signatures: impl Iterator<Item = String>,
+        seals: impl Iterator<Item = String>,
         time_max: Duration,
     ) {
-        let names: BTreeSet<String> = names.collect();
-        self.fetch(dns, names, time_max, |records| {
+        let mut names = distinct(signatures);
+        let at_once = names.len().max(AT_ONCE);
+        names.extend(seals);
+        let names = distinct(names.into_iter());
+        self.fetch(dns, names, at_once, time_max, |records| {
             let mut parsed = records.iter().map(|record| key(record));
             let first = parsed.next().unwrap_or_else(not_found);
             let good = if first.is_ok() { first } else { parsed.find(Result::is_ok).unwrap_or(first) };
@@ -58,7 +63,7 @@ impl Known {
         .await;
     }
 
-    /// DMARC records from each domain up to the root. Several records at one name are none (RFC 9989 §4.10).
+    /// DMARC records from each domain up to the root, the first domain's first. Several records at one name are none (RFC 9989 §4.10).
     pub(super) async fn fetch_policies(
         &mut self,
         dns: &dyn Dns,
@@ -66,8 +71,8 @@ impl Known {
         time_max: Duration,
     ) {
         let names = domains.flat_map(|domain| walk(&domain)).map(|name| format!("_dmarc.{name}."));
-        let names: BTreeSet<String> = names.filter(|name| !self.texts.contains_key(name.as_str())).collect();
-        self.fetch(dns, names, time_max, |records| {
+        let names = distinct(names.filter(|name| !self.texts.contains_key(name.as_str())));
+        self.fetch(dns, names, AT_ONCE, time_max, |records| {
             let mut policies = records.iter().filter(|record| is_policy(record));
             match (policies.next(), policies.next()) {
                 (Some(one), None) => Dmarc::parse(one).into(),
@@ -117,7 +122,8 @@ impl Known {
     async fn fetch(
         &mut self,
         dns: &dyn Dns,
-        names: BTreeSet<String>,
+        names: Vec<String>,
+        at_once: usize,
         time_max: Duration,
         read: impl Fn(Vec<Vec<u8>>) -> Txt,
     ) {
@@ -129,7 +135,7 @@ impl Known {
             let found = dns.txt(name.trim_end_matches('.')).await;
             (name, found)
         });
-        let mut answers = questions.buffer_unordered(AT_ONCE);
+        let mut answers = questions.buffer_unordered(at_once);
         let gather = async {
             while let Some((name, found)) = answers.next().await {
                 let txt = match found {
@@ -143,6 +149,12 @@ impl Known {
         // What has not come by then stays a failure.
         let _ = timeout(time_max, gather).await;
     }
+}
+
+/// Each name once, in their order.
+fn distinct(names: impl Iterator<Item = String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    names.filter(|name| seen.insert(name.clone())).collect()
 }
 
 /// `a.b.c`, `b.c`, `c`; of a long name the last seven labels and the whole (RFC 9989 §4.10).
@@ -223,6 +235,35 @@ mod tests {
                 "test",
             ],
         );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attack_seals_whose_servers_are_silent() {
+        let seals = (0..100).map(|number| format!("{number:02}._domainkey.x.evil.test."));
+        let signatures: Vec<String> =
+            (0..50).map(|number| format!("z{number}._domainkey.bank.test.")).collect();
+        let zone = seals.clone().fold(Zone::default(), |zone, name| zone.silent(&name));
+        let mut known = Known::default();
+        known.fetch_keys(&zone, signatures.iter().cloned(), seals, Duration::from_secs(20)).await;
+        for name in &signatures {
+            let found = known.get::<str>(name).unwrap();
+            assert!(
+                matches!(found, Txt::Error(Error::Dns(LibraryDnsError::RecordNotFound(_)))),
+                "{name}: it was asked, and is not there"
+            );
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn attack_candidates_whose_servers_are_silent() {
+        let evil: Vec<String> = (0..9).map(|number| format!("a.b.c.d.e.f.g.h{number}.evil.test")).collect();
+        let walked = evil.iter().flat_map(|domain| walk(domain)).filter(|name| name.contains("evil"));
+        let zone = walked.fold(Zone::default(), |zone, name| zone.silent(&format!("_dmarc.{name}")));
+        let zone = zone.with("TXT", "_dmarc.mail.zz.test", "v=DMARC1; p=reject");
+        let mut known = Known::default();
+        let domains = std::iter::once("mail.zz.test".to_owned()).chain(evil);
+        known.fetch_policies(&zone, domains, Duration::from_secs(20)).await;
+        assert!(matches!(known.get::<str>("_dmarc.mail.zz.test.").unwrap(), Txt::Dmarc(_)));
     }
 
     #[tokio::test]

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Author, Origin};
+use super::Author;
 use crate::spf;
 
 /// A result (RFC 8601 §2.7.1, §2.7.2).
@@ -82,19 +82,8 @@ pub struct SpfFinding {
     pub helo: bool,
     /// Which part of the record decided, or what went wrong.
     pub detail: String,
-}
-
-impl SpfFinding {
-    /// The time passed.
-    pub(super) fn temporary(origin: Origin<'_>) -> Self {
-        let domain = origin.reverse_path.address().map(|sender| sender.domain().to_string());
-        Self {
-            result: Word::TempError,
-            helo: domain.is_none(),
-            domain: domain.unwrap_or_else(|| origin.helo.to_owned()),
-            detail: "no answer in time".to_owned(),
-        }
-    }
+    /// What the domain tells senders that it does not know, where that was asked for: somebody else's words.
+    pub explanation: String,
 }
 
 impl From<spf::Outcome> for SpfFinding {
@@ -117,6 +106,7 @@ impl From<spf::Outcome> for SpfFinding {
                 .map(|problem| problem.to_string())
                 .or(outcome.mechanism)
                 .unwrap_or_default(),
+            explanation: outcome.explanation.unwrap_or_default(),
         }
     }
 }
@@ -200,8 +190,6 @@ pub struct DmarcResult {
     pub spf_aligned: bool,
     /// Whether a signature passed for a domain of the same owner.
     pub dkim_aligned: bool,
-    /// Where the owner wants aggregate reports (`rua=`).
-    pub reports_to: Vec<String>,
     /// The record that holds, as it is published.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub published: Option<PublishedPolicy>,

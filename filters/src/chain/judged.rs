@@ -1,10 +1,11 @@
 //! What all checks of one message came to.
 
+use bytes::Bytes;
 use envelope::Address;
 
 use crate::authentication::Authentication;
 use crate::policy::Fired;
-use crate::{Action, Change};
+use crate::{Action, Change, apply};
 
 /// The decision, and all that belongs to it.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -25,9 +26,32 @@ pub struct Judged {
     pub authentication: Option<Authentication>,
     /// Which text of the rules judged it.
     pub rules: String,
+    /// The message as far as it is changed.
+    pub so_far: SoFar,
+}
+
+/// A message with the first of its changes made.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct SoFar {
+    message: Bytes,
+    made: usize,
 }
 
 impl Judged {
+    pub(super) fn of(message: &Bytes) -> Self {
+        Self { so_far: SoFar { message: message.clone(), made: 0 }, ..Self::default() }
+    }
+
+    /// The message with all its changes. Each is made once, however often this is asked.
+    pub fn message(&mut self) -> Bytes {
+        let SoFar { message, made } = &mut self.so_far;
+        if let Some(rest @ [_, ..]) = self.changes.get(*made..) {
+            *message = apply(message, rest);
+            *made = self.changes.len();
+        }
+        message.clone()
+    }
+
     /// The graver action stands; reasons gather.
     pub(super) fn decide(&mut self, action: Action, reasons: impl IntoIterator<Item = String>) {
         if gravity(&action) > gravity(&self.action) {

@@ -15,11 +15,12 @@ use crate::authentication::{
     Authentication, AuthorFault, AuthorRule, DmarcAction, DmarcPolicy, Origin, Word, results_field,
 };
 use crate::milter::{Authenticated, Connection, MilterSession, Tls};
+use crate::peer::reply_text;
 use crate::policy::{PeerFacts, ScanFacts, Subject};
 use crate::reports::{Applied, Disposition, DmarcRow, Override};
-use crate::reputation::{Connected, Content, Event, Happened, Peer, Sender};
+use crate::reputation::{Connected, Content, Event, Happened, Peer, Reason, Sender};
 use crate::scanner;
-use crate::{Action, Change, Refusal, apply};
+use crate::{Action, Change, Refusal};
 
 /// Who is on the other side.
 #[derive(Debug, Clone)]
@@ -43,8 +44,8 @@ pub struct FilterSession {
     helo: String,
     account: Option<AccountId>,
     tls_version: Option<String>,
-    /// Points and reasons that MAIL and RCPT brought this transaction.
-    transaction: (f64, Vec<String>),
+    /// What MAIL and RCPT brought this transaction.
+    transaction: Vec<Reason>,
 }
 
 impl FilterSession {
@@ -67,7 +68,7 @@ impl FilterSession {
             helo: String::new(),
             account: None,
             tls_version: None,
-            transaction: (0.0, Vec::new()),
+            transaction: Vec::new(),
         }
     }
 
@@ -96,16 +97,13 @@ impl FilterSession {
         if self.milters.is_empty() {
             return Ok(());
         }
-        let connection = Connection {
-            peer: Some(self.client.peer),
-            hostname: self.hostname.clone(),
-            daemon: self.client.our_name.clone(),
-            our_name: self.client.our_name.clone(),
-            listener: self.client.listener.to_owned(),
-            ..Connection::default()
-        };
-        self.milters = self.filters.milters.session(&connection);
+        self.milters.set_hostname(self.hostname.clone());
         self.milters.connect().await
+    }
+
+    /// What is held against the peer, or for it, since it connected.
+    pub fn reasons(&self) -> &[String] {
+        &self.connected.reasons
     }
 
     /// The peer's name, where the program in front looked it up, instead of [`Self::connect`]: a name that leads back to the peer.
@@ -142,11 +140,11 @@ impl FilterSession {
 
     /// A transaction begins.
     pub async fn mail(&mut self, reverse_path: &ReversePath, parameters: &[&str]) -> Result<(), Refusal> {
-        self.transaction = (0.0, Vec::new());
+        self.transaction.clear();
         if self.asks_reputation() {
             let sender = Sender { path: reverse_path, spf_pass: None };
             let judged = self.filters.reputation.mail(self.peer(), sender).await;
-            self.transaction = (judged.score, judged.reasons);
+            self.note(judged.reasons);
             if let Some(refusal) = judged.refusal {
                 return Err(refusal);
             }
@@ -167,8 +165,7 @@ impl FilterSession {
             if let Some(refusal) = judged.refusal {
                 return Err(refusal);
             }
-            self.transaction.0 += judged.score;
-            self.transaction.1.extend(judged.reasons);
+            self.note(judged.reasons);
         }
         self.milters.rcpt(recipient, parameters).await
     }
@@ -183,49 +180,48 @@ impl FilterSession {
         self.happened(Happened::UnknownRecipient, reverse_path);
     }
 
-    /// The transaction was given up.
-    pub async fn abort(&mut self) {
-        self.milters.abort().await;
+    /// What a limit says of one recipient after the other counts once for the message.
+    fn note(&mut self, reasons: Vec<Reason>) {
+        for reason in reasons {
+            if !self.transaction.iter().any(|known| known.text == reason.text) {
+                self.transaction.push(reason);
+            }
+        }
     }
 
     /// Judges a message: `message` without the trace field that is put on top of it.
     pub async fn message(&mut self, envelope: &Envelope, message: &Bytes) -> Judged {
         let began = Instant::now();
-        let mut judged = Judged::default();
+        let mut judged = Judged::of(message);
+        judged.reasons.clone_from(&self.connected.reasons);
         let id = envelope.id.to_string();
         let facts = self.scan_facts(envelope, &id);
-        let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, message));
+        // Signatures are over what came; scanners count fields as those behind us will.
         self.remove_forged(&mut judged, message);
+        let clean = judged.message();
+        let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, &clean));
+        drop(clean);
         let mut scan = ScanFacts::default();
         for (name, verdict, finding) in scanned {
             parts::note(&mut scan, &name, &finding);
             judged.decide(verdict.action, verdict.reasons);
             judged.changes.extend(verdict.changes);
         }
-        let changed = !judged.changes.is_empty();
         let mut applied = Applied::default();
         if let Some(found) = found {
             // Behind what scanners remove: ours stays.
             applied = self.judge_authentication(&mut judged, &found, envelope);
             judged.authentication = Some(found);
         }
-        let (score, reasons) = self.transaction.clone();
-        judged.score += score;
-        judged.reasons.extend(reasons);
+        take(&mut judged, self.transaction.clone());
         if !judged.is_refused() && !self.milters.is_empty() {
-            self.ask_milters(&mut judged, &mut scan, &id, message).await;
+            self.ask_milters(&mut judged, &mut scan, &id).await;
         }
         if !judged.is_refused() && self.asks_reputation() {
             self.ask_reputation(&mut judged, envelope, message).await;
         }
         if !judged.is_refused() {
-            // Rules see the message as it will be, where a check before them changed it.
-            let now = if changed || !self.milters.is_empty() {
-                apply(message, &judged.changes)
-            } else {
-                message.clone()
-            };
-            self.ask_policy(&mut judged, &scan, envelope, &now).await;
+            self.ask_policy(&mut judged, &scan, envelope).await;
         }
         if let Action::Refuse(refusal) = &judged.action
             && !refusal.is_temporary()
@@ -238,8 +234,9 @@ impl FilterSession {
         judged
     }
 
+    /// What is spared for an exempt network is for reputation to say: accounts have limits everywhere.
     fn asks_reputation(&self) -> bool {
-        !self.connected.exempt && self.client.listener != "lmtp"
+        self.client.listener != "lmtp"
     }
 
     fn peer(&self) -> Peer<'_> {
@@ -311,7 +308,11 @@ impl FilterSession {
         }
         let applied = self.judge_dmarc(judged, found);
         if config.refuse_spf_fail && found.spf.result == Word::Fail && found.dmarc.result != Word::Pass {
-            let text = format!("SPF: {} does not send for {}", self.client.peer.ip(), found.spf.domain);
+            let mut text = format!("SPF: {} does not send for {}", self.client.peer.ip(), found.spf.domain);
+            if !found.spf.explanation.is_empty() {
+                // RFC 7208 §6.2: it is told whose words these are.
+                text = reply_text(&format!("{text}, which explains: {}", found.spf.explanation));
+            }
             // RFC 7372 §3.2
             judged.decide(Action::Refuse(Refusal::permanent((5, 7, 23), text)), ["spf: fail".to_owned()]);
         }
@@ -398,9 +399,9 @@ impl FilterSession {
         join_all(asked).await
     }
 
-    async fn ask_milters(&mut self, judged: &mut Judged, scan: &mut ScanFacts, id: &str, message: &Bytes) {
-        let changed = apply(message, &judged.changes);
-        let verdict = self.milters.message(id, &changed).await;
+    async fn ask_milters(&mut self, judged: &mut Judged, scan: &mut ScanFacts, id: &str) {
+        let message = judged.message();
+        let verdict = self.milters.message(id, &message).await;
         if matches!(verdict.action, Action::Quarantine) {
             scan.spam = true;
         }
@@ -425,32 +426,40 @@ impl FilterSession {
             signatures: &signatures,
         };
         let found = self.filters.reputation.message(self.peer(), content).await;
-        judged.score += found.score;
+        take(judged, found.reasons);
         if let Some(refusal) = found.refusal {
-            judged.decide(Action::Refuse(refusal), found.reasons);
-        } else {
-            judged.reasons.extend(found.reasons);
+            judged.decide(Action::Refuse(refusal), []);
         }
     }
 
-    async fn ask_policy(&self, judged: &mut Judged, scan: &ScanFacts, envelope: &Envelope, message: &Bytes) {
+    /// Rules see the message as the checks before them leave it.
+    async fn ask_policy(&self, judged: &mut Judged, scan: &ScanFacts, envelope: &Envelope) {
         if self.filters.policy.is_empty() {
             return;
         }
+        let message = judged.message();
         let peer = PeerFacts {
             hostname: self.hostname.clone().unwrap_or_default(),
             client_certificate: self.client_certificate,
             lists: self.connected.lists.clone(),
             score: self.connected.score + judged.score,
         };
-        let nothing = Authentication { author: crate::Author::read(message), ..Authentication::default() };
+        let unchecked;
+        let authentication = match &judged.authentication {
+            Some(found) => found,
+            None => {
+                unchecked =
+                    Authentication { author: crate::Author::read(&message), ..Authentication::default() };
+                &unchecked
+            }
+        };
         let subject = Subject {
             envelope,
             listener: self.client.listener,
             peer: &peer,
-            authentication: judged.authentication.as_ref().unwrap_or(&nothing),
+            authentication,
             scan,
-            message,
+            message: &message,
         };
         match self.filters.policy.judge(subject).await {
             Ok(decision) => {
@@ -467,5 +476,13 @@ impl FilterSession {
                 judged.decide(Action::Refuse(refusal), ["policy: failed".to_owned()]);
             }
         }
+    }
+}
+
+/// Points and words of reputation into a judgement.
+fn take(judged: &mut Judged, reasons: Vec<Reason>) {
+    for reason in reasons {
+        judged.score += reason.score;
+        judged.reasons.push(reason.text);
     }
 }

@@ -13,6 +13,7 @@ use super::{Dns, DnsError};
 pub(crate) struct Zone {
     records: HashMap<(&'static str, String), Vec<String>>,
     failing: Vec<String>,
+    silent: Vec<String>,
     /// Each question, in its order: kind and name.
     pub(crate) asked: Mutex<Vec<String>>,
 }
@@ -26,6 +27,12 @@ impl Zone {
     /// Every question about the name fails.
     pub(crate) fn failing(mut self, name: &str) -> Self {
         self.failing.push(name.to_lowercase());
+        self
+    }
+
+    /// No question for texts of the name is answered.
+    pub(crate) fn silent(mut self, name: &str) -> Self {
+        self.silent.push(name.trim_end_matches('.').to_lowercase());
         self
     }
 
@@ -63,6 +70,9 @@ impl Dns for Zone {
     }
 
     async fn txt(&self, name: &str) -> Result<Vec<Vec<u8>>, DnsError> {
+        if self.silent.iter().any(|silent| silent.eq_ignore_ascii_case(name)) {
+            std::future::pending::<()>().await;
+        }
         Ok(self.find("TXT", name)?.into_iter().map(String::into_bytes).collect())
     }
 }

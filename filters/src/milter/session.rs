@@ -67,6 +67,12 @@ impl MilterSession {
         self.members.is_empty()
     }
 
+    /// The client's name is known: one that leads back to its address.
+    pub fn set_hostname(&mut self, hostname: Option<String>) {
+        self.connection.hostname = hostname;
+        self.macros = self.connection.macros();
+    }
+
     /// STARTTLS was done. The EHLO that follows is told to the milters with this.
     pub fn set_tls(&mut self, tls: Option<Tls>) {
         self.connection.tls = tls;

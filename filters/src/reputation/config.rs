@@ -23,7 +23,7 @@ const TEXT_MAX: usize = 300;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ReputationConfig {
-    /// Networks that nothing of this is applied to.
+    /// Networks that nothing of this is applied to, but for rates of accounts, senders and recipients when somebody has logged in: they speak for many.
     pub exempt_networks: Vec<Network>,
     /// How many leading bits of an IPv4 address are a peer's network.
     pub network_bits_v4: u8,

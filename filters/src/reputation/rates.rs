@@ -19,7 +19,7 @@ use shared_state::{Counted, SharedState, Unavailable};
 use super::config::{RateAction, RateConfig, RateKey, RateWhat};
 use super::metrics::Metrics;
 use super::whom::{Widths, address_word, key, network_word, word};
-use super::{Judged, RateSays};
+use super::{Judged, RateSays, Reason};
 use crate::Refusal;
 
 /// Counters of rules: `<rule>:<whom>`.
@@ -37,7 +37,8 @@ pub(super) enum Step {
 /// About whom.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Subject<'a> {
-    pub(super) address: IpAddr,
+    /// None: it is not counted by its address.
+    pub(super) address: Option<IpAddr>,
     pub(super) account: Option<&'a AccountId>,
     pub(super) sender: Option<&'a Address>,
     pub(super) recipients: &'a [Address],
@@ -83,9 +84,10 @@ impl Rates {
         let mut judged = Judged::default();
         for rule in join_all(asked).await.into_iter().flatten() {
             self.metrics.over.with_label_values(&[&rule.name]).inc();
-            judged.reasons.push(format!("rate:{}", rule.name));
+            let score = if rule.action == RateAction::Score { f64::from(rule.score) } else { 0.0 };
+            judged.reasons.push(Reason { text: format!("rate:{}", rule.name), score });
             match rule.action {
-                RateAction::Score => judged.score += f64::from(rule.score),
+                RateAction::Score => {}
                 RateAction::Defer => {
                     let text = format!("Too many {}, try again later", noun(rule.what));
                     judged.refusal.get_or_insert_with(|| Refusal::temporary((4, 7, 1), text));
@@ -132,7 +134,7 @@ impl Rates {
 
     /// Where the counters of an address and its network stand.
     pub(super) async fn look(&self, address: IpAddr) -> Vec<RateSays> {
-        let nobody = Subject { address, account: None, sender: None, recipients: &[], signatures: &[] };
+        let nobody = super::subject(address);
         let of_peers = |key| matches!(key, RateKey::Address | RateKey::Network);
         let rules = self.rules.iter().filter(|rule| of_peers(rule.config.key) && rule.is_for(&nobody));
         let looked = rules.flat_map(|rule| {
@@ -172,8 +174,14 @@ impl Rates {
     fn whoms(&self, key: RateKey, subject: &Subject<'_>) -> Vec<String> {
         let sender = subject.sender;
         match key {
-            RateKey::Address => vec![subject.address.to_canonical().to_string()],
-            RateKey::Network => vec![network_word(self.widths.network(subject.address))],
+            RateKey::Address => {
+                subject.address.map(|address| address.to_canonical().to_string()).into_iter().collect()
+            }
+            RateKey::Network => subject
+                .address
+                .map(|address| network_word(self.widths.network(address)))
+                .into_iter()
+                .collect(),
             RateKey::Sender => sender.map(address_word).into_iter().collect(),
             RateKey::SenderDomain => {
                 sender.map(|sender| word(sender.domain().as_str())).into_iter().collect()
@@ -190,7 +198,7 @@ impl Rates {
 impl Rule {
     fn is_for(&self, subject: &Subject<'_>) -> bool {
         let networks = &self.config.exempt_networks;
-        !networks.iter().any(|network| network.contains(subject.address))
+        !subject.address.is_some_and(|address| networks.iter().any(|network| network.contains(address)))
             && !subject.account.is_some_and(|account| self.exempt.contains(account))
     }
 }
@@ -276,7 +284,7 @@ mod tests {
 
         fn subject(&self) -> Subject<'_> {
             Subject {
-                address: self.address,
+                address: Some(self.address),
                 account: Some(&self.account),
                 sender: Some(&self.sender),
                 recipients: &self.recipients,
@@ -295,7 +303,7 @@ mod tests {
         }
         let over = rates.judge(step, given.subject(), 1).await;
         assert!(over.refusal.is_some_and(|refusal| refusal.is_temporary()), "{key:?} {what:?}");
-        assert_eq!(over.reasons, ["rate:r"]);
+        assert_eq!(over.reasons, [Reason { text: "rate:r".to_owned(), score: 0.0 }]);
         for other_step in [Step::Connect, Step::Mail, Step::Recipient, Step::Content] {
             if other_step != step {
                 assert_eq!(rates.judge(other_step, given.subject(), 1).await, Judged::default());
@@ -350,7 +358,8 @@ mod tests {
         given.recipients = vec!["b@x.test".parse().unwrap(); 50];
         for (number, score) in [(1, 0.0), (2, 0.0), (3, 7.0)] {
             let judged = replays.judge(Step::Content, given.subject(), 1).await;
-            assert!((judged.score - score).abs() < 0.1 && judged.refusal.is_none(), "{number} {judged:?}");
+            let points: f64 = judged.reasons.iter().map(|reason| reason.score).sum();
+            assert!((points - score).abs() < 0.1 && judged.refusal.is_none(), "{number} {judged:?}");
         }
     }
 

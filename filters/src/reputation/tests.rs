@@ -142,7 +142,7 @@ async fn greylisting_spares_who_is_known() {
     let reputation = reputation(&greylisting());
     let stranger = Connected::default();
     let judged = recipient(&reputation, &stranger, None).await;
-    assert_eq!(judged.reasons, ["greylist"]);
+    assert_eq!(judged.reasons[0].text, "greylist");
     let refusal = judged.refusal.unwrap();
     assert_eq!((refusal.code, refusal.enhanced), (451, (4, 7, 1)));
     let account: AccountId = "me@x.test".parse().unwrap();

@@ -147,6 +147,7 @@ async fn run(zone: &Zone, case: &Case) -> Outcome {
         sender: sender.as_ref(),
         receiver: "mx.example.test",
         now: 1_700_000_000,
+        explain: true,
     };
     if sender.is_none() && !case.mailfrom.is_empty() {
         // No address of ours can be like this; what is below the interface takes it all the same.

@@ -26,6 +26,7 @@ async fn ask_as(
         sender,
         receiver: "mx.example.test",
         now: 1_700_000_000,
+        explain: true,
     };
     check(dns, &question, limits).await
 }
@@ -255,6 +256,21 @@ async fn what_decided() {
         let outcome = ask(&zone).await;
         assert_eq!(outcome.mechanism.as_deref(), expected, "{text}: {outcome:?}");
     }
+}
+
+#[tokio::test]
+async fn nobody_asks_for_an_explanation_that_is_not_told() {
+    let zone = record("v=spf1 -all exp=e.test").with("TXT", "e.test", "told");
+    let question = Question {
+        address: PEER.parse().unwrap(),
+        helo: "a.test",
+        sender: None,
+        receiver: "x",
+        now: 0,
+        explain: false,
+    };
+    let outcome = check(&zone, &question, &SpfLimits::default()).await;
+    assert_eq!((outcome.result, outcome.explanation, questions(&zone)), (SpfResult::Fail, None, 1));
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use super::{
     Action, Answer, Bytes, Command, Failure, Instant, Macros, Member, MilterSession, Outcome, Part, Refusal,
     TracePlace, Verdict, refusal, unavailable,
 };
-use crate::changes::{Section, apply};
+use crate::apply;
+use crate::fields::Section;
 use crate::milter::verdict::Wanted;
 
 impl MilterSession {

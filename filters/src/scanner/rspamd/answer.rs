@@ -7,7 +7,8 @@ use envelope::{Address, ReversePath};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::changes::{Section, is_valid, with_crlf};
+use crate::changes::{is_valid, with_crlf};
+use crate::fields::{Field, Section};
 use crate::peer::reply_text;
 use crate::scanner::{Advice, Finding, ScanFailure, Symbol};
 use crate::verdict::Change;
@@ -163,7 +164,7 @@ impl<'a> Changes<'a> {
             self.changes.push(Change::RemoveFields { name });
             return Ok(());
         }
-        let same = |field: &&crate::changes::Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
+        let same = |field: &&Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
         let count = self.section.fields.iter().filter(same).count();
         let from_last =
             || usize::try_from(index.unsigned_abs()).ok().and_then(|back| (count + 1).checked_sub(back));
