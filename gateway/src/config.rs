@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Network;
 
+pub(crate) use limits::COPIES_MAX;
 pub use limits::Limits;
 pub use timeouts::Timeouts;
 

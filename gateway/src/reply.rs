@@ -94,6 +94,10 @@ pub(crate) fn memory_short() -> Reply {
     Reply::enhanced(452, (4, 3, 1), "Too many messages at once, try again later")
 }
 
+pub(crate) fn checks_too_slow() -> Reply {
+    Reply::enhanced(421, (4, 3, 0), "Message could not be checked in time, try again later")
+}
+
 pub(crate) fn queue_failed() -> Reply {
     Reply::enhanced(451, (4, 3, 0), "The message could not be stored, try again later")
 }

@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 use smtp_proto::{DataLimits, LineLimits, SessionLimits};
 use units::{ByteSize, Network};
 
+/// How often a message may be in memory while it is judged: as it came, as it is changed, and in a journal report.
+pub(crate) const COPIES_MAX: u64 = 3;
+
 /// Limits. At each the peer gets a clear refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -52,8 +55,9 @@ pub struct Limits {
     pub unknown_recipients_prompt: u32,
     /// Octets of a refused message or chunk that are still read, so that its sender can be told; beyond that the connection is closed.
     pub discard_max: ByteSize,
-    /// Memory that messages on their way in may take together; what a message has beyond `queue.inline_max` and its header is
-    /// on disk. A sender waits `timeouts.message_memory` for it, then gets 452.
+    /// Memory that messages on their way in may take together. What a message has beyond `queue.inline_max` and its header is
+    /// on disk, until it is judged: then it counts three times, as it came, as it is changed, and in a journal report. A
+    /// sender waits `timeouts.message_memory` for it, then gets 452.
     pub message_memory_max: ByteSize,
     /// Octets a second that a sender must reach within a message, on average.
     pub data_rate_min: ByteSize,
@@ -112,7 +116,13 @@ impl Limits {
         at_least("text_line_max", self.text_line_max.as_u64(), 998, "RFC 5321 section 4.5.3.1.6");
         at_least("command_line_max", self.command_line_max.as_u64(), 512, "RFC 5321 section 4.5.3.1.4");
         at_least("auth_line_max", self.auth_line_max.as_u64(), 512, "logins would fail");
-        at_least("message_memory_max", self.message_memory_max.as_u64(), 16 << 20, "a few messages must fit");
+        let copies = self.message_size_max.as_u64().saturating_mul(COPIES_MAX);
+        at_least(
+            "message_memory_max",
+            self.message_memory_max.as_u64(),
+            copies.max(16 << 20),
+            "a message of `message_size_max` is judged in three copies",
+        );
         at_least("recipients_max", self.recipients_max as u64, 100, "RFC 5321 section 4.5.3.1.8");
         if self.connections_reserve_percent > 90 {
             let problem = "must be at most 90: an address could have one connection only";

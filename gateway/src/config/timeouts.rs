@@ -1,8 +1,13 @@
 //! How long one peer may take.
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use units::Span;
+
+/// How long clients wait for the answer to a message (RFC 5321 section 4.5.3.2.6).
+const CLIENTS_WAIT: Duration = Duration::from_mins(10);
 
 /// Deadlines. RFC 5321 section 4.5.3.2 gives the least for most.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -23,8 +28,11 @@ pub struct Timeouts {
     pub reply: Span,
     /// Wait for the directory; then the client gets a temporary refusal.
     pub directory: Span,
-    /// Wait for the queue to make a message durable, and as long for its disk before that; then the client gets a
-    /// temporary refusal. Together below the ten minutes for which RFC 5321 lets a client wait.
+    /// How long all checks of a whole message may take together, with the reading and writing that they need; then the client gets
+    /// 421, and sends the message again.
+    pub check: Span,
+    /// Wait for the queue to make a message durable, and for its disk in each step before that; then the client gets a temporary
+    /// refusal. Together with `check` below the ten minutes for which RFC 5321 lets a client wait.
     pub publish: Span,
     /// Wait for memory when `limits.message_memory_max` is taken.
     pub message_memory: Span,
@@ -44,6 +52,7 @@ impl Default for Timeouts {
             session: Span::hours(2),
             reply: Span::mins(1),
             directory: Span::secs(20),
+            check: Span::mins(7),
             publish: Span::mins(2),
             message_memory: Span::secs(10),
             unknown_recipient_delay: Span::secs(1),
@@ -62,6 +71,7 @@ impl Timeouts {
             ("session", self.session),
             ("reply", self.reply),
             ("directory", self.directory),
+            ("check", self.check),
             ("publish", self.publish),
         ];
         for (key, span) in positive {
@@ -69,9 +79,9 @@ impl Timeouts {
                 faults.push((key.to_owned(), "must be longer than nothing".to_owned()));
             }
         }
-        if self.publish >= Span::mins(5) {
-            let problem = "must be under 5m: it may pass twice, and after 10m clients give up and send again";
-            faults.push(("publish".to_owned(), problem.to_owned()));
+        if self.check.as_duration().saturating_add(self.publish.as_duration()) >= CLIENTS_WAIT {
+            let problem = "must be under 10m together with `publish`: then clients give up and send again";
+            faults.push(("check".to_owned(), problem.to_owned()));
         }
         faults
     }

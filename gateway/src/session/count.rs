@@ -157,6 +157,7 @@ impl Login {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Refused {
     BareCrOrLf,
+    ChecksTooSlow,
     DirectoryUnavailable,
     Filtered,
     HeaderTooBig,
@@ -173,8 +174,9 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::BareCrOrLf,
+        Self::ChecksTooSlow,
         Self::DirectoryUnavailable,
         Self::Filtered,
         Self::HeaderTooBig,
@@ -193,6 +195,7 @@ impl Refused {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::BareCrOrLf => "bare-cr-or-lf",
+            Self::ChecksTooSlow => "checks-too-slow",
             Self::DirectoryUnavailable => "directory-unavailable",
             Self::Filtered => "filtered",
             Self::HeaderTooBig => "header-too-big",

@@ -30,7 +30,7 @@ use super::{End, Refused, Session};
 use crate::listen::Kind;
 use crate::reply;
 use intake::{Fault, Intake, Taken};
-use judge::Whole;
+use judge::{Ready, Whole};
 use text::Ending;
 
 pub(super) use chunk::Chunked;
@@ -89,19 +89,38 @@ impl Session {
         Ok(Incoming { envelope, lane, intake })
     }
 
-    /// The message is complete, however it came: it is judged, made durable, answered.
+    /// The message is complete, however it came: it is checked, made durable, answered.
     async fn finish_message(&mut self, incoming: Incoming) -> Reply {
         let Incoming { mut envelope, lane, intake } = incoming;
         envelope.size = intake.size();
+        let wait = self.shared.config.timeouts.check.as_duration();
+        let Ok(checked) = timeout(wait, self.check_message(lane, &mut envelope, intake)).await else {
+            error!(id = %envelope.id, "checks were not done in time, message refused for now");
+            // Where a milter's conversation stands is unknown: the session ends with this.
+            return self.refuse(&envelope, Refused::ChecksTooSlow, reply::checks_too_slow());
+        };
+        match checked {
+            Ok(ready) => self.publish(ready, envelope).await,
+            Err(reply) => reply,
+        }
+    }
+
+    /// Everything that is decided of a message before it is queued. An error is the last word on it.
+    async fn check_message(
+        &mut self,
+        lane: Lane,
+        envelope: &mut Envelope,
+        intake: Intake,
+    ) -> Result<Ready, Reply> {
         let Taken { body, trace, message_id, priority, authors, memory } = match intake.finish().await {
             Ok(taken) => taken,
-            Err(fault) => return self.refuse_message(&envelope, &fault),
+            Err(fault) => return Err(self.refuse_fault(envelope, &fault)),
         };
         envelope.size = body.size();
         envelope.priority = priority;
         if let Some(refusal) = self.check_from(&authors).await {
-            self.log_refused(&envelope, Refused::SenderNotYours, &refusal);
-            return refusal;
+            self.log_refused(envelope, Refused::SenderNotYours, &refusal);
+            return Err(refusal);
         }
         self.judge_message(lane, envelope, Whole { body, trace, message_id, memory }).await
     }
@@ -149,15 +168,15 @@ impl Session {
     }
 
     /// Makes the message durable and says so.
-    async fn publish(&mut self, lane: Lane, envelope: Envelope, body: Body, message_id: &str) -> Reply {
+    async fn publish(&mut self, ready: Ready, envelope: Envelope) -> Reply {
+        let Ready { lane, whole, removed } = ready;
         let told = envelope.clone();
-        match self.try_publish(lane, envelope, body).await {
-            Ok(()) => self.accepted(lane, &told, message_id),
-            Err((reason, reply)) => {
-                self.shared.metrics.refused(reason);
-                self.log_refused(&told, reason, &reply);
-                reply
+        match self.try_publish(lane, envelope, whole.body).await {
+            Ok(()) => {
+                judge::log_removed(&removed, &told);
+                self.accepted(lane, &told, &whole.message_id)
             }
+            Err((reason, reply)) => self.refuse(&told, reason, reply),
         }
     }
 
@@ -211,11 +230,15 @@ impl Session {
         reply::queued(envelope.id)
     }
 
-    fn refuse_message(&self, envelope: &Envelope, fault: &Fault) -> Reply {
-        let (reason, reply) = (fault.reason(), fault.reply());
+    fn refuse_fault(&self, envelope: &Envelope, fault: &Fault) -> Reply {
         if let Fault::Spool(failure) = fault {
             error!(id = %envelope.id, error = %failure, "spooling failed, message refused for now");
         }
+        self.refuse(envelope, fault.reason(), fault.reply())
+    }
+
+    /// Counts and logs a refusal; gives its answer back.
+    fn refuse(&self, envelope: &Envelope, reason: Refused, reply: Reply) -> Reply {
         self.shared.metrics.refused(reason);
         self.log_refused(envelope, reason, &reply);
         reply

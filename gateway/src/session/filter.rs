@@ -1,7 +1,6 @@
 //! What filters say at each step, put into replies.
 
-use bytes::Bytes;
-use envelope::{Address, Envelope, Filtered, ReversePath};
+use envelope::{Address, Filtered, ReversePath};
 use filters::{Client, Judged, Refusal};
 use smtp_proto::{BodyType, Mail, Reply};
 use tracing::debug;
@@ -26,7 +25,8 @@ impl Session {
             return Ok(());
         };
         self.shared.metrics.refused(Refused::Filtered);
-        debug!(peer = %self.peer, reply = refusal.text, "peer refused");
+        let reasons = self.filters.as_ref().map(|filters| filters.reasons().join("; "));
+        debug!(peer = %self.peer, reply = refusal.text, reasons, "peer refused");
         self.send(&reply::unwelcome(&refusal)).await?;
         Err(End::Refused)
     }
@@ -74,10 +74,6 @@ impl Session {
     pub(super) async fn filter_data(&mut self) -> Option<Reply> {
         let judged = self.filters.as_mut()?.data().await;
         self.filtered(judged)
-    }
-
-    pub(super) async fn filter_message(&mut self, envelope: &Envelope, message: &Bytes) -> Option<Judged> {
-        Some(self.filters.as_mut()?.message(envelope, message).await)
     }
 
     fn filtered(&self, judged: Result<(), Refusal>) -> Option<Reply> {

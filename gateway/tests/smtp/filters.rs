@@ -10,11 +10,15 @@ use ::filters::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use queue::memory::MemoryQueue;
-use queue::{Lane, ListFilter, Listed};
+use queue::{Lane, ListFilter, Listed, Queue};
 use shared_state::memory::MemoryState;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use units::Span;
 
 use crate::node::{Node, start_with};
+use crate::queues::GatedQueue;
 
 /// Knows the policy of one domain, and nothing else.
 struct OneDomain;
@@ -139,6 +143,14 @@ struct Filtered {
 }
 
 async fn start(change: impl FnOnce(&mut Config)) -> Filtered {
+    start_over(Arc::new(MemoryQueue::new()), change, |_| {}).await
+}
+
+async fn start_over(
+    queue: Arc<dyn Queue>,
+    change: impl FnOnce(&mut Config),
+    change_gateway: impl FnOnce(&mut gateway::Config),
+) -> Filtered {
     let folder = TempDir::new().unwrap();
     fs::create_dir(folder.path().join("policy")).unwrap();
     fs::write(folder.path().join("policy/rules.toml"), RULES).unwrap();
@@ -160,7 +172,7 @@ async fn start(change: impl FnOnce(&mut Config)) -> Filtered {
         reputation: Arc::new(reputation),
     };
     let filters = Filters::open(config, "mx.example.test", deps).unwrap();
-    let node = start_with(Arc::new(MemoryQueue::new()), Some(filters), |_| {}).await;
+    let node = start_with(queue, Some(filters), change_gateway).await;
     Filtered { node, _folder: folder }
 }
 
@@ -296,17 +308,111 @@ async fn rules_change() {
 
 #[tokio::test]
 async fn a_journal_report_is_queued_before_the_message() {
-    let filtered = start(|_| {}).await;
-    assert!(filtered.subject("journal").await.starts_with("250 "));
-    let queued = filtered.queued().await;
-    assert_eq!(queued.len(), 2);
-    let report = queued.iter().find(|one| one.envelope.reverse_path.address().is_none()).unwrap();
-    assert_eq!(report.envelope.recipients[0].address.to_string(), "postmaster@example.test");
-    let content = filtered.node.queue.content(report.envelope.id).await.unwrap().unwrap();
+    let queue = Arc::new(GatedQueue::new());
+    let filtered = start_over(Arc::clone(&queue) as Arc<dyn Queue>, |_| {}, |_| {}).await;
+    let (answer, report) = tokio::join!(filtered.subject("journal"), async {
+        queue.arrived.acquire().await.unwrap().forget();
+        assert!(filtered.queued().await.is_empty());
+        queue.gate.add_permits(1);
+        queue.arrived.acquire().await.unwrap().forget();
+        let (report, _) = filtered.only().await;
+        queue.gate.add_permits(1);
+        report.envelope
+    });
+    assert!(answer.starts_with("250 "), "{answer}");
+    assert_eq!(filtered.queued().await.len(), 2);
+    assert_eq!(report.reverse_path.address(), None);
+    assert_eq!(report.recipients[0].address.to_string(), "postmaster@example.test");
+    let content = filtered.node.queue.content(report.id).await.unwrap().unwrap();
     let content = String::from_utf8(content.to_vec()).unwrap();
     for line in ["Sender: ann@good.test", "Recipient: alice@example.test", "Subject: journal"] {
         assert!(content.contains(&format!("\r\n{line}\r\n")), "{line}: {content}");
     }
+}
+
+#[tokio::test]
+async fn without_its_report_a_message_is_not_accepted() {
+    let queue = Arc::new(GatedQueue::new());
+    let filtered = start_over(
+        Arc::clone(&queue) as Arc<dyn Queue>,
+        |_| {},
+        |config| config.timeouts.publish = Span::millis(50),
+    )
+    .await;
+    let answer = filtered.subject("journal").await;
+    assert!(answer.starts_with("451 4.3.0 "), "{answer}");
+    queue.arrived.acquire().await.unwrap().forget();
+    assert!(queue.arrived.try_acquire().is_err(), "only the report was tried");
+}
+
+#[tokio::test]
+async fn checks_that_take_too_long_end_the_session() {
+    let queue = Arc::new(GatedQueue::new());
+    let filtered = start_over(queue, |_| {}, |config| config.timeouts.check = Span::millis(50)).await;
+    let mut peer = filtered.node.greeted("mx").await;
+    peer.up_to_data().await;
+    peer.send(b"From: a@b.test\r\nSubject: journal\r\n\r\nHello.\r\n.\r\n").await;
+    peer.expect("421 4.3.0 ").await;
+    peer.expect_close().await;
+    assert!(filtered.queued().await.is_empty());
+    assert_eq!(filtered.node.metric("refused_total"), 1.0);
+}
+
+/// Answers every command of a milter's conversation, and DATA with `said`.
+async fn milter_that_refuses_data(said: &'static str) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut peer, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                while let Ok(length) = peer.read_u32().await {
+                    let mut packet = vec![0; length as usize];
+                    peer.read_exact(&mut packet).await?;
+                    let answer = match packet[0] {
+                        // Version 6, no changes, every command with an answer.
+                        b'O' => b"O\0\0\0\x06\0\0\0\0\0\0\0\0".to_vec(),
+                        b'T' => format!("y{said}\0").into_bytes(),
+                        b'D' | b'A' | b'Q' | b'K' => continue,
+                        _ => b"c".to_vec(),
+                    };
+                    peer.write_u32(u32::try_from(answer.len()).unwrap()).await?;
+                    peer.write_all(&answer).await?;
+                }
+                std::io::Result::Ok(())
+            });
+        }
+    });
+    address.to_string()
+}
+
+#[tokio::test]
+async fn a_milter_refuses_at_data() {
+    let refusing = async |said| {
+        let address = milter_that_refuses_data(said).await;
+        let milter = serde_json::json!({ "name": "early", "address": address });
+        start(|config| config.milters = vec![serde_json::from_value(milter).unwrap()]).await
+    };
+    let filtered = refusing("451 4.7.1 Not now").await;
+    for listener in ["mx", "lmtp"] {
+        let mut peer = filtered.node.greeted(listener).await;
+        peer.ask("MAIL FROM:<ann@good.test>", "250").await;
+        for recipient in ["alice", "bob"] {
+            peer.ask(&format!("RCPT TO:<{recipient}@example.test>"), "250").await;
+        }
+        peer.ask("DATA", "451 4.7.1 Not now").await;
+        // One answer, whoever serves: the next one is to the next command.
+        peer.ask("RSET", "250 ").await;
+        peer.ask("NOOP", "250 2.0.0 OK").await;
+    }
+    let filtered = refusing("421 4.7.0 Go away").await;
+    for listener in ["mx", "lmtp"] {
+        let mut peer = filtered.node.greeted(listener).await;
+        peer.ask("MAIL FROM:<ann@good.test>", "250").await;
+        peer.ask("RCPT TO:<alice@example.test>", "250").await;
+        peer.ask("DATA", "421 4.7.0 Go away").await;
+        peer.expect_close().await;
+    }
+    assert!(filtered.queued().await.is_empty());
 }
 
 #[tokio::test]

@@ -43,8 +43,8 @@ impl Queue for GatedQueue {
         self.inner.lease(lane).await
     }
 
-    async fn content(&self, _: MessageId) -> Result<Option<bytes::Bytes>, QueueError> {
-        Ok(None)
+    async fn content(&self, id: MessageId) -> Result<Option<bytes::Bytes>, QueueError> {
+        self.inner.content(id).await
     }
 
     async fn order(&self, _: &ListFilter, _: queue::Order) -> Result<queue::Ordered, QueueError> {

@@ -1,10 +1,8 @@
 //! A whole message is judged, changed as the judgement says, and sent on the way that it names.
 
-use std::time::Duration;
-
 use bytes::Bytes;
-use envelope::{Envelope, Notify, Recipient};
-use filters::{Action, Change, Judged, apply};
+use envelope::{Address, Envelope, Notify, Recipient};
+use filters::{Action, Change, Judged};
 use queue::{Body, BodyWriter, Lane};
 use runtime::HeldMemory;
 use smtp_proto::Reply;
@@ -12,6 +10,7 @@ use tracing::{error, info};
 
 use super::intake::{Fault, within};
 use super::journal;
+use crate::config::COPIES_MAX;
 use crate::reply;
 use crate::session::filter::told;
 use crate::session::{Refused, Session};
@@ -27,6 +26,14 @@ pub(super) struct Whole {
     pub(super) memory: HeldMemory,
 }
 
+/// A message that nothing speaks against.
+pub(super) struct Ready {
+    pub(super) lane: Lane,
+    pub(super) whole: Whole,
+    /// Recipients that a filter took away.
+    pub(super) removed: Vec<Recipient>,
+}
+
 /// Where a judged message goes.
 enum Way {
     /// Into the queue.
@@ -36,85 +43,93 @@ enum Way {
 }
 
 impl Session {
-    /// Asks the filters, and publishes what they let through.
+    /// Asks the filters, and makes the message and its envelope what they want it to be. An error is the last word on it.
     pub(super) async fn judge_message(
         &mut self,
         lane: Lane,
-        mut envelope: Envelope,
+        envelope: &mut Envelope,
         mut whole: Whole,
-    ) -> Reply {
-        if self.filters.is_none() {
-            return self.publish(lane, envelope, whole.body, &whole.message_id).await;
+    ) -> Result<Ready, Reply> {
+        let Some(filters) = &mut self.filters else {
+            return Ok(Ready { lane, whole, removed: Vec::new() });
+        };
+        if !whole.memory.grow_to(envelope.size.saturating_mul(COPIES_MAX)).await {
+            return Err(self.refuse_fault(envelope, &Fault::Memory));
         }
-        if !whole.memory.grow_to(envelope.size).await {
-            return self.refuse_message(&envelope, &Fault::Memory);
-        }
-        let octets = match within(self.publish_max(), whole.body.read()).await {
+        let read = within(self.shared.config.timeouts.publish.as_duration(), whole.body.read()).await;
+        let octets = match read {
             Ok(octets) => octets,
-            Err(failure) => return self.refuse_message(&envelope, &Fault::Spool(failure)),
+            Err(failure) => return Err(self.refuse_fault(envelope, &Fault::Spool(failure))),
         };
         let message = octets.slice(whole.trace.min(octets.len())..);
-        let Some(judged) = self.filter_message(&envelope, &message).await else {
-            return self.publish(lane, envelope, whole.body, &whole.message_id).await;
-        };
-        self.log_rules(&envelope, &judged);
-        if let Action::Refuse(refusal) = &judged.action {
-            let reply = reply::filtered(refusal);
-            self.shared.metrics.refused(Refused::Filtered);
-            envelope.filtered = told(&judged);
-            self.log_refused(&envelope, Refused::Filtered, &reply);
-            return reply;
-        }
+        let mut judged = filters.message(envelope, &message).await;
+        self.log_rules(envelope, &judged);
         envelope.filtered = told(&judged);
-        for archive in &judged.journals {
-            let report = journal::report(&envelope, archive, &octets, &self.shared.hostname);
-            let published = match report {
-                Ok((envelope, body)) => self.try_publish(Lane::Local, envelope, body).await,
+        if let Action::Refuse(refusal) = &judged.action {
+            return Err(self.refuse(envelope, Refused::Filtered, reply::filtered(refusal)));
+        }
+        self.journal(envelope, &judged.journals, &octets).await?;
+        let before = envelope.recipients.clone();
+        let Way::Lane(lane) = route(lane, &judged, envelope) else { return Err(self.discarded(envelope)) };
+        let whole = match self.rewritten(&octets, &message, whole, &mut judged).await {
+            Ok(whole) => whole,
+            Err(failure) => return Err(self.refuse_fault(envelope, &Fault::Spool(failure))),
+        };
+        envelope.size = whole.body.size();
+        let kept = |one: &Recipient| envelope.recipients.iter().any(|other| other.address == one.address);
+        let removed = before.into_iter().filter(|one| !kept(one)).collect();
+        Ok(Ready { lane, whole, removed })
+    }
+
+    /// Queues the reports that archives get. Before the message: what is accepted is in the archive. An error is the refusal.
+    async fn journal(&self, envelope: &Envelope, archives: &[Address], octets: &Bytes) -> Result<(), Reply> {
+        for archive in archives {
+            let (report, body) = match journal::report(envelope, archive, octets, &self.shared.hostname) {
+                Ok(made) => made,
                 Err(error) => {
                     error!(%error, "no journal report could be made, message refused for now");
-                    Err((Refused::QueueFailed, reply::queue_failed()))
+                    return Err(self.refuse(envelope, Refused::QueueFailed, reply::queue_failed()));
                 }
             };
-            if let Err((reason, reply)) = published {
-                self.shared.metrics.refused(reason);
-                self.log_refused(&envelope, reason, &reply);
-                return reply;
+            let (id, size) = (report.id, report.size);
+            if let Err((reason, reply)) = self.try_publish(Lane::Local, report, body).await {
+                return Err(self.refuse(envelope, reason, reply));
             }
+            info!(
+                target: "sluice::message",
+                %id,
+                event = "accepted",
+                entrance = "internal",
+                sender = "",
+                recipients = %archive,
+                original = %envelope.id,
+                lane = %Lane::Local,
+                size,
+                "a journal report"
+            );
         }
-        let before = envelope.recipients.clone();
-        let way = route(lane, &judged, &mut envelope);
-        let Way::Lane(lane) = way else { return self.discarded(&envelope) };
-        log_removed(&before, &envelope);
-        let body = match self.rewritten(&octets, message, whole, &judged.changes).await {
-            Ok(whole) => whole,
-            Err(failure) => return self.refuse_message(&envelope, &Fault::Spool(failure)),
-        };
-        envelope.size = body.body.size();
-        self.publish(lane, envelope, body.body, &body.message_id).await
+        Ok(())
     }
 
     /// The message with its changes, behind our trace field.
     async fn rewritten(
         &self,
         octets: &Bytes,
-        message: Bytes,
+        message: &Bytes,
         whole: Whole,
-        changes: &[Change],
+        judged: &mut Judged,
     ) -> std::io::Result<Whole> {
-        let changed = apply(&message, changes);
-        if changed == message {
+        let changed = judged.message();
+        if changed == *message {
             return Ok(whole);
         }
+        let wait = self.shared.config.timeouts.publish.as_duration();
         let trace = octets.slice(..whole.trace.min(octets.len()));
         let mut writer: BodyWriter = self.shared.queue.body_writer();
-        within(self.publish_max(), writer.write(&trace)).await?;
-        within(self.publish_max(), writer.write(&changed)).await?;
-        let body = within(self.publish_max(), writer.finish()).await?;
+        within(wait, writer.write(&trace)).await?;
+        within(wait, writer.write(&changed)).await?;
+        let body = within(wait, writer.finish()).await?;
         Ok(Whole { body, ..whole })
-    }
-
-    fn publish_max(&self) -> Duration {
-        self.shared.config.timeouts.publish.as_duration()
     }
 
     /// Accepted, and it goes nowhere (a rule says so): that is its outcome, and the trail has it.
@@ -199,17 +214,15 @@ fn route(lane: Lane, judged: &Judged, envelope: &mut Envelope) -> Way {
 }
 
 /// The outcome of recipients that a filter took away: each is in the trail.
-fn log_removed(before: &[Recipient], envelope: &Envelope) {
-    let kept = |one: &&Recipient| envelope.recipients.iter().any(|other| other.address == one.address);
-    for removed in before.iter().filter(|one| !kept(one)) {
-        let reasons =
-            envelope.filtered.as_ref().map(|filtered| filtered.reasons.join("; ")).unwrap_or_default();
+pub(super) fn log_removed(removed: &[Recipient], envelope: &Envelope) {
+    let reasons = envelope.filtered.as_ref().map(|filtered| filtered.reasons.join("; ")).unwrap_or_default();
+    for one in removed {
         info!(
             target: "sluice::message",
             id = %envelope.id,
             event = "redirected",
             from = %envelope.reverse_path,
-            recipients = %removed.address,
+            recipients = %one.address,
             reasons,
             "recipient taken away by a filter"
         );
