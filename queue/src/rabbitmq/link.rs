@@ -6,6 +6,7 @@
 //! ```
 //! There are two in a process: what publishes may be blocked by the broker (an alarm), and then must not hold up what acknowledges.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,7 +18,7 @@ use lapin::tcp::OwnedTLSConfig;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use lapin::{Channel, Connection, ConnectionProperties, Event};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::topology;
 use crate::RabbitConfig;
@@ -44,9 +45,25 @@ pub(super) struct Up {
     /// Why the broker takes no messages now.
     blocked: Mutex<Option<String>>,
     given_up: AtomicBool,
+    /// Queues that took nothing of what was sent to them last, and since when.
+    refusing: Mutex<HashMap<String, Instant>>,
 }
 
 impl Up {
+    /// A queue confirmed a message.
+    pub(super) fn took(&self, queue: &str) {
+        self.refusing.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
+    }
+
+    /// A queue did not take a message that was sent at `sent`. A channel may hold on to a leader that is gone, and have refused for ever what
+    /// another channel would bring in: when the queue has taken nothing for `patience`, the connection is given up.
+    pub(super) fn took_not(&self, queue: &str, sent: Instant, patience: Duration) {
+        let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
+        if refusing.entry(queue.to_owned()).or_insert(sent).elapsed() >= patience {
+            self.give_up();
+        }
+    }
+
     pub(super) fn blocked(&self) -> Option<String> {
         self.blocked.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -170,7 +187,7 @@ impl Keeper {
             match connected {
                 Ok(up) => {
                     tracing::info!(address, purpose = self.purpose, "connected to the broker");
-                    let began = tokio::time::Instant::now();
+                    let began = Instant::now();
                     let why = self.keep(&Arc::new(up)).await;
                     // One that is lost at once again and again is not asked for all the time.
                     if began.elapsed() >= self.config.reconnect_wait_max.as_duration() {
@@ -224,7 +241,13 @@ impl Keeper {
             Ok::<Channel, lapin::Error>(channel)
         };
         let channel = timeout(limit, set_up).await.map_err(|_| Failed::time_out())??;
-        Ok(Up { connection, channel, blocked: Mutex::new(None), given_up: AtomicBool::new(false) })
+        Ok(Up {
+            connection,
+            channel,
+            blocked: Mutex::new(None),
+            given_up: AtomicBool::new(false),
+            refusing: Mutex::default(),
+        })
     }
 
     /// Watches a connection until it is lost; says why.

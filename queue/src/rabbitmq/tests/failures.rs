@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
+use units::Span;
 
 use super::super::link::Standing;
 use super::{Site, credentials, open};
@@ -105,6 +106,34 @@ async fn a_broker_with_an_alarm_refuses_at_once_and_still_lets_workers_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_brings_nothing_in_is_left_for_another() {
+    let site = Site::start(1);
+    let mut config = site.config();
+    config.rabbitmq.confirm_max = Span::secs(1);
+    let queue = open(&config).await;
+    suite::publish(&*queue, 1, 500).await.unwrap();
+    let Standing::Up(before) = queue.shared.publisher.link.standing() else {
+        panic!("it has just published")
+    };
+    site.cluster.control(0, &["set_policy", "full", "^set0.local$", r#"{"max-length":1}"#]);
+    let after = patiently(async {
+        loop {
+            let refused = suite::publish(&*queue, 2, 500).await;
+            match queue.shared.publisher.link.standing() {
+                Standing::Up(up) if !Arc::ptr_eq(&up, &before) => return up,
+                _ => assert!(!matches!(refused, Err(PublishError::Closing)), "{refused:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    assert!(!before.works() && after.works());
+    site.cluster.control(0, &["clear_policy", "full"]);
+    publish_anyhow(&*queue, 3).await;
+    patiently(queue.close()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_of_three_nodes_is_missed_by_nobody_and_two_of_three_refuse() {
     let mut site = Site::start(3);
     let config = site.config();
@@ -177,7 +206,7 @@ async fn what_is_at_hand_beside_it_gets_through() {
     let site = Site::start(1);
     let mut config = site.config();
     config.rabbitmq.delivery_limit = 12;
-    config.ends_apart = units::Span::millis(20);
+    config.ends_apart = Span::millis(20);
     let publisher = open(&config).await;
     for number in 1..=6 {
         suite::publish(&*publisher, number, 500).await.unwrap();
