@@ -249,6 +249,7 @@ fn lines(about: &About) -> Vec<[String; 3]> {
         } else {
             format!("the network came back {} times", peer.came_back)
         };
+        let says = peer.away.as_ref().map_or(says, |why| format!("not known: {why}"));
         lines.push(line("greylist", &peer.network.to_string(), says));
     } else {
         lines.push(line("connection", "", "no gateway runs over this data folder".to_owned()));

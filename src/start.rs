@@ -17,6 +17,7 @@ use anyhow::{Context as _, bail};
 use runtime::Drain;
 use runtime::health::Health;
 use runtime::signals::{Hangup, Terminate};
+use shared_state::SharedState as _;
 use tracing::{info, warn};
 
 use crate::announce::Announcement;

@@ -19,7 +19,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use prometheus::{Histogram, HistogramOpts, IntCounterVec, Opts, Registry};
-use shared_state::SharedState;
 use tokio::time::timeout;
 use tracing::error;
 
@@ -35,10 +34,11 @@ use crate::{Action, Config};
 pub use judged::{Judged, SoFar};
 pub use session::{Client, FilterSession};
 
+/// A look at the rules that takes longer is told of, each time that it has gone on for so long.
+const LOOK_TOLD_AFTER: Duration = Duration::from_secs(30);
+
 /// What the room needs from the process that runs it.
 pub struct Deps {
-    /// Counters that nodes share.
-    pub state: Arc<dyn SharedState>,
     /// Where metrics are registered.
     pub registry: Registry,
     /// The folder of rules where the configuration names none.
@@ -120,7 +120,7 @@ impl Metrics {
 impl Filters {
     /// Opens every check. Nothing is connected yet.
     pub fn open(config: Config, hostname: &str, deps: Deps) -> Result<Arc<Self>, OpenError> {
-        let Deps { state, registry, policy, kept, dns, reputation } = deps;
+        let Deps { registry, policy, kept, dns, reputation } = deps;
         let folder =
             if config.policy.folder.as_os_str().is_empty() { policy } else { config.policy.folder.clone() };
         let authenticator = Authenticator::new(config.authentication.clone(), Arc::clone(&dns))
@@ -133,13 +133,19 @@ impl Filters {
         };
         Ok(Arc::new(Self {
             hostname: hostname.to_owned(),
-            reputation,
             reports,
             authenticator,
             milters: Milters::new(&config.milters, &registry)?,
             scanners: Scanners::new(&config.scanners, &registry)?,
-            policy: Policy::open(config.policy.clone(), folder, Some(kept), state, &registry)?,
+            policy: Policy::open(
+                config.policy.clone(),
+                folder,
+                Some(kept),
+                reputation.counters(),
+                &registry,
+            )?,
             metrics: Metrics::new(&registry)?,
+            reputation,
             dns,
             config,
         }))
@@ -167,9 +173,16 @@ impl Filters {
 
     /// Writes what is left to write when sessions have ended. Blocks.
     pub fn close(&self) {
+        self.policy.settle();
         if let Some(reports) = &self.reports {
             reports.flush(SystemTime::now());
         }
+    }
+
+    /// The names under which gateways of this site write results.
+    fn our_names(&self) -> impl Iterator<Item = &str> {
+        let others = self.config.authentication.own_names.iter().map(String::as_str);
+        std::iter::once(self.hostname.as_str()).chain(others)
     }
 
     async fn look_at_rules(self: Arc<Self>) {
@@ -179,7 +192,13 @@ impl Filters {
             interval.tick().await;
             let filters = Arc::clone(&self);
             // Files are read there; a folder on a disk that hangs holds nothing else up.
-            let looked = tokio::task::spawn_blocking(move || filters.policy.reload()).await;
+            let mut looking = tokio::task::spawn_blocking(move || filters.policy.reload());
+            let looked = loop {
+                match timeout(LOOK_TOLD_AFTER, &mut looking).await {
+                    Ok(looked) => break looked,
+                    Err(_) => error!("the folder of rules does not answer: the rules in force go on"),
+                }
+            };
             if let Err(failure) = looked {
                 error!(%failure, "looking at the rules ended badly");
             } else if let Ok(Reloaded::Refused(faults)) = looked {

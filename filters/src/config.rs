@@ -38,15 +38,41 @@ impl Config {
             ("dns", self.dns.faults()),
             ("reputation", self.reputation.faults()),
             ("authentication", self.authentication.faults()),
+            ("milters", crate::milter::faults(&self.milters)),
+            ("scanners", crate::scanner::faults(&self.scanners)),
             ("policy", self.policy.faults()),
             ("reports", self.reports.faults()),
         ];
         let named = sections.into_iter().flat_map(|(section, faults)| {
             faults.into_iter().map(move |(key, problem)| (format!("{section}.{key}"), problem))
         });
-        let mut faults: Vec<(String, String)> = named.collect();
-        faults.extend(crate::milter::faults(&self.milters));
-        faults.extend(crate::scanner::faults(&self.scanners));
-        faults
+        named.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use units::Span;
+
+    use super::*;
+    use crate::scanner::ScannerKind;
+
+    #[test]
+    fn faults_are_said_with_the_whole_path_of_their_key() {
+        let milter = || MilterConfig::new("m", "127.0.0.1:1".parse().unwrap());
+        let scanner = || ScannerConfig::new("s", ScannerKind::Clamd, "127.0.0.1:1".parse().unwrap());
+        let mut config = Config {
+            milters: vec![milter(), milter()],
+            scanners: vec![scanner(), scanner()],
+            ..Config::default()
+        };
+        config.milters[1].connect_max = Span::secs(0);
+        config.scanners[1].scan_max = Span::secs(0);
+        let faults = config.faults();
+        let keys: Vec<&str> = faults.iter().map(|(key, _)| key.as_str()).collect();
+        assert_eq!(
+            keys,
+            ["milters.1.name", "milters.1.connect_max", "scanners.1.name", "scanners.1.scan_max"]
+        );
     }
 }

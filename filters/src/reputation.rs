@@ -189,28 +189,27 @@ impl Reputation {
     pub fn new(
         config: &ReputationConfig,
         dns: Arc<dyn Dns>,
-        state: Arc<dyn SharedState>,
+        state: Arc<Guarded>,
         local_lists: Option<&Path>,
         registry: &Registry,
     ) -> Result<Self, ReputationError> {
         let metrics = Metrics::new(registry).map_err(ReputationError::Metrics)?;
         let widths = Widths { v4: config.network_bits_v4, v6: config.network_bits_v6 };
-        let guarded = Arc::new(Guarded::new(state, config.state_retry_after.as_duration()));
         let memory = shared_state::Config {
             counters_max: config.local_counters_max,
             values_max: config.local_counters_max,
             ..shared_state::Config::default()
         };
-        let fallback = Arc::new(Fallback::new(Arc::clone(&guarded), MemoryState::new(&memory)));
+        let fallback = Arc::new(Fallback::new(Arc::clone(&state), MemoryState::new(&memory)));
         let local =
-            Local::open(local_lists, Arc::clone(&guarded) as _, config.local_entries_max, metrics.clone())?;
+            Local::open(local_lists, Arc::clone(&state) as _, config.local_entries_max, metrics.clone())?;
         let inner = Arc::new(Inner {
             widths,
             lists: Lists::new(config, dns, metrics.clone()),
             local,
-            greylist: Greylist::new(&config.greylist, Arc::clone(&guarded) as _, metrics.clone()),
+            greylist: Greylist::new(&config.greylist, Arc::clone(&state) as _, metrics.clone()),
             rates: Rates::new(&config.rates, widths, Arc::clone(&fallback) as _, metrics.clone()),
-            state: Arc::new(Counting { guarded, fallback }),
+            state: Arc::new(Counting { guarded: state, fallback }),
             metrics,
             config: config.clone(),
         });
@@ -221,6 +220,11 @@ impl Reputation {
             tokio::spawn(Arc::clone(&inner).refresh()),
         ];
         Ok(Self { inner, events, tasks })
+    }
+
+    /// Counts for all nodes, and for this process alone while nobody else answers.
+    pub fn counters(&self) -> Arc<dyn SharedState> {
+        Arc::clone(&self.inner.state.fallback) as _
     }
 
     /// A peer has connected.

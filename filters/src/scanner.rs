@@ -1,7 +1,8 @@
 //! Scanners: rspamd and clamd, asked about a whole message in their own protocols. They read and change nothing, so any number of them may be asked at once.
 //!
-//! Failure behaviour: who can't be reached, does not answer in time, or answers something else is a [`ScanFailure`]; [`Scanner::verdict`] makes of it what
-//! `on_failure` says. After several failures in a row a breaker stops asking for a while.
+//! Failure behaviour: who can't be reached, does not answer in time, or answers something else is a [`ScanFailure`]; [`Scanner::judge`] makes of it what
+//! `on_failure` says. After several failures in a row a breaker stops asking for a while; an answer that is none of ours does not count, for the next message may
+//! be answered better: five messages that a scanner chokes on must not take it away from all others.
 
 mod clamd;
 mod config;
@@ -197,17 +198,11 @@ impl Scanner {
         let found =
             timeout(self.config.scan_max.as_duration(), exchange).await.unwrap_or(Err(ScanFailure::Timeout));
         self.figures.took(begun.elapsed());
-        if found.is_ok() {
-            permit.succeeded();
-        } else {
-            permit.failed();
+        match found {
+            Ok(_) | Err(ScanFailure::Protocol(_)) => permit.succeeded(),
+            Err(_) => permit.failed(),
         }
         found
-    }
-
-    /// Asks about a message, and says what the configuration makes of the answer.
-    pub async fn verdict(&self, facts: &ScanFacts, message: &Bytes) -> Verdict {
-        self.judge(self.scan(facts, message).await).0
     }
 
     /// What the configuration makes of an answer, and the finding, when there is one.

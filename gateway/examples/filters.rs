@@ -33,7 +33,7 @@ use prometheus::Registry;
 use queue::embedded::EmbeddedQueue;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData as _};
 use runtime::Drain;
-use shared_state::memory::MemoryState;
+use shared_state::Guarded;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 
@@ -181,11 +181,9 @@ async fn stage(
             ..filters::Config::default()
         };
         let dns: Arc<dyn Dns> = Arc::new(Resolver::new(&config.dns).unwrap());
-        let state = Arc::new(MemoryState::new(&shared_state::Config::default()));
         let reputation =
-            Reputation::new(&config.reputation, Arc::clone(&dns), state.clone(), None, &registry).unwrap();
+            Reputation::new(&config.reputation, Arc::clone(&dns), Guarded::alone(), None, &registry).unwrap();
         let deps = Deps {
-            state,
             registry: registry.clone(),
             policy,
             kept: place.join("kept"),

@@ -14,7 +14,9 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use crate::memory::MemoryState;
-use crate::{Change, Counted, CounterKey, Event, Kept, KeyPrefix, Listing, SharedState, Unavailable, Value};
+use crate::{
+    Change, Config, Counted, CounterKey, Event, Kept, KeyPrefix, Listing, SharedState, Unavailable, Value,
+};
 
 /// Asks no further for a time when there was no answer: one waits for a server that is away, not everybody.
 #[derive(Debug)]
@@ -29,6 +31,11 @@ impl Guarded {
     /// Around `inner`, which is asked again `retry_after` after a question without an answer.
     pub fn new(inner: Arc<dyn SharedState>, retry_after: Duration) -> Self {
         Self { inner, retry_after, away_until: Mutex::default() }
+    }
+
+    /// A state of this process alone, with the default limits: for programs that share nothing.
+    pub fn alone() -> Arc<Self> {
+        Arc::new(Self::new(Arc::new(MemoryState::new(&Config::default())), Duration::ZERO))
     }
 
     /// Whether the last question had no answer.
@@ -105,7 +112,8 @@ impl SharedState for Guarded {
     }
 }
 
-/// The shared state, and while it does not answer this process's own memory: each limit holds for each node then, not for all together.
+/// The shared state, which counts in this process's own memory while it does not answer: each limit holds for each node then, not for all together.
+/// Only counters are; a value that others should know is not kept where they do not look.
 #[derive(Debug)]
 pub struct Fallback {
     shared: Arc<Guarded>,
@@ -144,33 +152,21 @@ impl SharedState for Fallback {
     }
 
     async fn keep(&self, key: &CounterKey, value: &Value, age: Duration) -> Result<(), Unavailable> {
-        match self.shared.keep(key, value, age).await {
-            Ok(()) => Ok(()),
-            Err(_) => self.local.keep(key, value, age).await,
-        }
+        self.shared.keep(key, value, age).await
     }
 
     async fn kept(&self, key: &CounterKey) -> Result<Option<Kept>, Unavailable> {
-        match self.shared.kept(key).await {
-            Ok(kept) => Ok(kept),
-            Err(_) => self.local.kept(key).await,
-        }
+        self.shared.kept(key).await
     }
 
-    /// In both places: what was counted here must not come back at the next outage.
+    /// In both places: what was counted here must not come back at the next outage. Whoever asks hears when it was done here alone.
     async fn forget(&self, key: &CounterKey) -> Result<bool, Unavailable> {
         let here = self.local.forget(key).await?;
-        match self.shared.forget(key).await {
-            Ok(there) => Ok(here || there),
-            Err(_) => Ok(here),
-        }
+        Ok(self.shared.forget(key).await? || here)
     }
 
     async fn list(&self, prefix: &KeyPrefix, limit: usize) -> Result<Listing, Unavailable> {
-        match self.shared.list(prefix, limit).await {
-            Ok(listing) => Ok(listing),
-            Err(_) => self.local.list(prefix, limit).await,
-        }
+        self.shared.list(prefix, limit).await
     }
 
     async fn close(&self) {
@@ -183,7 +179,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
-    use crate::{Config, suite};
+    use crate::suite;
 
     /// A state that can be away, and counts how often it was asked.
     #[derive(Debug)]
@@ -272,5 +268,12 @@ mod tests {
         assert_eq!(state.forget(&key).await, Ok(true));
         moody.is_away.store(true, Ordering::SeqCst);
         assert_eq!(count().await, 1, "forgotten here too");
+        // What others should know is not done here alone in silence.
+        let value = Value::new("x".to_owned()).unwrap();
+        assert!(state.keep(&key, &value, Duration::from_secs(1)).await.is_err());
+        assert!(state.kept(&key).await.is_err());
+        assert!(state.list(&KeyPrefix::new("test", "moody", "").unwrap(), 10).await.is_err());
+        assert!(state.forget(&key).await.is_err());
+        assert_eq!(count().await, 1, "and forgotten here all the same");
     }
 }

@@ -12,7 +12,7 @@
 //!   counted, and this process's own subscribers hear of a gap when the connection is lost.
 //! - A subscriber hears [`Event::Attached`] when every signal from then on will come, and [`Event::Gap`] when some may have been lost. Between a gap and the next
 //!   `Attached` it must look for itself.
-//! - Every other question is answered within `call_max` (a list within `list_max`) or with [`Unavailable`]; whoever asks decides what that means.
+//! - Every other question is answered within `call_max` (a list within `list_max` and one `call_max` more) or with [`Unavailable`]; whoever asks decides what that means.
 //!   [`Guarded`] spares many askers that wait, [`Fallback`] counts in this process meanwhile.
 //! - The memory forgets what counted least, or ends soonest, when it is full.
 //!

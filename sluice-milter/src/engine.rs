@@ -12,7 +12,7 @@ use filters::{
     Action, Client, Deps, Dns, Effect, Fault, Filters, Judged, Reloaded, Reputation, Resolver, RuleSet,
     action_name,
 };
-use shared_state::memory::MemoryState;
+use shared_state::Guarded;
 use tokio::runtime::Handle;
 use tracing::{error, info};
 
@@ -44,7 +44,6 @@ impl Engine {
             );
         }
         let dns: Arc<dyn Dns> = Arc::new(Resolver::new(&config.dns)?);
-        let state = Arc::new(MemoryState::new(&shared_state::Config::default()));
         let registry = prometheus::Registry::new();
         let checks = filters::Config {
             dns: config.dns.clone(),
@@ -53,10 +52,9 @@ impl Engine {
             ..filters::Config::default()
         };
         let reputation =
-            Reputation::new(&checks.reputation, Arc::clone(&dns), state.clone(), None, &registry)
+            Reputation::new(&checks.reputation, Arc::clone(&dns), Guarded::alone(), None, &registry)
                 .context("failed to set up the checks")?;
         let deps = Deps {
-            state,
             registry,
             policy: folder.clone(),
             kept: config.state_folder.clone(),

@@ -1,11 +1,13 @@
 //! `sluice reports … send`.
 
+use std::pin::pin;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, bail};
 use envelope::Timestamp;
 use filters::reports::{Checked, Day, DraftError, ReportAddress, Sent, SentEntry, Subject, Submitter};
 use filters::{Dns, ReportsConfig};
+use futures_util::stream::{self, StreamExt as _};
 use queue::{Backend, Body, Lane, Queue};
 use serde::Serialize;
 use tracing::info;
@@ -18,6 +20,10 @@ use crate::queues::WithoutBroker;
 const PROCESS: &str = "reports";
 /// How long the queue may take for one mail.
 const PUBLISH_MAX: Duration = Duration::from_secs(60);
+
+/// Domains of which the DNS is asked at the same time.
+const ASKED_AT_ONCE: usize = 8;
+const LEFT: &str = "there are more mails than `filters.reports.mails_max`: run it again";
 
 /// What is asked for.
 pub(super) struct Wish {
@@ -111,8 +117,15 @@ impl Sending<'_> {
     async fn all(&self, subjects: &[Subject], sent: &mut Sent) -> anyhow::Result<Vec<Told>> {
         let mut told = Vec::new();
         let mut left = usize::try_from(self.config.mails_max).unwrap_or(usize::MAX);
-        for subject in subjects {
-            for checked in subject.addresses(self.dns, self.config).await {
+        let asked = stream::iter(subjects)
+            .map(|subject| async move { (subject, subject.addresses(self.dns, self.config).await) });
+        let mut asked = pin!(asked.buffered(ASKED_AT_ONCE));
+        let mut reached = 0;
+        while left > 0
+            && let Some((subject, addresses)) = asked.next().await
+        {
+            reached += 1;
+            for checked in addresses {
                 let (address, outcome, detail) = match checked {
                     Checked::Refused { address, why } => (address, "refused", why),
                     Checked::Unknown { address, why } => (address, "not now", why),
@@ -125,6 +138,14 @@ impl Sending<'_> {
                 told.push(Told { domain, address, counted, outcome, detail });
             }
         }
+        // Of these the DNS is not asked: it is for the next run.
+        told.extend(subjects.iter().skip(reached).map(|subject| Told {
+            domain: subject.domain().to_owned(),
+            address: String::new(),
+            counted: subject.total(),
+            outcome: "left",
+            detail: LEFT.to_owned(),
+        }));
         Ok(told)
     }
 
@@ -141,10 +162,7 @@ impl Sending<'_> {
             return Ok(("sent before", String::new()));
         }
         if *left == 0 {
-            return Ok((
-                "left",
-                "there are more mails than `filters.reports.mails_max`: run it again".to_owned(),
-            ));
+            return Ok(("left", LEFT.to_owned()));
         }
         let draft = subject.draft(&self.submitter, self.day, times);
         let made = draft.mail(to, self.config.mail_octets_max.as_u64(), Timestamp::from(SystemTime::now()));

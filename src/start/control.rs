@@ -102,14 +102,12 @@ mod tests {
     use std::io::{Read as _, Write as _};
 
     use super::*;
-    use crate::settings::Settings;
     use crate::start::failures::Failures;
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn only_questions_are_answered() {
         let folder = tempfile::tempdir().unwrap();
-        let state = shared_state::memory::MemoryState::new(&shared_state::Config::default());
-        let failures = Arc::new(Failures::new(Arc::new(state), &Settings::default()));
+        let failures = Arc::new(Failures::new(shared_state::Guarded::alone()));
         let drain = Drain::new();
         let path = folder.path().join("up.control");
         std::fs::write(&path, "left behind").unwrap();

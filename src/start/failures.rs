@@ -17,21 +17,18 @@ use filters::reputation::{Row, Rows, word};
 use shared_state::{CounterKey, Entry, Guarded, Held, KeyPrefix, SharedState, Value};
 use units::Network;
 
-use crate::settings::Settings;
-
 const ROOM: &str = "login";
 const FAILURES: &str = "failures";
 const BLOCKED: &str = "blocked";
 
 /// The ledger.
 pub(crate) struct Failures {
-    state: Guarded,
+    state: Arc<Guarded>,
 }
 
 impl Failures {
-    pub(crate) fn new(state: Arc<dyn SharedState>, settings: &Settings) -> Self {
-        let retry_after = settings.filters.reputation.state_retry_after.as_duration();
-        Self { state: Guarded::new(state, retry_after) }
+    pub(crate) const fn new(state: Arc<Guarded>) -> Self {
+        Self { state }
     }
 
     /// Delays and failures, at most `limit`.
@@ -148,7 +145,8 @@ mod tests {
     #[tokio::test]
     async fn failures_are_counted_for_all_nodes_and_cleared() {
         let state = MemoryState::new(&shared_state::Config::default());
-        let node = |state| Failures::new(Arc::new(state), &Settings::default());
+        let guarded = |state| Arc::new(Guarded::new(Arc::new(state), Duration::from_secs(1)));
+        let node = |state| Failures::new(guarded(state));
         let (first, second) = (node(state.clone()), node(state));
         let address: Address = "a@x.test".parse().unwrap();
         let hour = Duration::from_secs(3600);
@@ -183,8 +181,7 @@ mod tests {
     /// The counter's window ends, the value goes on: what failed all the time is not forgotten.
     #[tokio::test]
     async fn a_guesser_who_never_pauses_is_not_forgotten() {
-        let node =
-            Failures::new(Arc::new(MemoryState::new(&shared_state::Config::default())), &Settings::default());
+        let node = Failures::new(Guarded::alone());
         let by = FailedBy::Network("192.0.2.1".parse().unwrap());
         for count in 1..=20 {
             assert_eq!(node.failed(by, Duration::from_millis(200)).await.unwrap(), count);

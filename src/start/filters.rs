@@ -34,7 +34,6 @@ pub(crate) fn open(
     );
     let reputation = Arc::new(reputation.context("failed to open what is remembered about peers")?);
     let deps = Deps {
-        state: Arc::clone(&shared.state),
         registry: registry.clone(),
         policy: data.policy(),
         kept: data.filters(),

@@ -8,7 +8,7 @@ use envelope::Secret;
 use runtime::{BlockingPool, Drain};
 use shared_state::memory::MemoryState;
 use shared_state::redis::RedisState;
-use shared_state::{Backend, Change, Event, SharedState};
+use shared_state::{Backend, Change, Event, Guarded, SharedState as _};
 use store::{MailboxName, Store};
 use tokio::sync::{Semaphore, mpsc};
 use tracing::debug;
@@ -20,8 +20,8 @@ const TOGETHER: usize = 64;
 
 /// The shared state of this process.
 pub(crate) struct Shared {
-    /// Counters and small values: in Redis for all nodes, else for this process alone.
-    pub(crate) state: Arc<dyn SharedState>,
+    /// Counters and small values: in Redis for all nodes, else for this process alone. One notices for all that there is no answer.
+    pub(crate) state: Arc<Guarded>,
     /// Whether it carries signals between nodes. Where nobody else is told, other nodes look for themselves, and so does this one.
     pub(crate) has_signals: bool,
 }
@@ -32,12 +32,15 @@ pub(crate) fn open(
     store: Option<&Store>,
     registry: &prometheus::Registry,
 ) -> anyhow::Result<Shared> {
+    let guarded =
+        |state| Arc::new(Guarded::new(state, settings.filters.reputation.state_retry_after.as_duration()));
     if settings.shared_state.backend == Backend::Memory {
-        return Ok(Shared { state: Arc::new(MemoryState::new(&settings.shared_state)), has_signals: false });
+        let state = guarded(Arc::new(MemoryState::new(&settings.shared_state)));
+        return Ok(Shared { state, has_signals: false });
     }
     let path = settings.shared_state.redis.password_file.clone();
     let password = Box::new(move || password(&path));
-    let state: Arc<dyn SharedState> = Arc::new(RedisState::open(&settings.shared_state, password, registry)?);
+    let state = guarded(Arc::new(RedisState::open(&settings.shared_state, password, registry)?));
     if let Some(store) = store {
         let told = Arc::clone(&state);
         store.on_change(move |account, mailbox| {

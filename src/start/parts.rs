@@ -9,6 +9,7 @@ use anyhow::{Context as _, bail};
 use filters::reports::{ReportKind, Tally};
 use queue::Queue;
 use runtime::{BlockingPool, Certificates, Drain};
+use shared_state::SharedState as _;
 use store::Store;
 use tokio::task::JoinSet;
 use tracing::warn;
@@ -84,7 +85,7 @@ impl Parts {
             None
         };
         let shared = super::nodes::open(settings, store.as_ref(), registry)?;
-        let failures = Arc::new(Failures::new(Arc::clone(&shared.state), settings));
+        let failures = Arc::new(Failures::new(Arc::clone(&shared.state)));
         let directory = directory(settings, &failures, registry)?;
         let checks = if roles.contains(&Role::Gateway) {
             Some(super::filters::open(settings, data, &shared, registry)?)

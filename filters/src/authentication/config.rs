@@ -14,6 +14,9 @@ pub struct AuthenticationConfig {
     pub enabled: bool,
     /// Networks whose mail is not checked: systems of one's own that pass mail on. By default loopback and private networks.
     pub exempt: Vec<Network>,
+    /// Names of other gateways of this site, as they stand in their Authentication-Results fields: such a field from outside is forged, and
+    /// is removed as one in the name of this gateway is (RFC 8601 §5).
+    pub own_names: Vec<String>,
     /// What becomes of a message that fails DMARC when its domain says `reject`.
     pub dmarc_reject: DmarcAction,
     /// What becomes of a message that fails DMARC when its domain says `quarantine`.
@@ -67,6 +70,7 @@ impl Default for AuthenticationConfig {
         Self {
             enabled: true,
             exempt: Network::private(),
+            own_names: Vec::new(),
             dmarc_reject: DmarcAction::Reject,
             dmarc_quarantine: DmarcAction::Quarantine,
             arc_trusted: Vec::new(),

@@ -49,9 +49,9 @@ pub fn results_field(authserv_id: &str, found: &Authentication, peer: IpAddr, se
     text
 }
 
-/// Whether an Authentication-Results field claims to be ours (RFC 8601 §5): its authserv-id, comments and quotes taken off, is our name, or it can't be
-/// read at all. Case does not matter, nor does a version behind the name.
-pub fn is_forged(value: &str, authserv_id: &str) -> bool {
+/// Whether an Authentication-Results field claims to be ours (RFC 8601 §5): its authserv-id, comments and quotes taken off, is one of our names, or it
+/// can't be read at all. Case does not matter, nor does a version behind the name.
+pub fn is_forged<'a>(value: &str, mut our_names: impl Iterator<Item = &'a str>) -> bool {
     let mut plain = without_comments(value);
     if let Some(at) = plain.find(';') {
         plain.truncate(at);
@@ -60,7 +60,7 @@ pub fn is_forged(value: &str, authserv_id: &str) -> bool {
     // A quoted name may have its letters escaped (RFC 5322 §3.2.4): readers take the backslashes off.
     let claimed = claimed.trim_matches('"').replace('\\', "");
     let claimed = claimed.trim_end_matches('.');
-    claimed.is_empty() || claimed.eq_ignore_ascii_case(authserv_id.trim_end_matches('.'))
+    claimed.is_empty() || our_names.any(|name| claimed.eq_ignore_ascii_case(name.trim_end_matches('.')))
 }
 
 /// `method=result` of each part, outside comments.
@@ -184,9 +184,13 @@ mod tests {
 
     #[test]
     fn attack_forged_results_are_found() {
-        let check =
-            |value: &str, expected: bool| assert_eq!(is_forged(value, "mx.Test"), expected, "{value}");
+        let ours = ["mx.Test", "mx2.test."];
+        let check = |value: &str, expected: bool| {
+            assert_eq!(is_forged(value, ours.into_iter()), expected, "{value}");
+        };
         check("mx.test; spf=pass", true);
+        check("MX2.test; spf=pass", true);
+        check("mx3.test; spf=pass", false);
         check(" MX.TEST 1; spf=pass", true);
         check("mx.test.; spf=pass", true);
         check("\"mx.test\"; spf=pass", true);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use envelope::{Address, Entrance, Envelope, Origin, Priority, ReversePath, Timestamp};
-use shared_state::memory::MemoryState;
+use shared_state::Guarded;
 
 use super::*;
 use crate::dns::zone::Zone;
@@ -15,7 +15,8 @@ const NOON: u64 = 1_764_417_600;
 fn zone() -> Zone {
     let record = |policy: &str| format!("v=DMARC1; p={policy}; rua=mailto:d@a.test!10m,https://a.test/");
     Zone::default()
-        .with("TXT", "a.test", "v=spf1 ip4:192.0.2.1 -all")
+        .with("TXT", "a.test", "v=spf1 ip4:192.0.2.1 -all exp=why.a.test")
+        .with("TXT", "why.a.test", "%{i} is none of ours")
         .with("TXT", "_dmarc.a.test", &record("reject"))
         .with("TXT", "_dmarc.quarantine.test", &record("quarantine"))
         .with("TXT", "_dmarc.trial.test", &record("quarantine; t=y"))
@@ -24,13 +25,11 @@ fn zone() -> Zone {
 }
 
 fn open(folder: &Path, config: Config) -> Arc<Filters> {
-    let (dns, state): (Arc<dyn Dns>, Arc<dyn SharedState>) =
-        (Arc::new(zone()), Arc::new(MemoryState::new(&shared_state::Config::default())));
+    let dns: Arc<dyn Dns> = Arc::new(zone());
     let registry = Registry::new();
     let reputation =
-        Reputation::new(&ReputationConfig::default(), Arc::clone(&dns), Arc::clone(&state), None, &registry);
+        Reputation::new(&ReputationConfig::default(), Arc::clone(&dns), Guarded::alone(), None, &registry);
     let deps = Deps {
-        state,
         registry,
         policy: folder.join("policy"),
         kept: folder.join("filters"),
@@ -119,6 +118,21 @@ async fn reports_tell_what_was_done_because_of_the_policy() {
     check(with(DmarcAction::Quarantine), bad, "a.test", kept_back).await;
     let let_in = Some((Disposition::None, Some(Override::LocalPolicy)));
     check(with(DmarcAction::Accept), bad, "a.test", let_in).await;
+}
+
+#[tokio::test]
+async fn an_spf_failure_is_told_in_the_domain_s_own_words() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::default();
+    config.authentication.refuse_spf_fail = true;
+    let filters = open(folder.path(), config);
+    let judged = judge(&filters, "mx", "198.51.100.1", "none.test").await;
+    let Action::Refuse(refusal) = &judged.action else { panic!("{judged:?}") };
+    assert_eq!((refusal.code, refusal.enhanced), (550, (5, 7, 23)));
+    assert_eq!(
+        refusal.text,
+        "SPF: 198.51.100.1 does not send for a.test, which explains: 198.51.100.1 is none of ours"
+    );
 }
 
 #[tokio::test]

@@ -164,11 +164,9 @@ async fn a_refusal_at_each_step() {
             (554, (5, 7, 9), "no"),
             "{letter}"
         );
-        assert!(
-            told.starts_with(&fake.letters()) || fake.letters().starts_with(told),
-            "{letter}: {}",
-            fake.letters()
-        );
+        // What follows a refusal may be the end of the transaction or of the session, which nobody answers.
+        let heard = fake.letters();
+        assert_eq!(heard.trim_end_matches(['A', 'Q']), told.trim_end_matches('Q'), "{letter}: {heard}");
     }
     for letter in ["L", "N", "B", "E"] {
         for (packet, code) in [(&b"r"[..], 550), (b"t", 451), (b"y452 4.2.2 full\0", 452), (b"4", 421)] {

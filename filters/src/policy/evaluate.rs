@@ -201,7 +201,7 @@ impl Run<'_> {
         if let Said::Failed(why) = &said {
             tracing::warn!(rule = rule.name, error = why, "a rule failed on a message");
             self.decision.failed.push((rule.name.clone(), why.clone()));
-            if self.config.on_failure == OnFailure::Tempfail && rule.mode == Mode::Enforce {
+            if self.config.on_failure == OnFailure::Tempfail && self.is_enforced(rule) {
                 self.decide(rule, Action::Refuse(Refusal::temporary((4, 7, 1), FAILED)), why);
             }
         }

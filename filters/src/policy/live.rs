@@ -13,7 +13,6 @@ use cel::Env;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
-use shared_state::memory::MemoryState;
 use shared_state::{CounterKey, SharedState};
 use tracing::{error, info, warn};
 
@@ -41,9 +40,8 @@ pub struct Policy {
     kept: Option<PathBuf>,
     env: Arc<Env>,
     inner: Mutex<Inner>,
+    /// Counts, also while other nodes can't be heard.
     state: Arc<dyn SharedState>,
-    /// Counts while the shared state is away.
-    local: MemoryState,
     metrics: Metrics,
 }
 
@@ -55,6 +53,8 @@ struct Inner {
     /// The text that was looked at last and not taken, so that its faults are said once.
     refused: String,
     proven: bool,
+    /// What is to be known after a restart has changed.
+    unwritten: bool,
 }
 
 /// What a look at the files came to.
@@ -146,17 +146,19 @@ impl Policy {
             },
         };
         metrics.count.set(i64::try_from(current.rules.len()).unwrap_or(i64::MAX));
+        // Rules that were changed while nothing ran are watched as others are.
+        let former = proven().filter(|set| set.version != current.version).map(Arc::new);
         let inner = Inner {
             current: Arc::new(current),
-            former: None,
+            former,
             guard: Guard::new(Instant::now(), Counts::default()),
             tripped,
             refused,
             proven: false,
+            unwritten: false,
         };
-        let local = MemoryState::new(&shared_state::Config::default());
         let env = Arc::new(Env::stdlib());
-        Ok(Self { config, folder, kept, env, inner: Mutex::new(inner), state, local, metrics })
+        Ok(Self { config, folder, kept, env, inner: Mutex::new(inner), state, metrics })
     }
 
     /// The set in force.
@@ -226,16 +228,26 @@ impl Policy {
         inner.proven = false;
     }
 
-    /// A set whose watch is over is the one to come back to, also after a restart.
-    fn settle(&self) {
+    /// A set whose watch is over is the one to come back to, also after a restart; and one that was taken back is not taken again then. Blocks on the disk.
+    pub(crate) fn settle(&self) {
         let mut inner = self.lock();
-        if inner.proven || !inner.guard.is_over(Instant::now(), &self.config.guard) {
+        if !inner.proven && inner.guard.is_over(Instant::now(), &self.config.guard) {
+            (inner.proven, inner.unwritten) = (true, true);
+        }
+        if !std::mem::take(&mut inner.unwritten) {
             return;
         }
-        inner.proven = true;
-        let files = inner.current.files.clone();
+        let good = if inner.proven { Some(inner.current.files.clone()) } else { None };
+        let tripped: Vec<String> = inner.tripped.iter().take(TRIPPED_MAX).cloned().collect();
         drop(inner);
-        self.keep_proven(files);
+        if let Some(files) = good {
+            self.keep_proven(files);
+        }
+        if let Some(kept) = self.kept.as_deref().filter(|_| !tripped.is_empty())
+            && let Err(error) = write(&kept.join(TRIPPED), tripped.join("\n").as_bytes())
+        {
+            warn!(%error, "that rules were taken back could not be kept");
+        }
     }
 
     fn keep_proven(&self, files: BTreeMap<PathBuf, String>) {
@@ -267,12 +279,7 @@ impl Policy {
         let Ok(key) = CounterKey::new("policy", rate.key.name(), &digest(&rate.rule, &rate.whom)) else {
             return;
         };
-        let counted = match self.state.count(&key, rate.window, 1).await {
-            Ok(counted) => Ok(counted),
-            // Each node counts for itself then: a limit that is too wide is better than none.
-            Err(_) => self.local.count(&key, rate.window, 1).await,
-        };
-        let exceeded = match counted {
+        let exceeded = match self.state.count(&key, rate.window, 1).await {
             Ok(counted) => counted > rate.limit,
             Err(error) => {
                 warn!(%error, rule = rate.rule, "a rate could not be counted");
@@ -308,7 +315,7 @@ impl Policy {
         self.take_back(&mut inner, &why);
     }
 
-    /// The former set comes back, and this text is not taken again.
+    /// The former set comes back, and this text is not taken again. It is written at the next look at the files, where the disk may be waited for.
     fn take_back(&self, inner: &mut Inner, why: &str) {
         let bad = inner.current.version.clone();
         let Some(former) = inner.former.clone() else {
@@ -323,18 +330,11 @@ impl Policy {
         );
         self.metrics.trips.inc();
         inner.tripped.insert(bad);
-        let files = former.files.clone();
         self.put(inner, former);
         inner.former = None;
         inner.guard = Guard::unwatched(Instant::now(), Counts::default());
         inner.proven = true;
-        self.keep_proven(files);
-        if let Some(kept) = &self.kept {
-            let text: Vec<&str> = inner.tripped.iter().map(String::as_str).take(TRIPPED_MAX).collect();
-            if let Err(error) = write(&kept.join(TRIPPED), text.join("\n").as_bytes()) {
-                warn!(%error, "that these rules were taken back could not be kept");
-            }
-        }
+        inner.unwritten = true;
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {

@@ -379,23 +379,24 @@ fn effect_fault(effect: &Effect) -> Option<String> {
         let bad = text.chars().any(char::is_control) || text.len() > 400;
         bad.then(|| format!("{what} is one line of at most 400 octets"))
     };
+    let spoken = |text: &str| {
+        if text.is_ascii() {
+            line("text", text)
+        } else {
+            Some("text is ASCII: not every peer reads UTF-8".to_owned())
+        }
+    };
     let field_name = |name: &str| {
         let good = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
         (!good).then(|| format!("`{name}` is no field name"))
     };
     match effect {
-        Effect::Reject { text } | Effect::Tempfail { text } => {
-            if text.is_ascii() {
-                line("text", text)
-            } else {
-                Some("text is ASCII: not every peer reads UTF-8".to_owned())
-            }
-        }
+        Effect::Reject { text } | Effect::Tempfail { text } => spoken(text),
         Effect::Rate { text, limit, window, .. } => {
             if *limit == 0 || window.as_duration().is_zero() {
                 return Some("limit and window are more than nothing".to_owned());
             }
-            line("text", text)
+            spoken(text)
         }
         Effect::Header { name, value } => field_name(name).or_else(|| line("value", value)),
         Effect::RemoveHeader { name } => field_name(name),

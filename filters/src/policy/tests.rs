@@ -131,6 +131,10 @@ fn a_rule_that_fails_on_a_message_is_a_temporary_refusal() {
     let decision = judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &config).unwrap();
     assert!(matches!(&decision.action, Action::Refuse(refusal) if refusal.is_temporary()), "{decision:?}");
     assert_eq!(decision.failed.iter().map(|(rule, _)| rule.as_str()).collect::<Vec<_>>(), ["r"]);
+    let canary = rule("message.from[7].name == 'x'", "{ action = 'discard' }") + "canary = 0\n";
+    let canary = Arc::new(load(&canary).unwrap());
+    let decision = judge(&canary, &Situation::default(), MESSAGE.as_bytes(), &config).unwrap();
+    assert_eq!(decision.action, Action::Accept, "a message that the rule is not enforced on passes");
     let config = PolicyConfig { on_failure: crate::OnFailure::Accept, ..config };
     let decision = judge(&rules, &Situation::default(), MESSAGE.as_bytes(), &config).unwrap();
     assert_eq!(decision.action, Action::Accept);
@@ -433,6 +437,24 @@ proptest::proptest! {
 }
 
 #[tokio::test]
+async fn rules_that_were_changed_while_nothing_ran_are_watched_too() {
+    let no_watch = GuardConfig { watch: Span::secs(0), ..GuardConfig::default() };
+    let before = live(
+        &rule("false", "{ action = 'discard' }"),
+        PolicyConfig { guard: no_watch, ..PolicyConfig::default() },
+    );
+    before.policy.settle();
+    fs::write(before.folder.path().join("a.toml"), rule("true", "{ action = 'discard' }")).unwrap();
+    let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
+    let config = PolicyConfig { guard, ..PolicyConfig::default() };
+    let policy = open(before.folder.path(), before.kept.path(), config).unwrap();
+    for _ in 0..10 {
+        assert_eq!(ask(&policy).await, Action::Discard);
+    }
+    assert_eq!(ask(&policy).await, Action::Accept, "the set that was good before the stop is back");
+}
+
+#[tokio::test]
 async fn the_set_that_came_back_is_not_watched() {
     let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
     let config = PolicyConfig { guard, ..PolicyConfig::default() };
@@ -446,6 +468,7 @@ async fn the_set_that_came_back_is_not_watched() {
     for _ in 0..50 {
         assert_eq!(ask(&live.policy).await, Action::Quarantine, "the worse one stays away");
     }
+    live.policy.settle();
     let again = open(live.folder.path(), live.kept.path(), config.clone()).unwrap();
     assert_eq!(ask(&again).await, Action::Quarantine, "and the one that came back is there after a restart");
     fs::remove_file(live.kept.path().join("proven.json")).unwrap();

@@ -19,14 +19,6 @@ pub enum CountsError {
         #[source]
         source: io::Error,
     },
-    /// It is larger than a gateway writes.
-    #[error("`{path}` has more than {octets_max} octets (`filters.reports.octets_max`)")]
-    TooLarge {
-        /// Which file.
-        path: String,
-        /// The limit.
-        octets_max: u64,
-    },
 }
 
 /// Rows and how many there were of each.
@@ -48,7 +40,8 @@ struct Line {
 }
 
 impl Counts {
-    /// Adds what a file holds; one that is not there holds nothing. Blocks.
+    /// Adds what a file holds; one that is not there holds nothing. What is beyond `octets_max`, as after the limit was lowered, counts as one line
+    /// that makes no sense. Blocks.
     pub fn add_file(&mut self, path: &Path, octets_max: u64) -> Result<(), CountsError> {
         let name = || path.display().to_string();
         let failed = |source| CountsError::Read { path: name(), source };
@@ -60,7 +53,8 @@ impl Counts {
         let mut octets = Vec::new();
         file.take(octets_max.saturating_add(1)).read_to_end(&mut octets).map_err(failed)?;
         if octets.len() as u64 > octets_max {
-            return Err(CountsError::TooLarge { path: name(), octets_max });
+            octets.pop();
+            self.unreadable += 1;
         }
         self.add(&octets);
         Ok(())
@@ -173,8 +167,9 @@ mod tests {
         counts.add_file(&path, 10).unwrap();
         std::fs::write(&path, text).unwrap();
         let octets = text.len() as u64;
-        assert!(matches!(counts.add_file(&path, octets - 1), Err(CountsError::TooLarge { .. })));
-        assert_eq!(counts, Counts::default());
+        let mut short = Counts::default();
+        short.add_file(&path, octets - 1).unwrap();
+        assert_eq!((short.rows::<Value>(), short.unreadable()), (Vec::new(), 1));
         counts.add_file(&path, octets).unwrap();
         // The file of another node.
         counts.add_file(&path, octets + 1).unwrap();

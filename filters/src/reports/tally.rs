@@ -21,6 +21,9 @@ use tracing::{error, warn};
 
 use super::{Day, ReportKind, ReportsConfig};
 
+/// The first line of a process.
+const BEGIN: &str = "{\"begin\":1}\n";
+
 /// Why nothing can be counted.
 #[derive(Debug, thiserror::Error)]
 pub enum TallyError {
@@ -179,12 +182,14 @@ impl Tally {
         let mut dropped = 0;
         let mut counting = self.counting();
         let Some(rows) = which.of(&mut counting) else { return (text, taken) };
+        let room = self.config.octets_max.as_u64().saturating_sub(octets);
         if is_new {
-            text.push_str("{\"begin\":1}\n");
+            if BEGIN.len() as u64 <= room {
+                text.push_str(BEGIN);
+            }
             rows.number_last = 0;
             rows.rows.values_mut().for_each(|pending| pending.number = 0);
         }
-        let room = self.config.octets_max.as_u64().saturating_sub(octets);
         for (row, pending) in rows.rows.iter_mut().filter(|(_, pending)| pending.count > 0) {
             let count = pending.count;
             let (number, line) = if pending.number == 0 {

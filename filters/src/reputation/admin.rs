@@ -106,6 +106,8 @@ pub struct Shown {
     pub network_is_passed: bool,
     /// How often its network came back after greylisting.
     pub came_back: u64,
+    /// Why what all nodes remember is not known now; then the counters are this process's own.
+    pub away: Option<String>,
     /// What would happen if it connected now: `accepted`, or the reply.
     pub at_connect: String,
     /// With which score.
@@ -164,7 +166,7 @@ impl Reputation {
 }
 
 impl Inner {
-    /// The shared state: what this process counted while that was away is not shown, but forgotten with the rest.
+    /// What all nodes know. While nobody answers, whoever asks hears so.
     fn remembering(&self) -> &dyn SharedState {
         &*self.state.fallback
     }
@@ -213,6 +215,7 @@ impl Inner {
         };
         let (passed, rates, says) = tokio::join!(passed, self.rates.look(address), self.lists.ask(address));
         let found = self.lists.weigh(address, &says);
+        let away = passed.as_ref().err().map(ToString::to_string);
         let (network_is_passed, came_back) = passed.unwrap_or_default();
         let lists = says.into_iter().map(|(list, says)| {
             let (is_listed, says) = match says {
@@ -252,6 +255,7 @@ impl Inner {
             lists: lists.collect(),
             network_is_passed,
             came_back,
+            away,
             at_connect,
             score,
             rates,

@@ -167,11 +167,13 @@ impl Greylist {
     }
 
     async fn came_back(&self, network: Network) -> Result<(), Unavailable> {
+        let (word, remember) = (network_word(network), self.config.remember.as_duration());
+        // A network from which mail servers send may show new strangers.
+        self.state.forget(&key(NEW, &word)?).await?;
         let needed = self.config.network_passed_after;
         if needed == 0 {
             return Ok(());
         }
-        let (word, remember) = (network_word(network), self.config.remember.as_duration());
         let sum = self.state.count(&key(GOOD, &word)?, remember, 1).await?;
         if sum >= u64::from(needed) {
             let value = Value::new(network.to_string()).map_err(|error| Unavailable(error.to_string()))?;
@@ -303,6 +305,13 @@ mod tests {
             let found = greylist.state.kept(&key(TRIPLET, &hash).unwrap()).await.unwrap();
             assert_eq!(found.is_some(), kept, "{number}");
         }
+        until_passed(&greylist, HERE, "1@y.test").await;
+        let found = async |sender: &str| {
+            assert!(ask(&greylist, HERE, sender, "b@x.test").await.is_some());
+            let hash = hash(&[HERE.as_bytes(), sender.as_bytes(), b"b@x.test"]);
+            greylist.state.kept(&key(TRIPLET, &hash).unwrap()).await.unwrap().is_some()
+        };
+        assert!(found("5@y.test").await, "a mail server sends from there: it may show new senders");
     }
 
     #[tokio::test]

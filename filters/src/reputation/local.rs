@@ -3,7 +3,7 @@
 //! With a shared state between nodes they are there, for all nodes, and each node reads them again now and then; else in one file of this
 //! process, so that they outlive it. A connection is looked up in memory: the longest prefix counts.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::IpAddr;
@@ -207,10 +207,11 @@ impl Local {
         let _one = self.changing.lock().await;
         let prefix = KeyPrefix::new(ROOM, LOCAL, "").map_err(|error| Unavailable(error.to_string()))?;
         let listing = state.list(&prefix, self.entries_max).await?;
-        let entries = listing.entries.into_iter().filter_map(|entry| match entry.held {
+        let found = listing.entries.into_iter().filter_map(|entry| match entry.held {
             Held::Value(value) => serde_json::from_str::<LocalEntry>(value.as_str()).ok(),
             Held::Count(_) => None,
         });
+        let entries = joined(found.collect(), listing.whole, self.all(), self.entries_max);
         self.put(Entries::new(entries, now()));
         Ok(())
     }
@@ -234,6 +235,21 @@ impl Local {
         self.metrics.local_entries.set(i64::try_from(entries.by_network.len()).unwrap_or(i64::MAX));
         *self.entries.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(entries);
     }
+}
+
+/// What there is after a reading: what the time did not suffice for is no less there than before.
+fn joined(
+    mut read: Vec<LocalEntry>,
+    is_whole: bool,
+    before: Vec<LocalEntry>,
+    entries_max: usize,
+) -> Vec<LocalEntry> {
+    if !is_whole {
+        let known: HashSet<Network> = read.iter().map(|entry| entry.network).collect();
+        read.extend(before.into_iter().filter(|entry| !known.contains(&entry.network)));
+        read.truncate(entries_max);
+    }
+    read
 }
 
 fn name(network: Network) -> Result<CounterKey, Unavailable> {
@@ -342,6 +358,20 @@ mod tests {
         assert!(second.clear("192.0.2.0/24".parse().unwrap()).await.unwrap());
         first.refresh().await.unwrap();
         assert_eq!(found(&first, "192.0.2.1"), None);
+    }
+
+    #[test]
+    fn what_a_reading_did_not_reach_stays() {
+        let networks = |entries: Vec<LocalEntry>| {
+            entries.into_iter().map(|entry| (entry.network.to_string(), entry.kind)).collect::<Vec<_>>()
+        };
+        let before = || vec![entry("10.0.0.0/8", LocalKind::Block), entry("192.0.2.0/24", LocalKind::Block)];
+        let read = || vec![entry("10.0.0.0/8", LocalKind::Allow)];
+        let allowed = ("10.0.0.0/8".to_owned(), LocalKind::Allow);
+        let blocked = ("192.0.2.0/24".to_owned(), LocalKind::Block);
+        assert_eq!(networks(joined(read(), true, before(), 3)), vec![allowed.clone()]);
+        assert_eq!(networks(joined(read(), false, before(), 1)), vec![allowed.clone()]);
+        assert_eq!(networks(joined(read(), false, before(), 3)), [allowed, blocked]);
     }
 
     #[tokio::test]

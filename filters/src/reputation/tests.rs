@@ -74,7 +74,8 @@ fn limited(key: RateKey, what: RateWhat, limit: u64) -> ReputationConfig {
 }
 
 fn with(config: &ReputationConfig, state: Arc<dyn SharedState>) -> Reputation {
-    Reputation::new(config, Arc::new(zone()), state, None, &Registry::new()).unwrap()
+    let guarded = Arc::new(Guarded::new(state, config.state_retry_after.as_duration()));
+    Reputation::new(config, Arc::new(zone()), guarded, None, &Registry::new()).unwrap()
 }
 
 fn reputation(config: &ReputationConfig) -> Reputation {
@@ -120,7 +121,7 @@ async fn lists_are_checked_at_the_start() {
     let reputation = Reputation::new(
         &listed(),
         Arc::new(Zone::default().with("A", "99.2.0.192.bl.test", "127.0.0.2")),
-        Arc::new(MemoryState::new(&shared_state::Config::default())),
+        Guarded::alone(),
         None,
         &Registry::new(),
     )
@@ -283,7 +284,7 @@ async fn local_lists_of_one_process_outlive_it() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("lists.json");
     let open = || {
-        let state = Arc::new(MemoryState::new(&shared_state::Config::default()));
+        let state = Guarded::alone();
         Reputation::new(&ReputationConfig::default(), Arc::new(zone()), state, Some(&file), &Registry::new())
     };
     open().unwrap().set(local(PEER, LocalKind::Block)).await.unwrap();

@@ -32,7 +32,8 @@ pub(super) async fn scan(config: &ScannerConfig, message: &Bytes) -> Result<Find
 
 async fn connect(config: &ScannerConfig, within: Duration) -> Result<Stream, ScanFailure> {
     let connected = timeout(within, Stream::connect(&config.address)).await;
-    connected.map_err(|_| ScanFailure::Timeout)?.map_err(|error| ScanFailure::Unreachable(error.to_string()))
+    let late = |_| ScanFailure::Unreachable("no connection within connect_max".to_owned());
+    connected.map_err(late)?.map_err(|error| ScanFailure::Unreachable(error.to_string()))
 }
 
 async fn write(stream: &mut Stream, message: &[u8]) -> std::io::Result<()> {

@@ -30,7 +30,7 @@ pub struct ScannerConfig {
     /// The largest message that is scanned; not more than the scanner itself takes (clamd: `StreamMaxLength`, rspamd: `max_message`).
     #[serde(default = "defaults::size_max")]
     pub size_max: ByteSize,
-    /// The listeners whose mail it sees: `mx`, `submission`, `submissions`. Empty: all.
+    /// The listeners whose mail it sees: `mx`, `submission`, `submissions`, `lmtp`. Empty: all.
     #[serde(default)]
     pub listeners: Vec<String>,
     /// Whose mail it sees.
@@ -45,9 +45,15 @@ pub struct ScannerConfig {
     /// The largest answer that is read.
     #[serde(default = "defaults::answer_max")]
     pub answer_max: ByteSize,
+    /// Changes of one message that rspamd may want; beyond it has failed.
+    #[serde(default = "defaults::modifications_max")]
+    pub modifications_max: usize,
     /// Connections to rspamd that are kept for the next message.
     #[serde(default = "defaults::idle_connections_max")]
     pub idle_connections_max: usize,
+    /// For how long they are kept without a message.
+    #[serde(default = "defaults::idle_connection_age_max")]
+    pub idle_connection_age_max: Span,
     /// When it is let alone.
     #[serde(default)]
     pub breaker: BreakerConfig,
@@ -106,8 +112,16 @@ mod defaults {
         ByteSize::mib(4)
     }
 
+    pub(super) const fn modifications_max() -> usize {
+        2000
+    }
+
     pub(super) const fn idle_connections_max() -> usize {
         8
+    }
+
+    pub(super) const fn idle_connection_age_max() -> Span {
+        Span::secs(30)
     }
 }
 
@@ -127,7 +141,9 @@ impl ScannerConfig {
             connect_max: defaults::connect_max(),
             scan_max: defaults::scan_max(),
             answer_max: defaults::answer_max(),
+            modifications_max: defaults::modifications_max(),
             idle_connections_max: defaults::idle_connections_max(),
+            idle_connection_age_max: defaults::idle_connection_age_max(),
             breaker: BreakerConfig::default(),
         }
     }

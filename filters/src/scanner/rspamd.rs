@@ -3,6 +3,7 @@
 mod answer;
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -12,7 +13,7 @@ use hyper::header::{HeaderName, HeaderValue};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::task::JoinHandle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::config::ScannerConfig;
 use super::{Finding, ScanFacts, ScanFailure};
@@ -26,7 +27,8 @@ const HEAD_MAX: usize = 16 * 1024;
 /// Connections that wait for the next message.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
-    connections: Mutex<Vec<Connection>>,
+    /// The last one is the one used last.
+    connections: Mutex<Vec<(Instant, Connection)>>,
 }
 
 #[derive(Debug)]
@@ -43,20 +45,16 @@ impl Drop for Connection {
 }
 
 impl Idle {
-    fn take(&self) -> Option<Connection> {
+    fn take(&self, age_max: Duration) -> Option<Connection> {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(connection) = connections.pop() {
-            if connection.sender.is_ready() {
-                return Some(connection);
-            }
-        }
-        None
+        connections.retain(|(since, connection)| since.elapsed() < age_max && connection.sender.is_ready());
+        connections.pop().map(|(_, connection)| connection)
     }
 
     fn put(&self, connection: Connection, most: usize) {
         let mut connections = self.connections.lock().unwrap_or_else(PoisonError::into_inner);
         if connections.len() < most && !connection.sender.is_closed() {
-            connections.push(connection);
+            connections.push((Instant::now(), connection));
         }
     }
 }
@@ -69,7 +67,7 @@ pub(super) async fn scan(
 ) -> Result<Finding, ScanFailure> {
     let request = request(facts, message)?;
     // rspamd may close a connection just as it is used again: then a new one is tried, once.
-    if let Some(mut kept) = idle.take() {
+    if let Some(mut kept) = idle.take(config.idle_connection_age_max.as_duration()) {
         match kept.sender.send_request(request.clone()).await {
             Ok(response) => return read(config, idle, kept, response, message).await,
             Err(error) => tracing::debug!(scanner = config.name, %error, "a kept connection was of no use"),
@@ -86,7 +84,8 @@ async fn connect(config: &ScannerConfig) -> Result<Connection, ScanFailure> {
         let handshake = http1::Builder::new().max_buf_size(HEAD_MAX).handshake(TokioIo::new(stream)).await;
         handshake.map_err(|error| error.to_string())
     };
-    let opened = timeout(config.connect_max.as_duration(), opened).await.map_err(|_| ScanFailure::Timeout)?;
+    let opened = timeout(config.connect_max.as_duration(), opened).await;
+    let opened = opened.unwrap_or_else(|_| Err("no connection within connect_max".to_owned()));
     let (sender, connection) = opened.map_err(ScanFailure::Unreachable)?;
     let mover = tokio::spawn(async move {
         // Whoever waits for an answer hears of an error.
@@ -137,7 +136,7 @@ async fn read(
     if status != hyper::StatusCode::OK {
         return Err(ScanFailure::Protocol(format!("HTTP status {status}")));
     }
-    let finding = answer::judge(&body.to_bytes(), message)?;
+    let finding = answer::judge(&body.to_bytes(), message, config.modifications_max)?;
     idle.put(connection, config.idle_connections_max);
     Ok(finding)
 }

@@ -61,7 +61,7 @@ fn facts() -> ScanFacts {
 const MESSAGE: &[u8] = b"Subject: x\r\n\r\ntext\r\n";
 
 async fn verdict(scanner: &Scanner) -> (Option<u16>, Vec<String>) {
-    let verdict = scanner.verdict(&facts(), &Bytes::from_static(MESSAGE)).await;
+    let verdict = scanner.judge(scanner.scan(&facts(), &Bytes::from_static(MESSAGE)).await).0;
     let code = match &verdict.action {
         Action::Refuse(refusal) => Some(refusal.code),
         _ => None,
@@ -111,7 +111,10 @@ async fn what_is_made_of_a_finding() {
     for (on_found, action) in [(Found::Quarantine, Action::Quarantine), (Found::Discard, Action::Discard)] {
         let fake = clamd(b"stream: Eicar FOUND\0").await;
         let scanner = fake.scanner(ScannerKind::Clamd, |config| config.on_found = on_found);
-        assert_eq!(scanner.verdict(&facts(), &Bytes::from_static(MESSAGE)).await.action, action);
+        assert_eq!(
+            scanner.judge(scanner.scan(&facts(), &Bytes::from_static(MESSAGE)).await).0.action,
+            action
+        );
     }
 }
 

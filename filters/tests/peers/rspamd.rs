@@ -69,7 +69,7 @@ async fn as_a_milter_and_as_a_scanner() {
     for _ in 0..2 {
         let ham = message("all is well");
         let by_milter = judge(&mut session, &ham).await.unwrap();
-        let by_scanner = scanner.verdict(&facts(), &ham).await;
+        let by_scanner = scanner.judge(scanner.scan(&facts(), &ham).await).0;
         assert_eq!((&by_milter.reasons, &by_scanner.reasons), (&vec![], &vec![]));
         let (by_milter, by_scanner) = (head(&ham, &by_milter), head(&ham, &by_scanner));
         assert!(by_milter.contains("X-Spamd-Bar: /\r\n"), "{by_milter}");
@@ -83,6 +83,6 @@ async fn as_a_milter_and_as_a_scanner() {
         let found = scanner.scan(&facts(), &spam).await.unwrap();
         assert_eq!(found.advice, Advice::Reject("Gtube pattern".to_owned()));
         assert_eq!((found.score, found.symbols[0].name.as_str()), (Some(15.0), "GTUBE"));
-        assert_eq!(code(&scanner.verdict(&facts(), &spam).await), Some(554));
+        assert_eq!(code(&scanner.judge(scanner.scan(&facts(), &spam).await).0), Some(554));
     }
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use queue::memory::MemoryQueue;
 use queue::{Lane, ListFilter, Listed, Queue};
-use shared_state::memory::MemoryState;
+use shared_state::Guarded;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -159,12 +159,10 @@ async fn start_over(
     change(&mut config);
     let registry = prometheus::Registry::new();
     let dns: Arc<dyn Dns> = Arc::new(OneDomain);
-    let state: Arc<MemoryState> = Arc::new(MemoryState::new(&shared_state::Config::default()));
     let reputation =
-        Reputation::new(&ReputationConfig::default(), Arc::clone(&dns), state.clone(), None, &registry)
+        Reputation::new(&ReputationConfig::default(), Arc::clone(&dns), Guarded::alone(), None, &registry)
             .unwrap();
     let deps = Deps {
-        state,
         registry,
         policy: folder.path().join("policy"),
         kept: folder.path().join("kept"),

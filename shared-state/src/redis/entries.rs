@@ -14,6 +14,13 @@ use crate::{Counted, CounterKey, Entry, Held, Kept, KeyPrefix, Listing, Unavaila
 /// Keys that Redis looks at in one call of a list.
 const SCAN_COUNT: usize = 1000;
 
+/// Names of counters and of values have these in front.
+const COUNT: &str = "count";
+const VALUE: &str = "value";
+
+/// Names that a list found, of counters and of values.
+type Names = [(&'static str, BTreeSet<String>); 2];
+
 /// As Redis takes it: at least one.
 pub(super) fn milliseconds(age: Duration) -> u64 {
     u64::try_from(age.min(AGE_MAX).as_millis()).unwrap_or(u64::MAX).max(1)
@@ -26,11 +33,11 @@ fn remaining(milliseconds: i64) -> Duration {
 
 impl Shared {
     pub(super) fn counter(&self, key: &CounterKey) -> String {
-        format!("{}.count.{key}", self.config.redis.prefix)
+        format!("{}.{COUNT}.{key}", self.config.redis.prefix)
     }
 
     fn value(&self, key: &CounterKey) -> String {
-        format!("{}.value.{key}", self.config.redis.prefix)
+        format!("{}.{VALUE}.{key}", self.config.redis.prefix)
     }
 
     /// Asks, and once more when the connection turns out to be dead: a server that was started anew shows at the first call.
@@ -98,31 +105,34 @@ impl Shared {
     /// Goes through all keys, call by call, until there are enough or the time is over.
     pub(super) async fn list(&self, prefix: &KeyPrefix, limit: usize) -> Result<Listing, Unavailable> {
         let until = Instant::now() + self.config.redis.list_max.as_duration();
-        let mut whole = true;
+        let (names, mut whole) = self.scan(prefix, limit, until).await?;
         let mut entries = Vec::new();
-        for kind in ["count", "value"] {
-            let begin = format!("{}.{kind}.", self.config.redis.prefix);
-            let (keys, all) = self.scan(&begin, prefix, limit.saturating_sub(entries.len()), until).await?;
-            whole &= all;
-            for keys in keys.chunks(SCAN_COUNT) {
-                entries.extend(self.fetch(kind == "value", keys).await?);
+        for (kind, names) in names {
+            for keys in names.into_iter().collect::<Vec<_>>().chunks(SCAN_COUNT) {
+                if Instant::now() >= until {
+                    whole = false;
+                    break;
+                }
+                let keys: Vec<CounterKey> = keys.iter().filter_map(|name| CounterKey::found(name)).collect();
+                entries.extend(self.fetch(kind == VALUE, &keys).await?);
             }
         }
         entries.sort_by(|one, other| one.key.as_str().cmp(other.key.as_str()));
         Ok(Listing { entries, whole })
     }
 
-    /// Names behind `begin` that fit, and whether these are all. SCAN may tell of a key twice.
+    /// Names that fit, of counters and of values, and whether these are all. SCAN may tell of a key twice.
     async fn scan(
         &self,
-        begin: &str,
         prefix: &KeyPrefix,
         limit: usize,
         until: Instant,
-    ) -> Result<(Vec<CounterKey>, bool), Unavailable> {
-        // Neither part can hold a character that means something in a pattern.
-        let pattern = format!("{begin}{}*", prefix.as_str());
-        let mut found = BTreeSet::new();
+    ) -> Result<(Names, bool), Unavailable> {
+        // No part can hold a character that means something in a pattern.
+        let pattern = format!("{}.*.{}*", self.config.redis.prefix, prefix.as_str());
+        let begins = [COUNT, VALUE].map(|kind| format!("{}.{kind}.", self.config.redis.prefix));
+        let mut found = [(COUNT, BTreeSet::new()), (VALUE, BTreeSet::new())];
+        let mut count = 0;
         let mut cursor = 0_u64;
         loop {
             let mut pipeline = redis::pipe();
@@ -130,20 +140,22 @@ impl Shared {
             scan.arg("COUNT").arg(SCAN_COUNT);
             let ((next, names),): ((u64, Vec<Vec<u8>>),) = self.run(&pipeline).await?;
             for name in names {
-                let name = std::str::from_utf8(&name).ok().and_then(|name| name.strip_prefix(begin));
-                let key = name.and_then(CounterKey::found).filter(|key| prefix.fits(key));
-                let Some(key) = key else { continue };
-                if found.len() >= limit && !found.contains(key.as_str()) {
-                    return Ok((keys(found), false));
+                let Ok(name) = std::str::from_utf8(&name) else { continue };
+                for (begin, (_, names)) in begins.iter().zip(&mut found) {
+                    let key = name.strip_prefix(begin.as_str()).and_then(CounterKey::found);
+                    let Some(key) = key.filter(|key| prefix.fits(key)) else { continue };
+                    if names.contains(key.as_str()) {
+                        continue;
+                    }
+                    if count < limit {
+                        names.insert(key.as_str().to_owned());
+                    }
+                    count += 1;
                 }
-                found.insert(key.as_str().to_owned());
             }
             cursor = next;
-            if cursor == 0 {
-                return Ok((keys(found), true));
-            }
-            if Instant::now() >= until {
-                return Ok((keys(found), false));
+            if cursor == 0 || count > limit || Instant::now() >= until {
+                return Ok((found, cursor == 0 && count <= limit));
             }
         }
     }
@@ -172,10 +184,6 @@ impl Shared {
         }
         Ok(entries)
     }
-}
-
-fn keys(found: BTreeSet<String>) -> Vec<CounterKey> {
-    found.iter().filter_map(|name| CounterKey::found(name)).collect()
 }
 
 /// No more than a value may have, whatever is there: one octet more tells that it is none.

@@ -16,7 +16,7 @@ impl FilterSession {
         let results = all.iter().filter(|field| field.is(b"authentication-results"));
         let forged = results
             .enumerate()
-            .filter(|(_, field)| authentication::is_forged(&field.unfolded(), &self.filters.hostname));
+            .filter(|(_, field)| authentication::is_forged(&field.unfolded(), self.filters.our_names()));
         let places: Vec<usize> = forged.map(|(place, _)| place + 1).collect();
         judged.changes.extend(places.into_iter().rev().map(|index| Change::ChangeField {
             name: "Authentication-Results".to_owned(),

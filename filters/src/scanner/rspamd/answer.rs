@@ -54,12 +54,19 @@ struct Milter {
     no_action: bool,
 }
 
-/// Reads an answer to a message.
-pub(super) fn judge(answer: &[u8], message: &Bytes) -> Result<Finding, ScanFailure> {
+/// Reads an answer to a message, with at most so many changes.
+pub(super) fn judge(answer: &[u8], message: &Bytes, changes_max: usize) -> Result<Finding, ScanFailure> {
     let answer: Answer =
         serde_json::from_slice(answer).map_err(|error| ScanFailure::Protocol(error.to_string()))?;
     let advice = advice(&answer)?;
-    let changes = Changes::new(message).of(&answer, &advice)?;
+    let changes = match Changes::new(message, changes_max).of(&answer, &advice) {
+        // Whoever refuses a message is believed, whatever it wanted changed in it.
+        Err(failure) if matches!(advice, Advice::Reject(_) | Advice::Quarantine | Advice::Discard) => {
+            tracing::debug!(%failure, "changes of a refused message left out");
+            Vec::new()
+        }
+        changes => changes?,
+    };
     let symbol = |(name, found): (&String, &Found)| Symbol { name: reply_text(name), score: found.score };
     let mut symbols: Vec<Symbol> = answer.symbols.iter().map(symbol).collect();
     symbols.sort_by(|a, b| b.score.abs().total_cmp(&a.score.abs()));
@@ -94,12 +101,21 @@ struct Changes<'a> {
     /// Fields that the message has after the changes so far.
     fields: usize,
     changes: Vec<Change>,
+    changes_max: usize,
 }
 
 impl<'a> Changes<'a> {
-    fn new(message: &'a [u8]) -> Self {
+    fn new(message: &'a [u8], changes_max: usize) -> Self {
         let section = Section::parse(message);
-        Self { fields: section.fields.len(), section, changes: Vec::new() }
+        Self { fields: section.fields.len(), section, changes: Vec::new(), changes_max }
+    }
+
+    fn push(&mut self, change: Change) -> Result<(), ScanFailure> {
+        if self.changes.len() >= self.changes_max {
+            return Err(ScanFailure::Protocol("changes over modifications_max".to_owned()));
+        }
+        self.changes.push(change);
+        Ok(())
     }
 
     fn of(mut self, answer: &Answer, advice: &Advice) -> Result<Vec<Change>, ScanFailure> {
@@ -111,13 +127,13 @@ impl<'a> Changes<'a> {
             self.add(name, value)?;
         }
         if let Some(sender) = &milter.change_from {
-            self.changes.push(Change::ChangeSender(path(sender)?));
+            self.push(Change::ChangeSender(path(sender)?))?;
         }
         for recipient in &milter.add_rcpt {
-            self.changes.push(Change::AddRecipient(address(recipient)?));
+            self.push(Change::AddRecipient(address(recipient)?))?;
         }
         for recipient in &milter.del_rcpt {
-            self.changes.push(Change::RemoveRecipient(address(recipient)?));
+            self.push(Change::RemoveRecipient(address(recipient)?))?;
         }
         let signatures: Vec<&str> = match &answer.dkim_signature {
             Value::Array(all) => all.iter().filter_map(Value::as_str).collect(),
@@ -125,7 +141,7 @@ impl<'a> Changes<'a> {
         };
         for (index, signature) in signatures.into_iter().enumerate() {
             let (name, value) = checked("DKIM-Signature", signature)?;
-            self.changes.push(Change::InsertField { index, name, value });
+            self.push(Change::InsertField { index, name, value })?;
         }
         if *advice == Advice::Mark {
             self.mark(answer)?;
@@ -142,8 +158,7 @@ impl<'a> Changes<'a> {
             (Some(Value::String(value)), _) => self.set("X-Spam", value),
             (_, Some(subject)) if answer.action == "rewrite subject" => {
                 let (name, value) = checked("Subject", subject)?;
-                self.changes.push(Change::ChangeField { name, index: 1, value: Some(value) });
-                Ok(())
+                self.push(Change::ChangeField { name, index: 1, value: Some(value) })
             }
             _ => self.set("X-Spam", "Yes"),
         }
@@ -153,29 +168,28 @@ impl<'a> Changes<'a> {
     fn set(&mut self, name: &str, value: &str) -> Result<(), ScanFailure> {
         self.remove(name, 0)?;
         let (name, value) = checked(name, value)?;
-        self.changes.push(Change::AddField { name, value });
-        Ok(())
+        self.push(Change::AddField { name, value })
     }
 
     /// 0: all of the name; from 1: that one; below 0: counted from the last.
     fn remove(&mut self, name: &str, index: i64) -> Result<(), ScanFailure> {
         let (name, _) = checked(name, "")?;
-        if index == 0 {
-            self.changes.push(Change::RemoveFields { name });
-            return Ok(());
-        }
         let same = |field: &&Field<'_>| field.name.eq_ignore_ascii_case(name.as_bytes());
         let count = self.section.fields.iter().filter(same).count();
-        let from_last =
-            || usize::try_from(index.unsigned_abs()).ok().and_then(|back| (count + 1).checked_sub(back));
-        let places: Vec<usize> = match index {
-            1.. => usize::try_from(index).into_iter().collect(),
-            _ => from_last().filter(|place| *place > 0).into_iter().collect(),
+        let magnitude = usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX);
+        let place = match index {
+            0 => {
+                self.fields = self.fields.saturating_sub(count);
+                return self.push(Change::RemoveFields { name });
+            }
+            1.. => magnitude,
+            _ => (count + 1).saturating_sub(magnitude),
         };
-        let removed =
-            places.into_iter().map(|index| Change::ChangeField { name: name.clone(), index, value: None });
-        self.changes.extend(removed);
-        Ok(())
+        if !(1..=count).contains(&place) {
+            return Ok(());
+        }
+        self.fields = self.fields.saturating_sub(1);
+        self.push(Change::ChangeField { name, index: place, value: None })
     }
 
     fn add(&mut self, name: &str, value: &Value) -> Result<(), ScanFailure> {
@@ -202,11 +216,10 @@ impl<'a> Changes<'a> {
             ..0 => fields.saturating_add(order).saturating_add(1),
             _ => order.saturating_sub(1),
         });
-        self.changes.push(match place {
+        self.push(match place {
             None => Change::AddField { name, value },
             Some(place) => Change::InsertField { index: usize::try_from(place).unwrap_or(0), name, value },
-        });
-        Ok(())
+        })
     }
 }
 
@@ -235,7 +248,7 @@ fn path(text: &str) -> Result<ReversePath, ScanFailure> {
 /// Feeds arbitrary octets as an answer: whatever it says, it can be written into a message and a reply.
 pub fn fuzz_rspamd_answer(input: &[u8]) {
     let message = Bytes::from_static(b"From: <a@b.test>\r\nX-Spam: 1\r\nX-Spam: 2\r\n\r\ntext\r\n");
-    let Ok(finding) = judge(input, &message) else { return };
+    let Ok(finding) = judge(input, &message, 100) else { return };
     let changed = crate::apply(&message, &finding.changes);
     assert_eq!(Section::parse(&changed).body, b"text\r\n", "the text is as it was");
     if let Advice::Reject(text) | Advice::Defer(text) = &finding.advice {
@@ -253,7 +266,7 @@ mod tests {
         "From: <a@b.test>\r\nSubject: hello\r\nX-Spam: old\r\nx-spam: older\r\n\r\ntext\r\n";
 
     fn found(json: &str) -> Result<Finding, ScanFailure> {
-        judge(json.as_bytes(), &Bytes::from_static(MESSAGE.as_bytes()))
+        judge(json.as_bytes(), &Bytes::from_static(MESSAGE.as_bytes()), 100)
     }
 
     fn check(json: &str, advice: Advice, head: &str) {
@@ -308,6 +321,16 @@ mod tests {
             "From: <a@b.test>|Subject: hello|X-Spam: old|A: 1|x-spam: older",
         );
         check(r#"{"add_headers":{"A":{"value":"1","order":-99}}}"#, &format!("A: 1|{SAME}"));
+        // Places count what is left.
+        for (removed, left) in [
+            ("0", "From: <a@b.test>|A: 1|Subject: hello"),
+            ("1", "From: <a@b.test>|Subject: hello|A: 1|x-spam: older"),
+        ] {
+            let milter = format!(
+                r#"{{"remove_headers":{{"X-Spam":{removed}}},"add_headers":{{"A":{{"value":"1","order":-2}}}}}}"#
+            );
+            check(&milter, left);
+        }
     }
 
     #[test]
@@ -328,6 +351,30 @@ mod tests {
             sign(1, "b"),
         ];
         assert_eq!(changes, expected);
+    }
+
+    #[test]
+    fn changes_that_can_t_be_made_do_not_save_a_refused_message() {
+        let unfit = r#""score":40,"milter":{"add_headers":{"A":"1\r\nBcc: x"}}"#;
+        for (action, advice) in [
+            ("reject", Advice::Reject("refused as spam".to_owned())),
+            ("quarantine", Advice::Quarantine),
+            ("discard", Advice::Discard),
+        ] {
+            check(&format!(r#"{{"action":"{action}",{unfit}}}"#), advice, SAME);
+        }
+        assert!(found(&format!(r#"{{"action":"soft reject",{unfit}}}"#)).is_err(), "it comes again");
+    }
+
+    #[test]
+    fn more_changes_than_there_may_be() {
+        let json = |count: usize| {
+            let fields = vec!["1"; count];
+            serde_json::json!({ "action": "no action", "score": 0, "milter": { "add_headers": { "A": fields } } }).to_string()
+        };
+        assert_eq!(found(&json(100)).unwrap().changes.len(), 100);
+        let failure = found(&json(101)).unwrap_err().to_string();
+        assert!(failure.contains("modifications_max"), "{failure}");
     }
 
     #[test]
