@@ -74,6 +74,11 @@ pub(crate) fn poisoned(poison: Poison) -> Reply {
     }
 }
 
+/// RFC 3463 §3.7
+pub(crate) fn not_converted(why: impl std::fmt::Display) -> Reply {
+    Reply::enhanced(554, (5, 6, 3), format!("Message refused, it can't be converted from BINARYMIME: {why}"))
+}
+
 pub(crate) fn header_too_big() -> Reply {
     Reply::enhanced(552, (5, 3, 4), "Message refused: its header section is too large")
 }

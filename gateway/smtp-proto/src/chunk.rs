@@ -7,8 +7,9 @@
 //! ```
 //!
 //! Where the message ends is never in doubt here, since octets are counted: a wrong one poisons the message and nothing
-//! else. BINARYMIME is not offered (docs/decisions/027-chunking-and-binarymime.md), so that a bare CR or LF, a NUL and a
-//! line over the limit are refused as they are behind DATA: what is stored can be sent on with DATA to anybody.
+//! else. A bare CR or LF, a NUL and a line over the limit are refused as they are behind DATA: what is stored can be sent on with
+//! DATA to anybody. With BINARYMIME only the octets are counted ([`ChunkDecoder::binary`]), and whoever takes them makes lines of
+//! them (docs/decisions/027-chunking-and-binarymime.md).
 
 use memchr::memchr3;
 
@@ -27,12 +28,19 @@ pub struct ChunkDecoder {
     after_cr: bool,
     size: u64,
     poison: Option<Poison>,
+    /// Whether lines are judged.
+    is_text: bool,
 }
 
 impl ChunkDecoder {
     /// A decoder at the beginning of a message.
     pub const fn new(limits: DataLimits) -> Self {
-        Self { limits, left: 0, line: 0, after_cr: false, size: 0, poison: None }
+        Self { limits, left: 0, line: 0, after_cr: false, size: 0, poison: None, is_text: true }
+    }
+
+    /// The same for a message of any octets (RFC 3030 §3): only its size is judged.
+    pub const fn binary(limits: DataLimits) -> Self {
+        Self { is_text: false, ..Self::new(limits) }
     }
 
     /// A chunk of `size` octets follows. One that leads over the limit poisons the message at once.
@@ -50,7 +58,7 @@ impl ChunkDecoder {
         let part = input.get(..length).unwrap_or_default();
         self.left -= part.len() as u64;
         self.size = self.size.saturating_add(part.len() as u64);
-        if self.poison.is_none() {
+        if self.poison.is_none() && self.is_text {
             self.judge(part);
         }
         if self.poison.is_none() && !part.is_empty() {

@@ -164,6 +164,7 @@ pub(crate) enum Refused {
     LineTooLong,
     Loop,
     MessageTooBig,
+    NotConverted,
     NotLocal,
     Memory,
     Nul,
@@ -174,7 +175,7 @@ pub(crate) enum Refused {
 }
 
 impl Refused {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::BareCrOrLf,
         Self::ChecksTooSlow,
         Self::DirectoryUnavailable,
@@ -183,6 +184,7 @@ impl Refused {
         Self::LineTooLong,
         Self::Loop,
         Self::MessageTooBig,
+        Self::NotConverted,
         Self::NotLocal,
         Self::Memory,
         Self::Nul,
@@ -202,6 +204,7 @@ impl Refused {
             Self::LineTooLong => "line-too-long",
             Self::Loop => "loop",
             Self::MessageTooBig => "message-too-big",
+            Self::NotConverted => "not-converted",
             Self::NotLocal => "not-local",
             Self::Memory => "memory",
             Self::Nul => "nul",

@@ -6,6 +6,7 @@
 //!  BDAT ─ chunk.rs ─┘
 //! ```
 
+mod binary;
 mod chunk;
 mod header;
 mod intake;

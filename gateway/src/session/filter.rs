@@ -99,8 +99,8 @@ fn parameters(mail: &Mail) -> Vec<String> {
     let size = mail.size.map(|size| format!("SIZE={size}"));
     let body = mail.body.map(|body| {
         let body = match body {
-            BodyType::BinaryMime => "BINARYMIME",
-            BodyType::EightBitMime => "8BITMIME",
+            // What milters get has been made text.
+            BodyType::BinaryMime | BodyType::EightBitMime => "8BITMIME",
             BodyType::SevenBit => "7BIT",
         };
         format!("BODY={body}")

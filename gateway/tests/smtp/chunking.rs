@@ -10,7 +10,7 @@ use crate::smuggling::{SEPARATORS, connect};
 const DOORS: [&str; 4] = ["mx", "mx+starttls", "submissions", "lmtp"];
 
 /// `text` in chunks of the given sizes, the last one with LAST.
-fn chunks(text: &[u8], sizes: &[usize]) -> Vec<u8> {
+pub(crate) fn chunks(text: &[u8], sizes: &[usize]) -> Vec<u8> {
     let (mut wire, mut rest) = (Vec::new(), text);
     for (index, size) in sizes.iter().enumerate() {
         let (chunk, next) = rest.split_at(*size);

@@ -8,6 +8,7 @@
     reason = "a test fails by panicking, in its support code too"
 )]
 
+mod binary;
 mod chunking;
 mod drain;
 mod envelopes;

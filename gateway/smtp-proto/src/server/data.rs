@@ -1,13 +1,20 @@
 //! DATA (RFC 5321 §4.1.1.4).
 
 use super::{Action, Refusal, Session, State, refuse};
-use crate::Reply;
+use crate::{BodyType, Reply};
 
 impl Session {
     pub(super) fn data(&self, state: State) -> (State, Action) {
         match state {
             State::Transaction(client, transaction) if transaction.recipients.is_empty() => {
                 refuse(State::Transaction(client, transaction), self.no_recipients())
+            }
+            // RFC 3030 §3: such a message comes with BDAT only.
+            State::Transaction(client, transaction)
+                if transaction.mail.body == Some(BodyType::BinaryMime) =>
+            {
+                let refusal = Refusal::Sequence("A binary message comes with BDAT");
+                refuse(State::Transaction(client, transaction), refusal)
             }
             State::Transaction(client, transaction) => {
                 let reply = Reply::new(354, None, "End data with <CR><LF>.<CR><LF>");

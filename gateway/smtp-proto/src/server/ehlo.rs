@@ -77,8 +77,13 @@ impl Session {
             "ENHANCEDSTATUSCODES".into(), // RFC 2034
             "8BITMIME".into(),            // RFC 6152
             "CHUNKING".into(),            // RFC 3030
-            self.limits().into(),         // RFC 9422
-            "SMTPUTF8".into(),            // RFC 6531
+        ]);
+        if self.offer.service.takes_binary() {
+            lines.push("BINARYMIME".into()); // RFC 3030
+        }
+        lines.extend([
+            self.limits().into(), // RFC 9422
+            "SMTPUTF8".into(),    // RFC 6531
             "HELP".into(),
         ]);
         lines

@@ -27,8 +27,7 @@ impl Session {
         if let Err(refusal) = self.may_send() {
             return Some(refusal);
         }
-        // BINARYMIME is not offered: docs/decisions/027-chunking-and-binarymime.md.
-        let binary = mail.body == Some(BodyType::BinaryMime);
+        let binary = mail.body == Some(BodyType::BinaryMime) && !self.offer.service.takes_binary();
         let dsn = mail.ret.is_some() || mail.envelope_id.is_some();
         if binary || dsn && !(self.offer.dsn && extended) {
             return Some(Refusal::ParameterNotOffered);

@@ -16,6 +16,11 @@ pub enum Service {
 }
 
 impl Service {
+    /// Whether messages may hold any octets (RFC 3030 §3): from people, whose mail we sign, not from systems that sign before they send.
+    pub(super) const fn takes_binary(self) -> bool {
+        matches!(self, Self::Submission)
+    }
+
     /// Whether clients say LHLO here and get one answer for each recipient.
     pub(super) const fn is_lmtp(self) -> bool {
         matches!(self, Self::Lmtp)

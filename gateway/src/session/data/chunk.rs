@@ -5,14 +5,20 @@
 
 use std::time::Duration;
 
-use smtp_proto::{Bdat, ChunkDecoder, Reply};
+use runtime::HeldMemory;
+use smtp_proto::{Bdat, BodyType, ChunkDecoder, DataLimits, Reply};
 use tokio::time::Instant;
+use tracing::error;
 
 use super::Incoming;
+use super::binary::to_text;
 use super::intake::Fault;
 use super::text::Ending;
 use crate::reply;
 use crate::session::{End, Session};
+
+/// Octets of converted text that are handed on at once.
+const PIECE: usize = 64 * 1024;
 
 /// A message of which chunks came and more are awaited.
 pub(in crate::session) struct Chunked {
@@ -20,6 +26,14 @@ pub(in crate::session) struct Chunked {
     decoder: ChunkDecoder,
     /// How long its octets were waited for; the time between two chunks is the client's.
     spent: Duration,
+    /// With BINARYMIME: what came so far.
+    binary: Option<Binary>,
+}
+
+/// A message that must be whole before it can be made text.
+struct Binary {
+    octets: Vec<u8>,
+    memory: HeldMemory,
 }
 
 impl Session {
@@ -29,10 +43,7 @@ impl Session {
         let mut chunked = match self.chunked.take() {
             Some(chunked) => chunked,
             None => match self.begin_message().await {
-                Ok(incoming) => {
-                    let decoder = ChunkDecoder::new(self.shared.config.limits.data());
-                    Chunked { incoming, decoder, spent: Duration::ZERO }
-                }
+                Ok(incoming) => self.begin_chunks(incoming),
                 Err(refusal) => {
                     self.skip_chunk(bdat.size, &refusal).await?;
                     return Ok(refusal);
@@ -42,9 +53,7 @@ impl Session {
         chunked.decoder.begin(bdat.size);
         let ending = self.read_chunk(&mut chunked).await?;
         if bdat.last && ending == Ending::Known {
-            let line_end = chunked.decoder.finish();
-            chunked.judge();
-            chunked.incoming.intake.take(line_end).await;
+            chunked.finish(self.shared.config.limits.data()).await;
         }
         if ending == Ending::Known && !bdat.last && !chunked.incoming.intake.has_failed() {
             self.chunked = Some(chunked);
@@ -55,6 +64,16 @@ impl Session {
             return Err(self.say_last(&reply).await);
         }
         Ok(reply)
+    }
+
+    fn begin_chunks(&self, incoming: Incoming) -> Chunked {
+        let limits = self.shared.config.limits.data();
+        let body = self.machine.transaction().and_then(|transaction| transaction.mail.body);
+        let is_binary = body == Some(BodyType::BinaryMime);
+        let decoder = if is_binary { ChunkDecoder::binary(limits) } else { ChunkDecoder::new(limits) };
+        let memory = || self.shared.message_memory.hold();
+        let binary = is_binary.then(|| Binary { octets: Vec::new(), memory: memory() });
+        Chunked { incoming, decoder, spent: Duration::ZERO, binary }
     }
 
     /// Throws a chunk away; one that is too long for that ends the session with the answer.
@@ -89,8 +108,8 @@ impl Session {
             let taken = chunked.decoder.decode(&self.wire.input, |slice| text.extend_from_slice(slice));
             self.wire.consume(taken);
             chunked.judge();
-            let intake = &mut chunked.incoming.intake;
-            intake.take(&text).await;
+            chunked.take(&text).await;
+            let intake = &chunked.incoming.intake;
             if chunked.decoder.left() == 0 {
                 chunked.spent = began.elapsed();
                 return Ok(Ending::Known);
@@ -117,6 +136,61 @@ impl Session {
 }
 
 impl Chunked {
+    async fn take(&mut self, octets: &[u8]) {
+        let Some(binary) = &mut self.binary else { return self.incoming.intake.take(octets).await };
+        if self.incoming.intake.has_failed() {
+            binary.octets = Vec::new();
+            binary.memory.release();
+        } else if binary.memory.grow_to(binary.octets.len().saturating_add(octets.len()) as u64).await {
+            binary.octets.extend_from_slice(octets);
+        } else {
+            self.incoming.intake.fail(Fault::Memory);
+        }
+    }
+
+    /// The last chunk is there.
+    async fn finish(&mut self, limits: DataLimits) {
+        if let Some(binary) = self.binary.take() {
+            return self.convert(binary, limits).await;
+        }
+        let line_end = self.decoder.finish();
+        self.judge();
+        self.incoming.intake.take(line_end).await;
+    }
+
+    /// Makes text of it, which is judged as any other.
+    async fn convert(&mut self, binary: Binary, limits: DataLimits) {
+        let intake = &mut self.incoming.intake;
+        if intake.has_failed() {
+            return;
+        }
+        let Binary { octets, mut memory } = binary;
+        // Base64 has four letters and its share of a line end for three octets.
+        let grown = (octets.len() as u64).saturating_mul(3) / 2;
+        if !memory.grow_to((octets.len() as u64).saturating_add(grown)).await {
+            return intake.fail(Fault::Memory);
+        }
+        let text = match tokio::task::spawn_blocking(move || to_text(&octets)).await {
+            Ok(Ok(text)) => text,
+            Ok(Err(unfit)) => return intake.fail(Fault::Unfit(unfit)),
+            Err(failure) => {
+                error!(%failure, "a binary message could not be converted, message refused for now");
+                return intake.fail(Fault::Spool(std::io::Error::other(failure)));
+            }
+        };
+        self.decoder = ChunkDecoder::new(DataLimits { message_max: u64::MAX, ..limits });
+        self.decoder.begin(text.len() as u64);
+        for piece in text.chunks(PIECE) {
+            let mut judged = Vec::new();
+            self.decoder.decode(piece, |slice| judged.extend_from_slice(slice));
+            self.judge();
+            self.incoming.intake.take(&judged).await;
+        }
+        let line_end = self.decoder.finish();
+        self.judge();
+        self.incoming.intake.take(line_end).await;
+    }
+
     fn judge(&mut self) {
         if let Some(poison) = self.decoder.poison() {
             self.incoming.intake.fail(Fault::Poison(poison));

@@ -9,6 +9,7 @@ use runtime::HeldMemory;
 use smtp_proto::{Poison, Reply};
 use tokio::time::timeout;
 
+use super::binary::Unfit;
 use super::header::{self, Header, HeaderLimits};
 use crate::reply;
 use crate::session::{Refused, Shared};
@@ -70,6 +71,8 @@ pub(super) enum Fault {
     Memory,
     /// Wrong octets.
     Poison(Poison),
+    /// Binary parts that can't be made text.
+    Unfit(Unfit),
     /// The queue's spool file.
     Spool(io::Error),
 }
@@ -84,6 +87,7 @@ impl Fault {
             Self::Poison(Poison::LineTooLong) => Refused::LineTooLong,
             Self::Poison(Poison::MessageTooBig) => Refused::MessageTooBig,
             Self::Poison(Poison::Nul) => Refused::Nul,
+            Self::Unfit(_) => Refused::NotConverted,
             Self::Spool(error) => match error.kind() {
                 io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Refused::QueueFull,
                 _ => Refused::QueueFailed,
@@ -98,6 +102,7 @@ impl Fault {
             Self::Loop => reply::routing_loop(),
             Self::Memory => reply::memory_short(),
             Self::Poison(poison) => reply::poisoned(*poison),
+            Self::Unfit(unfit) => reply::not_converted(*unfit),
             Self::Spool(_) if self.reason() == Refused::QueueFull => reply::queue_full(),
             Self::Spool(_) => reply::queue_failed(),
         }

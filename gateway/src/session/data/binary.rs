@@ -1,0 +1,398 @@
+//! BINARYMIME (RFC 3030 §3): a message whose parts hold any octets is made into one of text lines, before anything else looks at it.
+//!
+//! What is stored here and sent on goes through programs that read lines (docs/decisions/027-chunking-and-binarymime.md). A part that is no text gets base64; one that
+//! is text all the same is called so. Nothing else changes, and what can't be converted without breaking a signature is refused.
+
+use std::ops::Range;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mail_parser::{MessageParser, MimeHeaders as _};
+use memchr::{memchr3, memmem};
+
+/// Octets of a line (RFC 5322 §2.1.1).
+const LINE_MAX: usize = 998;
+/// Octets that fill a line of base64 (RFC 2045 §6.8).
+const ENCODED_LINE: usize = 57;
+/// Entities within each other.
+const DEPTH_MAX: usize = 100;
+/// Entities of a message.
+const ENTITIES_MAX: usize = 10_000;
+
+/// Why a message can't be converted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unfit {
+    /// RFC 1847 §2.1: what is signed is text, or the signature breaks on the way.
+    #[error("a signed part holds binary octets")]
+    Signed,
+    /// More than anybody reads.
+    #[error("it has too many parts, or parts within each other")]
+    TooManyParts,
+}
+
+/// The same message in lines, as far as its parts can be told apart. What is wrong outside them stays, for whoever judges lines.
+pub(super) fn to_text(message: &[u8]) -> Result<Vec<u8>, Unfit> {
+    let mut writer = Writer { out: Vec::with_capacity(message.len()), entities: 0, has_changed: false };
+    writer.entity(message, 0, false)?;
+    let (head, _) = parts_of(message);
+    if writer.has_changed && !fields(head).any(|field| is(field, b"mime-version")) {
+        // Without it nobody would decode.
+        writer.out.splice(0..0, *b"MIME-Version: 1.0\r\n");
+    }
+    Ok(writer.out)
+}
+
+struct Writer {
+    out: Vec<u8>,
+    entities: usize,
+    has_changed: bool,
+}
+
+impl Writer {
+    /// `signed`: it must stay as it is.
+    fn entity(&mut self, octets: &[u8], depth: usize, signed: bool) -> Result<(), Unfit> {
+        self.entities += 1;
+        if depth > DEPTH_MAX || self.entities > ENTITIES_MAX {
+            return Err(Unfit::TooManyParts);
+        }
+        let (head, body) = parts_of(octets);
+        let about = About::of(head);
+        let says_binary = about.encoding == b"binary";
+        match about.kind {
+            Kind::Multipart { boundary, is_signed } => {
+                self.head(head, says_binary.then_some("8bit"), signed)?;
+                let mut is_first = true;
+                for (piece, place) in split(body, boundary.as_bytes()) {
+                    let octets = body.get(place).unwrap_or_default();
+                    match piece {
+                        Piece::Between => self.out.extend_from_slice(octets),
+                        Piece::Entity => {
+                            self.entity(octets, depth + 1, signed || is_signed && is_first)?;
+                            is_first = false;
+                        }
+                    }
+                }
+                Ok(())
+            }
+            Kind::Message => {
+                self.head(head, says_binary.then_some("8bit"), signed)?;
+                self.entity(body, depth + 1, signed)
+            }
+            Kind::Leaf => {
+                let is_encoded = !matches!(about.encoding.as_slice(), b"" | b"7bit" | b"8bit" | b"binary");
+                let is_text = is_text(body);
+                let encoding = match () {
+                    () if is_encoded || is_text && !says_binary => None,
+                    () if !is_text => Some("base64"),
+                    () if body.is_ascii() => Some("7bit"),
+                    () => Some("8bit"),
+                };
+                self.head(head, encoding, signed)?;
+                if encoding == Some("base64") {
+                    self.encode(body);
+                } else {
+                    self.out.extend_from_slice(body);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The header section, with another encoding where one is given.
+    fn head(&mut self, head: &[u8], encoding: Option<&str>, signed: bool) -> Result<(), Unfit> {
+        let Some(encoding) = encoding else {
+            self.out.extend_from_slice(head);
+            return Ok(());
+        };
+        if signed {
+            return Err(Unfit::Signed);
+        }
+        self.has_changed = true;
+        let mut said = false;
+        let mut say = |out: &mut Vec<u8>| {
+            if !std::mem::replace(&mut said, true) {
+                out.extend_from_slice(format!("Content-Transfer-Encoding: {encoding}\r\n").as_bytes());
+            }
+        };
+        for field in fields(head) {
+            if is(field, b"content-transfer-encoding") || field == b"\r\n" {
+                say(&mut self.out);
+            }
+            if !is(field, b"content-transfer-encoding") {
+                self.out.extend_from_slice(field);
+            }
+        }
+        Ok(())
+    }
+
+    /// The line end behind the last line is the delimiter's, or is put there for the whole message.
+    fn encode(&mut self, body: &[u8]) {
+        for (at, line) in body.chunks(ENCODED_LINE).enumerate() {
+            if at > 0 {
+                self.out.extend_from_slice(b"\r\n");
+            }
+            self.out.extend_from_slice(STANDARD.encode(line).as_bytes());
+        }
+    }
+}
+
+/// What a header section says of its body.
+struct About {
+    kind: Kind,
+    /// In lower case; empty without one.
+    encoding: Vec<u8>,
+}
+
+enum Kind {
+    Multipart { boundary: String, is_signed: bool },
+    Message,
+    Leaf,
+}
+
+impl About {
+    fn of(head: &[u8]) -> Self {
+        let encoding = fields(head).find(|field| is(field, b"content-transfer-encoding"));
+        let value = encoding.and_then(|field| field.splitn(2, |byte| *byte == b':').nth(1));
+        let encoding = value.unwrap_or_default().trim_ascii().to_ascii_lowercase();
+        let parsed = MessageParser::new().with_mime_headers().parse_headers(head);
+        let kind = parsed.as_ref().and_then(|message| message.content_type()).map_or(Kind::Leaf, |found| {
+            let subtype = found.subtype().unwrap_or_default().to_ascii_lowercase();
+            match (found.ctype().to_ascii_lowercase().as_str(), found.attribute("boundary")) {
+                ("multipart", Some(boundary)) if !boundary.is_empty() => {
+                    Kind::Multipart { boundary: boundary.to_owned(), is_signed: subtype == "signed" }
+                }
+                ("message", _) if ["rfc822", "global"].contains(&subtype.as_str()) => Kind::Message,
+                _ => Kind::Leaf,
+            }
+        });
+        Self { kind, encoding }
+    }
+}
+
+/// The header section with the empty line behind it, and the body.
+fn parts_of(octets: &[u8]) -> (&[u8], &[u8]) {
+    let end = if octets.starts_with(b"\r\n") {
+        2
+    } else {
+        memmem::find(octets, b"\r\n\r\n").map_or(octets.len(), |at| at + 4)
+    };
+    octets.split_at_checked(end).unwrap_or((octets, &[]))
+}
+
+/// Fields with their folded lines; the empty line at the end is one of its own.
+fn fields(head: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = head;
+    std::iter::from_fn(move || {
+        let mut end = 0;
+        loop {
+            let line = rest.get(end..).unwrap_or_default();
+            let Some(at) = memmem::find(line, b"\r\n") else {
+                end = rest.len();
+                break;
+            };
+            end += at + 2;
+            if !matches!(rest.get(end), Some(b' ' | b'\t')) || rest.get(..end) == Some(b"\r\n") {
+                break;
+            }
+        }
+        let (field, behind) = rest.split_at_checked(end)?;
+        rest = behind;
+        (!field.is_empty()).then_some(field)
+    })
+}
+
+fn is(field: &[u8], name: &[u8]) -> bool {
+    let found = field.split(|byte| *byte == b':').next().unwrap_or_default();
+    found.trim_ascii_end().eq_ignore_ascii_case(name)
+}
+
+fn is_text(body: &[u8]) -> bool {
+    let mut line = 0;
+    let mut rest = body;
+    while let Some(at) = memchr3(b'\r', b'\n', 0, rest) {
+        let behind = rest.get(at..).unwrap_or_default();
+        if line + at > LINE_MAX || !behind.starts_with(b"\r\n") {
+            return false;
+        }
+        line = 0;
+        rest = behind.get(2..).unwrap_or_default();
+    }
+    line += rest.len();
+    line <= LINE_MAX
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Piece {
+    /// Delimiters, and what is before the first and behind the last.
+    Between,
+    Entity,
+}
+
+/// Takes a multipart apart.
+///
+/// ```abnf
+/// delimiter       = [ CRLF ] "--" boundary *WSP CRLF          ; RFC 2046 §5.1.1
+/// close-delimiter = [ CRLF ] "--" boundary "--" *WSP ( CRLF / end )
+/// ```
+fn split(body: &[u8], boundary: &[u8]) -> Vec<(Piece, Range<usize>)> {
+    let dashed = [b"--", boundary].concat();
+    let mut pieces = Vec::new();
+    let (mut piece, mut from) = (Piece::Between, 0);
+    for at in memmem::find_iter(body, &dashed) {
+        let before = body.get(from..at).unwrap_or_default();
+        if at < from || !(before.ends_with(b"\r\n") || at == from) {
+            continue;
+        }
+        let behind = body.get(at + dashed.len()..).unwrap_or_default();
+        let closes = behind.starts_with(b"--");
+        let line = behind.get(if closes { 2 } else { 0 }..).unwrap_or_default();
+        let padding = line.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let end = match line.get(padding..) {
+            Some(rest) if rest.starts_with(b"\r\n") => padding + 2,
+            Some([]) => padding,
+            _ => continue,
+        };
+        let delimiter_end = at + dashed.len() + if closes { 2 } else { 0 } + end;
+        if piece == Piece::Entity {
+            // The line end before a delimiter belongs to it.
+            let entity_end = if at > from { at - 2 } else { at };
+            pieces.push((piece, from..entity_end));
+            (piece, from) = (Piece::Between, entity_end);
+        }
+        if closes {
+            break;
+        }
+        pieces.push((piece, from..delimiter_end));
+        (piece, from) = (Piece::Entity, delimiter_end);
+    }
+    pieces.push((piece, from..body.len()));
+    pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use mail_parser::PartType;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(message: &[u8], expected: &str) {
+        let text = to_text(message).unwrap();
+        assert_eq!(String::from_utf8_lossy(&text), expected, "{}", message.escape_ascii());
+    }
+
+    #[test]
+    fn what_is_no_text_is_encoded_and_what_is_text_is_called_so() {
+        let head = "MIME-Version: 1.0\r\nContent-Type: image/png\r\n";
+        for (encoding, body, said, expected) in [
+            ("binary", &b"a\nb\0"[..], "base64", "YQpiAA=="),
+            ("BINARY ", b"a\r\nb", "7bit", "a\r\nb"),
+            ("binary", "\u{fc}\r\n".as_bytes(), "8bit", "\u{fc}\r\n"),
+            ("8bit", b"a\rb", "base64", "YQ1i"),
+        ] {
+            let message =
+                [format!("{head}Content-Transfer-Encoding: {encoding}\r\n\r\n").as_bytes(), body].concat();
+            check(&message, &format!("{head}Content-Transfer-Encoding: {said}\r\n\r\n{expected}"));
+        }
+        check(
+            b"Subject: x\r\n\r\n\0",
+            "MIME-Version: 1.0\r\nSubject: x\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
+        );
+        for same in [
+            "Subject: x\r\n\r\ntext\r\n",
+            "",
+            "\r\n",
+            "\r\ntext",
+            "Subject: x\r\n",
+            "Content-Transfer-Encoding: base64\r\n\r\nYQ==\r\n",
+            "Content-Transfer-Encoding: x-own\r\n\r\na\nb",
+        ] {
+            check(same.as_bytes(), same);
+        }
+        let long = "x".repeat(999);
+        let text = to_text(format!("MIME-Version: 1.0\r\n\r\n{long}").as_bytes()).unwrap();
+        assert!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= 78), "lines are short");
+    }
+
+    #[test]
+    fn parts_are_told_apart_by_whole_lines() {
+        check(
+            b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"b\"\r\ncontent-transfer-encoding : binary\r\n\r\n\
+              before\r\n--b \r\nContent-Transfer-Encoding:\r\n binary\r\n\r\n\0--b\r\n--bb\r\n--b\r\n\r\nplain\r\n--b\r\n--b--\r\nbehind\r\n",
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed;\r\n boundary=\"b\"\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+             before\r\n--b \r\nContent-Transfer-Encoding: base64\r\n\r\nAC0tYg0KLS1iYg==\r\n--b\r\n\r\nplain\r\n--b\r\n--b--\r\nbehind\r\n",
+        );
+        check(
+            b"MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: binary\r\n\r\nSubject: in\r\n\r\n\0",
+            "MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
+             Subject: in\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
+        );
+        // Never closed.
+        check(
+            b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\0",
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
+        );
+    }
+
+    #[test]
+    fn what_is_signed_is_not_touched() {
+        let signed = |body: &str| {
+            format!(
+                "MIME-Version: 1.0\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\n{body}\r\n--b\r\n\
+                 Content-Transfer-Encoding: binary\r\n\r\n\0\r\n--b--\r\n"
+            )
+        };
+        let text = String::from_utf8(to_text(signed("plain").as_bytes()).unwrap()).unwrap();
+        assert!(
+            text.contains("\r\n\r\nplain\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n"),
+            "{text}"
+        );
+        assert_eq!(to_text(signed("\0").as_bytes()), Err(Unfit::Signed));
+    }
+
+    #[test]
+    fn attack_parts_without_end() {
+        let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(DEPTH_MAX + 1);
+        assert_eq!(to_text(nested.as_bytes()), Err(Unfit::TooManyParts));
+        let many = format!(
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
+            "--b\r\n\r\n".repeat(ENTITIES_MAX)
+        );
+        assert_eq!(to_text(many.as_bytes()), Err(Unfit::TooManyParts));
+    }
+
+    proptest! {
+        #[test]
+        fn every_reader_finds_the_same_octets(bodies in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 1..5)) {
+            let mut message = b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=\"=_edge\"\r\n\r\n".to_vec();
+            for body in &bodies {
+                message.extend_from_slice(b"--=_edge\r\nContent-Type: application/octet-stream\r\nContent-Transfer-Encoding: binary\r\n\r\n");
+                message.extend_from_slice(body);
+                message.extend_from_slice(b"\r\n");
+            }
+            message.extend_from_slice(b"--=_edge--\r\n");
+            let text = to_text(&message).unwrap();
+            prop_assert!(is_text(&text), "{}", text.escape_ascii());
+            let parsed = MessageParser::default().parse(&text).unwrap();
+            let found: Vec<&[u8]> = parsed.parts.iter().skip(1).map(|part| match &part.body {
+                PartType::Binary(octets) | PartType::InlineBinary(octets) => octets.as_ref(),
+                PartType::Text(text) | PartType::Html(text) => text.as_bytes(),
+                _ => &[],
+            }).collect();
+            prop_assert_eq!(found, bodies.iter().map(Vec::as_slice).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn anything_is_converted_or_refused(message in proptest::collection::vec(prop_oneof![
+            Just(b"Content-Type: multipart/mixed; boundary=b\r\n".to_vec()), Just(b"Content-Type: message/rfc822\r\n".to_vec()),
+            Just(b"Content-Transfer-Encoding: binary\r\n".to_vec()), Just(b"--b\r\n".to_vec()), Just(b"--b--".to_vec()), Just(b"\r\n".to_vec()),
+            Just(b"\n".to_vec()), Just(b"\r".to_vec()), Just(vec![0]), proptest::collection::vec(any::<u8>(), 0..8),
+        ], 0..20)) {
+            let message = message.concat();
+            let _ = to_text(&message);
+            let pieces = split(&message, b"b");
+            // Nothing is lost between two pieces.
+            prop_assert_eq!(pieces.iter().map(|(_, place)| place.len()).sum::<usize>(), message.len());
+        }
+    }
+}
