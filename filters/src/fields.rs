@@ -1,5 +1,7 @@
 //! A header section, field by field, octets untouched, and where the text behind it begins.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 
 /// One field of a header section.
@@ -21,7 +23,8 @@ impl Field<'_> {
 
     /// The value on one line, without white space at its ends. What is no UTF-8 is replaced.
     pub(crate) fn unfolded(&self) -> String {
-        let text = String::from_utf8_lossy(self.value);
+        let text = std::str::from_utf8(self.value)
+            .map_or_else(|_| String::from_utf8_lossy(self.value), Cow::Borrowed);
         let mut unfolded = String::with_capacity(text.len());
         for (at, line) in text.split("\r\n").enumerate() {
             if at > 0 && !unfolded.is_empty() {

@@ -1,9 +1,11 @@
 //! Measures what each check costs: the same mail into the same gateway, over loopback, with checks on and off in turns.
 //!
 //! ```text
-//! cargo run --release -p gateway --example filters -- DIRECTORY [RUNS] [MESSAGES] [STAGE]
+//! cargo run --release -p gateway --example filters -- DIRECTORY [RUNS] [MESSAGES] [STAGE] [PROGRAM]
 //! ```
-//! With STAGE only that one runs, for a profiler.
+//! With STAGE only that one runs, for a profiler; `all` are all. With PROGRAM, the path of `sluice`, a whole node is measured (`sluice up`): its own directory, and
+//! delivery into 20 mailboxes beside it. Its rate is taken twice: until everything is accepted, while a queue may grow, and until everything is in a mailbox, which is
+//! what it can go on accepting.
 //! The queue is the embedded one on DIRECTORY's disk, every message is synced before its 250. DNS answers come from a server on loopback through the
 //! resolver's cache, as they do for senders that write often. Messages are of 5 KB, with an RSA-2048 signature where DKIM is measured.
 
@@ -16,8 +18,10 @@
 )]
 
 use std::collections::HashMap;
+use std::io::Write as _;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -35,7 +39,7 @@ use queue::embedded::EmbeddedQueue;
 use rcgen::{KeyPair, PKCS_RSA_SHA256, PublicKeyData as _};
 use runtime::Drain;
 use shared_state::Guarded;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpStream, UdpSocket};
 
 #[global_allocator]
@@ -43,6 +47,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CLIENTS: usize = 32;
 const BODY: usize = 5 << 10;
+const RECIPIENTS: usize = 20;
 
 /// What is measured: a name, whether the message is signed, whether authentication is on, how many rules there are.
 const STAGES: [(&str, bool, bool, usize); 6] = [
@@ -67,29 +72,36 @@ async fn main() {
     println!(
         "{CLIENTS} clients, {messages} messages of {BODY} octets a stage, {runs} runs in turns; messages a second"
     );
-    let only = arguments.get(3).map_or("", String::as_str);
-    let stages: Vec<_> = STAGES.into_iter().filter(|(name, ..)| only.is_empty() || *name == only).collect();
-    let mut figures: HashMap<&str, Vec<f64>> = HashMap::new();
-    let mut shares: HashMap<&str, Vec<f64>> = HashMap::new();
+    let only = arguments.get(3).map_or("all", String::as_str);
+    let stages: Vec<_> = STAGES.into_iter().filter(|(name, ..)| only == "all" || *name == only).collect();
+    let program = arguments.get(4).map(Path::new);
+    let whats: &[&str] = if program.is_some() { &["accepted", "and delivered"] } else { &["accepted"] };
+    let mut figures: HashMap<(&str, usize), Vec<f64>> = HashMap::new();
+    let mut shares: HashMap<(&str, usize), Vec<f64>> = HashMap::new();
     for run in 0..runs {
-        let mut base = 0.0;
+        let mut base: Option<Vec<f64>> = None;
         for (name, sign, authenticated, rules) in stages.iter().copied() {
             let place = directory.join(format!("{run}-{}", name.replace([' ', ','], "-")));
             std::fs::create_dir_all(&place).unwrap();
             let message = if sign { &signed } else { &plain() };
-            let rate = stage(&place, message, dns, authenticated, rules, messages).await;
-            std::fs::remove_dir_all(&place).unwrap();
-            if base == 0.0 {
-                base = rate;
+            let rates = match program {
+                None => vec![stage(&place, message, dns, (authenticated, rules), messages).await],
+                Some(program) => node(program, &place, message, dns, (authenticated, rules), messages).await,
+            };
+            // Files stay to the end: a deletion of many slows down what creates files after it.
+            let base = base.get_or_insert_with(|| rates.clone());
+            for (what, rate) in rates.iter().enumerate() {
+                figures.entry((name, what)).or_default().push(*rate);
+                shares.entry((name, what)).or_default().push(100.0 * rate / base[what]);
             }
-            figures.entry(name).or_default().push(rate);
-            shares.entry(name).or_default().push(100.0 * rate / base);
         }
     }
     for (name, ..) in stages {
-        let (rate, share) =
-            (spread(&mut figures.remove(name).unwrap()), spread(&mut shares.remove(name).unwrap()));
-        println!("{name:<34} {rate:>28}   of no checks: {share} %");
+        for (at, what) in whats.iter().enumerate() {
+            let rate = spread(&mut figures.remove(&(name, at)).unwrap());
+            let share = spread(&mut shares.remove(&(name, at)).unwrap());
+            println!("{name:<34} {what:<13} {rate:>28}   of no checks: {share} %");
+        }
     }
     std::fs::remove_dir_all(&directory).unwrap();
 }
@@ -162,8 +174,7 @@ async fn stage(
     place: &Path,
     message: &str,
     dns: SocketAddr,
-    authenticated: bool,
-    rule_count: usize,
+    (authenticated, rule_count): (bool, usize),
     messages: usize,
 ) -> f64 {
     let registry = Registry::new();
@@ -220,9 +231,79 @@ async fn stage(
     rate
 }
 
+/// The same through a whole node.
+async fn node(
+    program: &Path,
+    place: &Path,
+    message: &str,
+    dns: SocketAddr,
+    (authenticated, rule_count): (bool, usize),
+    messages: usize,
+) -> Vec<f64> {
+    let policy = place.join("policy");
+    std::fs::create_dir(&policy).unwrap();
+    std::fs::write(policy.join("rules.toml"), rules(rule_count)).unwrap();
+    let config = place.join("sluice.toml");
+    let settings = format!(
+        "[gateway.limits]\nconnections_per_address_max = 1000\n[filters.dns]\nresolvers = ['{dns}']\n\
+         [filters.authentication]\nenabled = {authenticated}\nexempt = []\n[filters.policy]\nfolder = '{}'\n",
+        policy.display()
+    );
+    std::fs::write(&config, settings).unwrap();
+    let data = place.join("data");
+    let command = |arguments: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(arguments).arg("--data").arg(&data).arg("--config").arg(&config);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    };
+    let mut running = command(&["up", "--port-base", "0"]).spawn().unwrap();
+    let began = Instant::now();
+    let (address, health): (SocketAddr, SocketAddr) = loop {
+        assert!(running.try_wait().unwrap().is_none(), "the node ended");
+        assert!(began.elapsed().as_secs() < 60, "the node does not start");
+        if let Ok(text) = std::fs::read_to_string(data.join("run/up.json")) {
+            let told: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let address = |name: &str| told["addresses"][name].as_str().unwrap().parse().unwrap();
+            break (address("mx"), address("health"));
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert!(command(&["domain", "add", "ours.test"]).status().unwrap().success(), "no domain");
+    for number in 0..RECIPIENTS {
+        let mut adding = command(&["account", "add", &format!("bob{number}@ours.test")]).spawn().unwrap();
+        adding.stdin.take().unwrap().write_all(b"correct horse battery\n").unwrap();
+        assert!(adding.wait().unwrap().success(), "an account could not be added");
+    }
+    send(address, message, CLIENTS).await;
+    let began = Instant::now();
+    send(address, message, messages).await;
+    let rate = || messages as f64 / began.elapsed().as_secs_f64();
+    let accepted = rate();
+    while waiting(health).await > 0.0 {
+        assert!(began.elapsed().as_secs() < 600, "the queue does not run empty");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let delivered = rate();
+    running.kill().unwrap();
+    running.wait().unwrap();
+    vec![accepted, delivered]
+}
+
+/// Messages in a node's queue.
+async fn waiting(health: SocketAddr) -> f64 {
+    let mut stream = TcpStream::connect(health).await.unwrap();
+    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+    let mut text = String::new();
+    stream.read_to_string(&mut text).await.unwrap();
+    let lines =
+        text.lines().filter(|line| line.starts_with("sluice_queue_messages{") && line.contains("local"));
+    lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+}
+
 async fn send(address: SocketAddr, message: &str, messages: usize) {
     let text: Arc<str> = format!("{message}.\r\n").into();
-    let clients = (0..CLIENTS).map(|_| {
+    let clients = (0..CLIENTS).map(|client| {
         let text = Arc::clone(&text);
         tokio::spawn(async move {
             let stream = TcpStream::connect(address).await.unwrap();
@@ -233,8 +314,10 @@ async fn send(address: SocketAddr, message: &str, messages: usize) {
             writing.write_all(b"EHLO client.sender.test\r\n").await.unwrap();
             expect(&mut lines, "250").await;
             for _ in 0..messages / CLIENTS {
-                let front = b"MAIL FROM:<ann@sender.test>\r\nRCPT TO:<bob@ours.test>\r\nDATA\r\n";
-                writing.write_all(front).await.unwrap();
+                let recipient = client % RECIPIENTS;
+                let front =
+                    format!("MAIL FROM:<ann@sender.test>\r\nRCPT TO:<bob{recipient}@ours.test>\r\nDATA\r\n");
+                writing.write_all(front.as_bytes()).await.unwrap();
                 expect(&mut lines, "250").await;
                 expect(&mut lines, "250").await;
                 expect(&mut lines, "354").await;
@@ -283,18 +366,8 @@ fn answer(packet: &[u8], records: &HashMap<String, String>) -> Vec<u8> {
     let kind = u16::from_be_bytes([packet[at + 1], packet[at + 2]]);
     let found = records.get(&labels.join(".")).filter(|_| kind == 16);
     let mut reply = packet[..2].to_vec();
-    reply.extend([
-        0x81,
-        if found.is_some() { 0x80 } else { 0x83 },
-        0,
-        1,
-        0,
-        u8::from(found.is_some()),
-        0,
-        0,
-        0,
-        0,
-    ]);
+    let (code, answers) = if found.is_some() { (0x80, 1) } else { (0x83, 0) };
+    reply.extend([0x81, code, 0, 1, 0, answers, 0, 1 - answers, 0, 0]);
     reply.extend(&packet[12..at + 5]);
     if let Some(text) = found {
         let mut data = Vec::new();
@@ -305,6 +378,11 @@ fn answer(packet: &[u8], records: &HashMap<String, String>) -> Vec<u8> {
         reply.extend([0xc0, 12, 0, 16, 0, 1, 0, 0, 14, 16]);
         reply.extend(u16::try_from(data.len()).unwrap().to_be_bytes());
         reply.extend(data);
+    } else {
+        // For how long nothing is there (RFC 2308 §3): an SOA record of `test`, of whose numbers the last counts.
+        let numbers = [1_u32, 3600, 3600, 3600, 3600].map(u32::to_be_bytes).concat();
+        reply.extend(*b"\x04test\0\0\x06\0\x01\0\0\x0e\x10\0\x16\0\0");
+        reply.extend(numbers);
     }
     reply
 }

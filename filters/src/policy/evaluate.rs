@@ -1,7 +1,10 @@
 //! The rules asked about one message.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use cel::common::types::{CelList, CelMap, CelMapKey, CelNull};
+use cel::common::value::Val;
 use cel::{Context, Env, Value};
 use envelope::Address;
 use serde::Serialize;
@@ -118,7 +121,7 @@ pub(super) fn evaluate(
     let told = traced.then(|| Told::of(&facts));
     let mut context = Context::with_env(Arc::clone(env));
     for (name, value) in facts.variables {
-        context.add_variable_from_value(name, value);
+        context.add_variable_as_val(name, bound(value));
     }
     functions::declare(&mut context, rules, facts.fields)
         .map_err(|error| PolicyError::Functions(error.to_string()))?;
@@ -133,6 +136,23 @@ pub(super) fn evaluate(
     run.judge_score();
     run.add_tags();
     Ok(run.decision)
+}
+
+/// A value as the library wants it bound. Its own way copies whatever is inside another value; here it is moved, unless an explanation has it too.
+fn bound(value: Value) -> Box<dyn Val> {
+    match value {
+        Value::Map(map) => {
+            let fields = Arc::unwrap_or_clone(map.map).into_iter();
+            let fields: HashMap<CelMapKey<'_>, Box<dyn Val>> =
+                fields.map(|(key, value)| (key.into(), bound(value))).collect();
+            Box::new(CelMap::from(fields))
+        }
+        Value::List(list) => {
+            let elements: Vec<Box<dyn Val>> = Arc::unwrap_or_clone(list).into_iter().map(bound).collect();
+            Box::new(CelList::from(elements))
+        }
+        plain => Box::<dyn Val>::try_from(plain).unwrap_or_else(|_| Box::new(CelNull)),
+    }
 }
 
 struct Run<'a> {

@@ -14,9 +14,11 @@ mod uuencode;
 mod walk;
 
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::ops::Range;
+use std::sync::Arc;
 
 use cel::Value;
+use cel::objects::{Key, Map};
 use envelope::{Entrance, Envelope};
 use mail_parser::{Message, MessageParser, PartType};
 use serde::{Deserialize, Serialize};
@@ -83,24 +85,37 @@ pub(super) struct Facts {
     pub(super) fields: Arc<HeaderSection>,
 }
 
-/// What `header` and `headers` look at, decoded when the first of them is asked.
+/// What `header` and `headers` look at.
 pub(super) struct HeaderSection {
     octets: Vec<u8>,
-    decoded: OnceLock<HashMap<String, Vec<String>>>,
+    /// Where names and values stand in them.
+    fields: Vec<(Range<usize>, Range<usize>)>,
 }
 
 impl HeaderSection {
-    /// The values of all fields of a name, in their order.
-    pub(super) fn get(&self, name: &str) -> &[String] {
-        let decode = || {
-            let mut found: HashMap<String, Vec<String>> = HashMap::new();
-            for field in fields::split(&self.octets) {
-                let name = String::from_utf8_lossy(field.name).to_lowercase();
-                found.entry(name).or_default().push(decoded(&field));
-            }
-            found
+    fn of(fields: &[Field<'_>]) -> Self {
+        let mut section = Self { octets: Vec::new(), fields: Vec::with_capacity(fields.len()) };
+        for field in fields {
+            let mut put = |part: &[u8]| {
+                let from = section.octets.len();
+                section.octets.extend_from_slice(part);
+                from..section.octets.len()
+            };
+            let places = (put(field.name), put(field.value));
+            section.fields.push(places);
+        }
+        section
+    }
+
+    /// The values of all fields of a name, in their order. Only these are decoded.
+    pub(super) fn get(&self, name: &str) -> impl Iterator<Item = String> {
+        let part = |place: &Range<usize>| self.octets.get(place.clone()).unwrap_or_default();
+        let same =
+            move |found: &&(Range<usize>, Range<usize>)| part(&found.0).eq_ignore_ascii_case(name.as_bytes());
+        let decode = move |(name, value): &(Range<usize>, Range<usize>)| {
+            decoded(&Field { name: part(name), value: part(value), octets: &[] })
         };
-        self.decoded.get_or_init(decode).get(&name.to_lowercase()).map_or(&[], Vec::as_slice)
+        self.fields.iter().filter(same).map(decode)
     }
 }
 
@@ -132,7 +147,7 @@ pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, con
         readings.extend(parser.parse_headers(subject.message));
     }
     let reader = Reader { subject, config, fields, readings };
-    let mut objects: HashMap<&str, HashMap<String, Value>> = HashMap::new();
+    let mut objects: HashMap<&str, HashMap<Key, Value>> = HashMap::new();
     let mut variables = HashMap::new();
     for (variable, field) in uses {
         let value = match variable.as_str() {
@@ -152,9 +167,10 @@ pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, con
             // The score changes from rule to rule.
             _ => continue,
         };
-        objects.entry(variable).or_default().insert(field.clone(), value);
+        objects.entry(variable).or_default().insert(Key::from(field.clone()), value);
     }
-    variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), Value::from(fields))));
+    let object = |fields| Value::Map(Map { map: Arc::new(fields) });
+    variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), object(fields))));
     Facts { variables, fields: Arc::new(reader.header_section()) }
 }
 
@@ -269,8 +285,7 @@ impl Reader<'_> {
     }
 
     fn header_section(&self) -> HeaderSection {
-        let octets = self.fields.iter().flat_map(|field| field.octets).copied().collect();
-        HeaderSection { octets, decoded: OnceLock::new() }
+        HeaderSection::of(&self.fields)
     }
 }
 

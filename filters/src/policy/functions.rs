@@ -45,10 +45,10 @@ pub(super) fn declare(
 ) -> Result<(), DeclarationError> {
     let every = Arc::clone(&fields);
     context.add_function("header", move |This(name): This<Arc<String>>| {
-        fields.get(&name).first().cloned().unwrap_or_default()
+        fields.get(&name).next().unwrap_or_default()
     })?;
     context.add_function("headers", move |This(name): This<Arc<String>>| {
-        cel::Value::from(every.get(&name).to_vec())
+        cel::Value::from(every.get(&name).collect::<Vec<String>>())
     })?;
     let set = Arc::clone(rules);
     context.add_function("in_list", move |This(text): This<Arc<String>>, list: Arc<String>| {

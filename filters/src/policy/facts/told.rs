@@ -49,8 +49,8 @@ impl Told {
             }
         });
         let headers = rule.headers.iter().map(|name| {
-            let values = self.fields.get(name).iter().take(ELEMENTS_MAX);
-            Fact { name: format!("header(\"{name}\")"), value: values.map(|value| text(value)).collect() }
+            let values = self.fields.get(name).take(ELEMENTS_MAX);
+            Fact { name: format!("header(\"{name}\")"), value: values.map(|value| text(&value)).collect() }
         });
         variables.chain(headers).collect()
     }
