@@ -21,6 +21,7 @@ mod guard;
 mod lists;
 mod live;
 mod load;
+mod shortcut;
 mod stored;
 #[cfg(test)]
 mod tests;

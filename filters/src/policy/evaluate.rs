@@ -1,19 +1,17 @@
 //! The rules asked about one message.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use cel::common::types::{CelList, CelMap, CelMapKey, CelNull};
-use cel::common::value::Val;
 use cel::{Context, Env, Value};
 use envelope::Address;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::facts::{self, Fact, Subject, Told};
+use super::facts::{self, Fact, Facts, Subject, Told};
 use super::file::{Direction, Effect, Exceeded, Mode, RateKey};
 use super::functions;
 use super::load::{Rule, RuleSet};
+use super::shortcut::Scene;
 use super::{PolicyConfig, PolicyError};
 use crate::{Action, Change, OnFailure, Refusal};
 
@@ -119,18 +117,13 @@ pub(super) fn evaluate(
 ) -> Result<Decision, PolicyError> {
     let facts = facts::gather(subject, &rules.uses, config);
     let told = traced.then(|| Told::of(&facts));
-    let mut context = Context::with_env(Arc::clone(env));
-    for (name, value) in facts.variables {
-        context.add_variable_as_val(name, bound(value));
-    }
-    functions::declare(&mut context, rules, facts.fields)
-        .map_err(|error| PolicyError::Functions(error.to_string()))?;
+    let mut library = Library { env, rules, facts: &facts, context: None };
     let score = subject.peer.score + subject.scan.spam_score;
     let decision = Decision { score, version: rules.version.clone(), ..Decision::default() };
     let mut run = Run { subject, config, decision, told };
     let mut ended = false;
     for rule in &rules.rules {
-        let said = if ended { Said::Skipped } else { run.ask(rule, &mut context) };
+        let said = if ended { Said::Skipped } else { run.ask(rule, &mut library)? };
         ended |= run.take(rule, said);
     }
     run.judge_score();
@@ -138,21 +131,62 @@ pub(super) fn evaluate(
     Ok(run.decision)
 }
 
-/// A value as the library wants it bound. Its own way copies whatever is inside another value; here it is moved, unless an explanation has it too.
-fn bound(value: Value) -> Box<dyn Val> {
-    match value {
-        Value::Map(map) => {
-            let fields = Arc::unwrap_or_clone(map.map).into_iter();
-            let fields: HashMap<CelMapKey<'_>, Box<dyn Val>> =
-                fields.map(|(key, value)| (key.into(), bound(value))).collect();
-            Box::new(CelMap::from(fields))
+/// The library, with the facts bound when the first rule needs it.
+pub(super) struct Library<'a> {
+    env: &'a Arc<Env>,
+    rules: &'a Arc<RuleSet>,
+    facts: &'a Facts,
+    context: Option<Context<'static, 'static>>,
+}
+
+impl Library<'_> {
+    /// Whether a rule fits; an error within is what is wrong with it on this message.
+    fn shortcut_or_ask(&mut self, rule: &Rule, score: f64) -> Result<Result<bool, String>, PolicyError> {
+        let Facts { variables, fields } = self.facts;
+        let scene = Scene { variables, fields, rules: self.rules, score };
+        match rule.shortcut.ask(&scene) {
+            Some(fits) => {
+                #[cfg(test)]
+                self.compare(rule, score, fits);
+                Ok(Ok(fits))
+            }
+            None => self.ask(rule, score),
         }
-        Value::List(list) => {
-            let elements: Vec<Box<dyn Val>> = Arc::unwrap_or_clone(list).into_iter().map(bound).collect();
-            Box::new(CelList::from(elements))
-        }
-        plain => Box::<dyn Val>::try_from(plain).unwrap_or_else(|_| Box::new(CelNull)),
     }
+
+    /// In tests both are asked, whatever a test is about.
+    #[cfg(test)]
+    fn compare(&mut self, rule: &Rule, score: f64, fits: bool) {
+        let library = self.ask(rule, score).unwrap();
+        assert!(library.is_err() || library == Ok(fits), "{}: {fits}, the library {library:?}", rule.source);
+    }
+
+    fn ask(&mut self, rule: &Rule, score: f64) -> Result<Result<bool, String>, PolicyError> {
+        let context = match &mut self.context {
+            Some(context) => context,
+            None => self.context.insert(bind(self.env, self.rules, self.facts)?),
+        };
+        context.add_variable_from_value("score", Value::Float(score));
+        Ok(match rule.program.execute(context) {
+            Ok(Value::Bool(fits)) => Ok(fits),
+            Ok(other) => Err(format!("`when` gave {other:?}")),
+            Err(error) => Err(error.to_string()),
+        })
+    }
+}
+
+fn bind(
+    env: &Arc<Env>,
+    rules: &Arc<RuleSet>,
+    facts: &Facts,
+) -> Result<Context<'static, 'static>, PolicyError> {
+    let mut context = Context::with_env(Arc::clone(env));
+    for (name, value) in &facts.variables {
+        context.add_variable_from_value(name.clone(), value.clone());
+    }
+    functions::declare(&mut context, rules, Arc::clone(&facts.fields))
+        .map_err(|error| PolicyError::Functions(error.to_string()))?;
+    Ok(context)
 }
 
 struct Run<'a> {
@@ -164,7 +198,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn ask(&self, rule: &Rule, context: &mut Context<'_, '_>) -> Said {
+    fn ask(&self, rule: &Rule, library: &mut Library<'_>) -> Result<Said, PolicyError> {
         let outbound = facts::is_authenticated(self.subject.envelope);
         let concerned = match rule.direction {
             Direction::Any => true,
@@ -172,19 +206,17 @@ impl Run<'_> {
             Direction::Outbound => outbound,
         };
         if !concerned {
-            return Said::OtherDirection;
+            return Ok(Said::OtherDirection);
         }
         if rule.is_expired(self.subject.envelope.received_at.unix_seconds()) {
-            return Said::Expired;
+            return Ok(Said::Expired);
         }
-        context.add_variable_from_value("score", Value::Float(self.decision.score));
-        match rule.program.execute(context) {
-            Ok(Value::Bool(false)) => Said::No,
-            Ok(Value::Bool(true)) if self.is_enforced(rule) => Said::Enforced,
-            Ok(Value::Bool(true)) => Said::Shadow,
-            Ok(other) => Said::Failed(format!("`when` gave {other:?}")),
-            Err(error) => Said::Failed(error.to_string()),
-        }
+        Ok(match library.shortcut_or_ask(rule, self.decision.score)? {
+            Ok(false) => Said::No,
+            Ok(true) if self.is_enforced(rule) => Said::Enforced,
+            Ok(true) => Said::Shadow,
+            Err(why) => Said::Failed(why),
+        })
     }
 
     /// Of a canary the share of messages is the same on every node: it depends on the message's id.

@@ -86,6 +86,7 @@ pub(super) struct Facts {
 }
 
 /// What `header` and `headers` look at.
+#[derive(Default)]
 pub(super) struct HeaderSection {
     octets: Vec<u8>,
     /// Where names and values stand in them.

@@ -72,8 +72,7 @@ pub(super) fn declare(
     })?;
     context.add_function("iban", |This(text): This<Arc<String>>| count(ibans(&text)))?;
     context.add_function("in_network", |This(address): This<Arc<String>>, network: Arc<String>| {
-        let network = network.parse::<Network>();
-        address.parse::<IpAddr>().is_ok_and(|address| network.is_ok_and(|network| network.contains(address)))
+        in_network(&address, &network)
     })?;
     context.add_function("is_under", |This(domain): This<Arc<String>>, of: Arc<String>| {
         is_under(&domain, &of)
@@ -86,7 +85,12 @@ fn count(found: usize) -> i64 {
     i64::try_from(found).unwrap_or(i64::MAX)
 }
 
-fn is_under(domain: &str, of: &str) -> bool {
+pub(super) fn in_network(address: &str, network: &str) -> bool {
+    let network = network.parse::<Network>();
+    address.parse::<IpAddr>().is_ok_and(|address| network.is_ok_and(|network| network.contains(address)))
+}
+
+pub(super) fn is_under(domain: &str, of: &str) -> bool {
     let (domain, of) = (domain.to_lowercase(), of.to_lowercase());
     !of.is_empty() && (domain == of || domain.strip_suffix(&of).is_some_and(|front| front.ends_with('.')))
 }

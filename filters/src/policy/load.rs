@@ -15,6 +15,7 @@ use super::check::{self, Uses};
 use super::config::PolicyConfig;
 use super::file::{Direction, Effect, ListSource, Mode, RuleFile, RuleSource};
 use super::lists::List;
+use super::shortcut::Shortcut;
 use super::vocabulary::Type;
 
 /// Octets of one compiled regular expression.
@@ -35,6 +36,8 @@ pub struct Rule {
     pub place: String,
     pub(super) source: String,
     pub(super) program: Program,
+    /// The same, as far as it can be said without the library.
+    pub(super) shortcut: Shortcut,
     pub(super) effects: Vec<Effect>,
     pub(super) mode: Mode,
     pub(super) canary: u8,
@@ -327,6 +330,7 @@ fn compile(path: &Path, text: &str, source: &RuleSource) -> Result<(Rule, Uses),
                 description: source.description.clone(),
                 place,
                 source: when.trim().to_owned(),
+                shortcut: Shortcut::of(&program),
                 program,
                 effects: source.then.clone(),
                 mode: source.mode,

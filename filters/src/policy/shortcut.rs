@@ -1,0 +1,539 @@
+//! What can be said of a rule without the library: most rules are comparisons, joined with `&&` and `||`.
+//!
+//! The library binds every fact into values of its own and walks the expression with them; that is most of what a rule costs. Here the same expression is asked
+//! of the facts as they are. What is not known here is [`None`], and then the library is asked: `false && x` is false and `true || x` is true whatever `x` is,
+//! an error among it (the CEL specification, "Logical operators"), so that much is settled even where something is not known. Nothing here can fail.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashMap;
+
+use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
+use cel::objects::KeyRef;
+use cel::{Program, Value};
+
+use super::facts::HeaderSection;
+use super::functions::{in_network, is_under};
+use super::load::RuleSet;
+
+/// An expression, as far as it is known here.
+#[derive(Debug)]
+pub(super) enum Shortcut {
+    Literal(Literal),
+    /// A variable without fields: `parts`, `urls`.
+    Variable(String),
+    Score,
+    Field(String, String),
+    /// What a loop looks at, by how many loops are around it.
+    Local(usize),
+    LocalField(usize, String),
+    Not(Box<Self>),
+    And(Box<Self>, Box<Self>),
+    Or(Box<Self>, Box<Self>),
+    Compare(Comparison, Box<Self>, Box<Self>),
+    In(Box<Self>, Box<Self>),
+    Call(Function, Vec<Self>),
+    /// `exists`, or `all`.
+    Loop {
+        is_all: bool,
+        list: Box<Self>,
+        each: Box<Self>,
+    },
+    /// For the library.
+    Unknown,
+}
+
+#[derive(Debug)]
+pub(super) enum Literal {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(String),
+    Texts(Vec<String>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Contains,
+    EndsWith,
+    Header,
+    InList,
+    InNetwork,
+    IsUnder,
+    Lookalike,
+    Lower,
+    Matches,
+    Size,
+    StartsWith,
+}
+
+/// What rules are asked about.
+pub(super) struct Scene<'a> {
+    pub(super) variables: &'a HashMap<String, Value>,
+    pub(super) fields: &'a HeaderSection,
+    pub(super) rules: &'a RuleSet,
+    pub(super) score: f64,
+}
+
+/// What an expression is.
+#[derive(Debug, Clone, PartialEq)]
+enum Found<'a> {
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Text(Cow<'a, str>),
+    Texts(&'a [String]),
+    List(&'a [Value]),
+}
+
+impl Shortcut {
+    /// Reads an expression that was checked.
+    pub(super) fn of(program: &Program) -> Self {
+        Reader { loops: Vec::new() }.read(program.expression())
+    }
+
+    /// Whether the rule fits; [`None`]: the library must be asked.
+    pub(super) fn ask(&self, scene: &Scene<'_>) -> Option<bool> {
+        self.truth(scene, &mut Vec::new())
+    }
+
+    fn truth<'a>(&'a self, scene: &Scene<'a>, locals: &mut Vec<&'a Value>) -> Option<bool> {
+        match self.find(scene, locals)? {
+            Found::Bool(found) => Some(found),
+            _ => None,
+        }
+    }
+
+    fn find<'a>(&'a self, scene: &Scene<'a>, locals: &mut Vec<&'a Value>) -> Option<Found<'a>> {
+        match self {
+            Self::Literal(literal) => Some(match literal {
+                Literal::Bool(found) => Found::Bool(*found),
+                Literal::Int(found) => Found::Int(*found),
+                Literal::Double(found) => Found::Double(*found),
+                Literal::Text(found) => Found::Text(Cow::Borrowed(found)),
+                Literal::Texts(found) => Found::Texts(found),
+            }),
+            Self::Score => Some(Found::Double(scene.score)),
+            Self::Variable(name) => Found::of(scene.variables.get(name)?),
+            Self::Field(variable, name) => field(scene.variables.get(variable)?, name),
+            Self::Local(at) => Found::of(locals.get(*at)?),
+            Self::LocalField(at, name) => field(locals.get(*at)?, name),
+            Self::Not(one) => one.truth(scene, locals).map(|found| Found::Bool(!found)),
+            Self::And(one, other) => {
+                join(false, one.truth(scene, locals), || other.truth(scene, locals)).map(Found::Bool)
+            }
+            Self::Or(one, other) => {
+                join(true, one.truth(scene, locals), || other.truth(scene, locals)).map(Found::Bool)
+            }
+            Self::Compare(comparison, one, other) => {
+                let (one, other) = (one.find(scene, locals)?, other.find(scene, locals)?);
+                compare(*comparison, &one, &other).map(Found::Bool)
+            }
+            Self::In(one, list) => {
+                let (one, list) = (one.find(scene, locals)?, list.find(scene, locals)?);
+                is_in(&one, &list).map(Found::Bool)
+            }
+            Self::Call(function, arguments) => function.call(arguments, scene, locals),
+            Self::Loop { is_all, list, each } => {
+                let Found::List(list) = list.find(scene, locals)? else { return None };
+                // `exists` is settled by one that is true, `all` by one that is not.
+                let settles = !is_all;
+                let mut known = true;
+                for element in list {
+                    locals.push(element);
+                    let found = each.truth(scene, locals);
+                    locals.pop();
+                    match found {
+                        Some(found) if found == settles => return Some(Found::Bool(settles)),
+                        Some(_) => {}
+                        None => known = false,
+                    }
+                }
+                known.then_some(Found::Bool(*is_all))
+            }
+            Self::Unknown => None,
+        }
+    }
+}
+
+/// `&&` (settled by false) or `||` (settled by true).
+fn join(settles: bool, one: Option<bool>, other: impl FnOnce() -> Option<bool>) -> Option<bool> {
+    if one == Some(settles) {
+        return one;
+    }
+    match (one, other()) {
+        (_, Some(other)) if other == settles => Some(settles),
+        (Some(_), Some(_)) => Some(!settles),
+        _ => None,
+    }
+}
+
+impl<'a> Found<'a> {
+    fn of(value: &'a Value) -> Option<Self> {
+        Some(match value {
+            Value::Bool(found) => Self::Bool(*found),
+            Value::Int(found) => Self::Int(*found),
+            Value::Float(found) => Self::Double(*found),
+            Value::String(found) => Self::Text(Cow::Borrowed(found)),
+            Value::List(found) => Self::List(found),
+            _ => return None,
+        })
+    }
+}
+
+fn field<'a>(object: &'a Value, name: &str) -> Option<Found<'a>> {
+    match object {
+        Value::Map(map) => Found::of(map.get(&KeyRef::String(name))?),
+        _ => None,
+    }
+}
+
+/// Two of one kind; others the library compares.
+fn compare(comparison: Comparison, one: &Found<'_>, other: &Found<'_>) -> Option<bool> {
+    let order = match (one, other) {
+        (Found::Bool(one), Found::Bool(other)) => {
+            return match comparison {
+                Comparison::Equal => Some(one == other),
+                Comparison::NotEqual => Some(one != other),
+                _ => None,
+            };
+        }
+        (Found::Int(one), Found::Int(other)) => one.cmp(other),
+        (Found::Double(one), Found::Double(other)) => one.partial_cmp(other)?,
+        (Found::Text(one), Found::Text(other)) => one.cmp(other),
+        _ => return None,
+    };
+    Some(match comparison {
+        Comparison::Equal => order == Ordering::Equal,
+        Comparison::NotEqual => order != Ordering::Equal,
+        Comparison::Less => order == Ordering::Less,
+        Comparison::LessOrEqual => order != Ordering::Greater,
+        Comparison::Greater => order == Ordering::Greater,
+        Comparison::GreaterOrEqual => order != Ordering::Less,
+    })
+}
+
+fn is_in(one: &Found<'_>, list: &Found<'_>) -> Option<bool> {
+    match (one, list) {
+        (Found::Text(one), Found::Texts(list)) => Some(list.iter().any(|text| text == one)),
+        (Found::Text(one), Found::List(list)) => {
+            let same = |value: &Value| match value {
+                Value::String(text) => Some(***text == **one),
+                _ => None,
+            };
+            let found: Option<Vec<bool>> = list.iter().map(same).collect();
+            Some(found?.contains(&true))
+        }
+        _ => None,
+    }
+}
+
+impl Function {
+    fn named(name: &str) -> Option<Self> {
+        Some(match name {
+            "contains" => Self::Contains,
+            "endsWith" => Self::EndsWith,
+            "header" => Self::Header,
+            "in_list" => Self::InList,
+            "in_network" => Self::InNetwork,
+            "is_under" => Self::IsUnder,
+            "lookalike" => Self::Lookalike,
+            "lower" => Self::Lower,
+            "matches" => Self::Matches,
+            "size" => Self::Size,
+            "startsWith" => Self::StartsWith,
+            _ => return None,
+        })
+    }
+
+    fn call<'a>(
+        self,
+        arguments: &'a [Shortcut],
+        scene: &Scene<'a>,
+        locals: &mut Vec<&'a Value>,
+    ) -> Option<Found<'a>> {
+        if self == Self::Size {
+            return match arguments.first()?.find(scene, locals)? {
+                Found::List(list) => i64::try_from(list.len()).ok().map(Found::Int),
+                _ => None,
+            };
+        }
+        let mut text = |at: usize| match arguments.get(at)?.find(scene, locals)? {
+            Found::Text(text) => Some(text),
+            _ => None,
+        };
+        let first = text(0)?;
+        let found = match self {
+            Self::Header => {
+                return Some(Found::Text(scene.fields.get(&first).next().unwrap_or_default().into()));
+            }
+            Self::Lower => return Some(Found::Text(first.to_lowercase().into())),
+            Self::Contains => first.contains(&*text(1)?),
+            Self::EndsWith => first.ends_with(&*text(1)?),
+            Self::StartsWith => first.starts_with(&*text(1)?),
+            Self::InList => scene.rules.lists.get(&*text(1)?)?.holds(&first),
+            Self::Lookalike => scene.rules.lists.get(&*text(1)?)?.is_imitated_by(&first),
+            Self::Matches => scene.rules.patterns.get(&*text(1)?)?.is_match(&first),
+            Self::InNetwork => in_network(&first, &text(1)?),
+            Self::IsUnder => is_under(&first, &text(1)?),
+            Self::Size => return None,
+        };
+        Some(Found::Bool(found))
+    }
+}
+
+/// Reads the library's tree.
+struct Reader<'a> {
+    /// Variables of loops, the innermost last.
+    loops: Vec<&'a str>,
+}
+
+impl<'a> Reader<'a> {
+    fn read(&mut self, expression: &'a IdedExpr) -> Shortcut {
+        match &expression.expr {
+            Expr::Literal(literal) => Self::literal(literal).map_or(Shortcut::Unknown, Shortcut::Literal),
+            Expr::Ident(name) => match self.local(name) {
+                Some(at) => Shortcut::Local(at),
+                None if name == "score" => Shortcut::Score,
+                None => Shortcut::Variable(name.clone()),
+            },
+            Expr::Select(select) if !select.test => match &select.operand.expr {
+                Expr::Ident(name) => match self.local(name) {
+                    Some(at) => Shortcut::LocalField(at, select.field.clone()),
+                    None => Shortcut::Field(name.clone(), select.field.clone()),
+                },
+                _ => Shortcut::Unknown,
+            },
+            Expr::List(list) => {
+                let text = |element: &IdedExpr| match &element.expr {
+                    Expr::Literal(LiteralValue::String(text)) => Some(text.inner().to_owned()),
+                    _ => None,
+                };
+                let texts: Option<Vec<String>> = list.elements.iter().map(text).collect();
+                texts.map_or(Shortcut::Unknown, |texts| Shortcut::Literal(Literal::Texts(texts)))
+            }
+            Expr::Call(call) => {
+                let arguments = call.target.iter().map(|target| &**target).chain(&call.args);
+                let arguments: Vec<Shortcut> = arguments.map(|argument| self.read(argument)).collect();
+                Self::call(&call.func_name, arguments)
+            }
+            Expr::Comprehension(found) => self.read_loop(found).unwrap_or(Shortcut::Unknown),
+            Expr::Select(_) | Expr::Map(_) | Expr::Struct(_) | Expr::Unspecified => Shortcut::Unknown,
+        }
+    }
+
+    /// The innermost loop whose variable has this name.
+    fn local(&self, name: &str) -> Option<usize> {
+        self.loops.iter().rposition(|known| *known == name)
+    }
+
+    fn literal(literal: &LiteralValue) -> Option<Literal> {
+        Some(match literal {
+            LiteralValue::Boolean(found) => Literal::Bool(*found.inner()),
+            LiteralValue::Int(found) => Literal::Int(*found.inner()),
+            LiteralValue::Double(found) => Literal::Double(*found.inner()),
+            LiteralValue::String(found) => Literal::Text(found.inner().to_owned()),
+            LiteralValue::Bytes(_) | LiteralValue::UInt(_) | LiteralValue::Null => return None,
+        })
+    }
+
+    fn call(name: &str, arguments: Vec<Shortcut>) -> Shortcut {
+        let comparison = match name {
+            operators::EQUALS => Some(Comparison::Equal),
+            operators::NOT_EQUALS => Some(Comparison::NotEqual),
+            operators::LESS => Some(Comparison::Less),
+            operators::LESS_EQUALS => Some(Comparison::LessOrEqual),
+            operators::GREATER => Some(Comparison::Greater),
+            operators::GREATER_EQUALS => Some(Comparison::GreaterOrEqual),
+            _ => None,
+        };
+        if let Some(function) = Function::named(name) {
+            return Shortcut::Call(function, arguments);
+        }
+        let mut arguments = arguments.into_iter().map(Box::new);
+        match (name, comparison, arguments.next(), arguments.next(), arguments.next()) {
+            (_, Some(comparison), Some(one), Some(other), None) => Shortcut::Compare(comparison, one, other),
+            (operators::LOGICAL_AND, _, Some(one), Some(other), None) => Shortcut::And(one, other),
+            (operators::LOGICAL_OR, _, Some(one), Some(other), None) => Shortcut::Or(one, other),
+            (operators::IN, _, Some(one), Some(list), None) => Shortcut::In(one, list),
+            (operators::LOGICAL_NOT, _, Some(one), None, None) => Shortcut::Not(one),
+            _ => Shortcut::Unknown,
+        }
+    }
+
+    /// `exists` is `@result || each` from false on, `all` is `@result && each` from true on.
+    fn read_loop(&mut self, found: &'a ComprehensionExpr) -> Option<Shortcut> {
+        let Expr::Literal(LiteralValue::Boolean(begins)) = &found.accu_init.expr else { return None };
+        let Expr::Call(step) = &found.loop_step.expr else { return None };
+        let is_all = *begins.inner();
+        let joins = if is_all { operators::LOGICAL_AND } else { operators::LOGICAL_OR };
+        let is_result = |one: &IdedExpr| matches!(&one.expr, Expr::Ident(name) if *name == found.accu_var);
+        let [result, each] = step.args.as_slice() else { return None };
+        if step.func_name != joins || step.target.is_some() || !is_result(result) || !is_result(&found.result)
+        {
+            return None;
+        }
+        let list = Box::new(self.read(&found.iter_range));
+        self.loops.push(&found.iter_var);
+        let each = Box::new(self.read(each));
+        self.loops.pop();
+        Some(Shortcut::Loop { is_all, list, each })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn value(json: serde_json::Value) -> Value {
+        match json {
+            serde_json::Value::Bool(found) => found.into(),
+            serde_json::Value::Number(found) if found.is_f64() => found.as_f64().unwrap().into(),
+            serde_json::Value::Number(found) => found.as_i64().unwrap().into(),
+            serde_json::Value::String(found) => found.into(),
+            serde_json::Value::Array(found) => found.into_iter().map(value).collect::<Vec<Value>>().into(),
+            serde_json::Value::Object(found) => {
+                let fields = found.into_iter().map(|(name, found)| (name, value(found)));
+                fields.collect::<HashMap<String, Value>>().into()
+            }
+            serde_json::Value::Null => Value::Null,
+        }
+    }
+
+    fn facts() -> HashMap<String, Value> {
+        let facts = serde_json::json!({
+            "message": { "subject": "Your Invoice", "size": 5000, "bulk": true, "from_domain": "a.test" },
+            "auth": { "spf": "fail", "dkim_domains": ["a.test", "b.test"] },
+            "parts": [
+                { "extension": "exe", "size": 7, "macros": false, "contains": ["x.js"] },
+                { "extension": "txt", "size": 0, "macros": true, "contains": [] },
+            ],
+            "urls": [],
+        });
+        let serde_json::Value::Object(facts) = facts else { unreachable!("an object") };
+        facts.into_iter().map(|(name, found)| (name, value(found))).collect()
+    }
+
+    /// What is found here, and what the library finds.
+    fn both(source: &str) -> (Option<bool>, Result<bool, String>) {
+        let program = Program::compile(source).unwrap();
+        let (variables, rules, fields) = (facts(), RuleSet::default(), HeaderSection::default());
+        let mut context = cel::Context::default();
+        for (name, value) in &variables {
+            context.add_variable_from_value(name.clone(), value.clone());
+        }
+        context.add_variable_from_value("score", Value::Float(2.5));
+        let library = match program.execute(&context) {
+            Ok(Value::Bool(found)) => Ok(found),
+            other => Err(format!("{other:?}")),
+        };
+        let scene = Scene { variables: &variables, fields: &fields, rules: &rules, score: 2.5 };
+        (Shortcut::of(&program).ask(&scene), library)
+    }
+
+    #[test]
+    fn what_is_known_here_and_what_is_not() {
+        let check = |source: &str, expected: Option<bool>| {
+            let (found, library) = both(source);
+            assert_eq!(found, expected, "{source}");
+            assert!(found.is_none_or(|found| library == Ok(found)), "{source}: the library {library:?}");
+        };
+        check("message.subject.contains('Inv') && message.size > 4999", Some(true));
+        check("message.subject == 'x' || !message.bulk", Some(false));
+        check("message.subject < 'Z' && message.size >= 5000 && message.size <= 5000", Some(true));
+        check("score > 2.0 && score != 2.0", Some(true));
+        check("auth.spf in ['fail', 'softfail'] && !('c.test' in auth.dkim_domains)", Some(true));
+        check("'a.test' in auth.dkim_domains && size(parts) == 2 && parts.size() < 3", Some(true));
+        check("parts.exists(p, p.macros || p.extension in ['js'])", Some(true));
+        check("parts.all(p, p.size < 5)", Some(false));
+        check("urls.exists(u, u.misleading)", Some(false));
+        check("urls.all(u, u.misleading)", Some(true));
+        check("parts.exists(p, p.contains.exists(name, name.endsWith('.js') && p.size == 7))", Some(true));
+        check("auth.dkim_domains.exists(one, one.startsWith('b'))", Some(true));
+        // A loop's variable hides what has its name.
+        check("auth.dkim_domains.all(message, message != 'x')", Some(true));
+        // For the library, unless the rest settles it.
+        check("message.size + 1 > 5000", None);
+        check("message.size + 1 > 5000 && message.bulk", None);
+        check("message.size / 0 > 1 && !message.bulk", Some(false));
+        check("!message.bulk && message.size / 0 > 1", Some(false));
+        check("message.bulk || message.size / 0 > 1", Some(true));
+        check("parts.filter(p, p.size > 0).size() == 1", None);
+        check("parts.exists_one(p, p.macros)", None);
+        check("message.size > 4999.5", None);
+        check("parts[0].macros", None);
+        check("message.bulk ? true : false", None);
+        check("size(message.subject) > 3", None);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_said_here_is_what_the_library_says(source in expression()) {
+            let (found, library) = both(&source);
+            if let Some(found) = found {
+                prop_assert_eq!(library, Ok(found), "{}", source);
+            }
+        }
+    }
+
+    /// Expressions of one type, with what is unknown here among them, and nothing that fails.
+    fn expression() -> impl Strategy<Value = String> {
+        let text = prop_oneof![
+            Just("message.subject"),
+            Just("auth.spf"),
+            Just("message.from_domain"),
+            Just("'fail'"),
+            Just("''"),
+            Just("'Invoice'"),
+        ];
+        let number = prop_oneof![
+            Just("message.size".to_owned()),
+            Just("size(parts)".to_owned()),
+            Just("auth.dkim_domains.size()".to_owned()),
+            (0i64..3).prop_map(|n| n.to_string()),
+            Just("(message.size + 1)".to_owned()),
+        ];
+        let compared = prop_oneof![Just("=="), Just("!="), Just("<"), Just("<="), Just(">"), Just(">=")];
+        let leaf = prop_oneof![
+            Just("message.bulk".to_owned()),
+            Just("true".to_owned()),
+            Just("false".to_owned()),
+            (text.clone(), compared.clone(), text.clone()).prop_map(|(a, c, b)| format!("{a} {c} {b}")),
+            (number.clone(), compared.clone(), number).prop_map(|(a, c, b)| format!("{a} {c} {b}")),
+            (compared, prop_oneof![Just("2.5"), Just("0.0")]).prop_map(|(c, b)| format!("score {c} {b}")),
+            (text.clone(), prop_oneof![Just("contains"), Just("startsWith"), Just("endsWith")], text.clone())
+                .prop_map(|(a, f, b)| format!("{a}.{f}({b})")),
+            text.clone().prop_map(|a| format!("{a} in ['fail', 'x']")),
+            text.prop_map(|a| format!("{a} in auth.dkim_domains")),
+            Just("parts.exists_one(p, p.macros)".to_owned()),
+        ];
+        leaf.prop_recursive(4, 24, 3, |inner| {
+            prop_oneof![
+                (inner.clone(), prop_oneof![Just("&&"), Just("||"), Just("==")], inner.clone())
+                    .prop_map(|(a, o, b)| format!("({a}) {o} ({b})")),
+                inner.clone().prop_map(|a| format!("!({a})")),
+                (inner.clone(), inner.clone(), inner.clone())
+                    .prop_map(|(a, b, c)| format!("({a}) ? ({b}) : ({c})")),
+                (
+                    prop_oneof![Just("parts"), Just("urls")],
+                    prop_oneof![Just("exists"), Just("all")],
+                    prop_oneof![Just("p.macros"), Just("p.size > 0"), Just("p.extension == 'exe'")],
+                    inner
+                )
+                    .prop_map(|(l, q, p, a)| format!("{l}.{q}(p, {p} || ({a}))")),
+            ]
+        })
+    }
+}
