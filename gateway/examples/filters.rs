@@ -5,7 +5,7 @@
 //! ```
 //! With STAGE only that one runs, for a profiler; `all` are all. With PROGRAM, the path of `sluice`, a whole node is measured (`sluice up`): its own directory, and
 //! delivery into 20 mailboxes beside it. Its rate is taken twice: until everything is accepted, while a queue may grow, and until everything is in a mailbox, which is
-//! what it can go on accepting.
+//! what it can go on accepting. Without PROGRAM the second figure is what one processor does, client included: time that others took from this machine is not in it.
 //! The queue is the embedded one on DIRECTORY's disk, every message is synced before its 250. DNS answers come from a server on loopback through the
 //! resolver's cache, as they do for senders that write often. Messages are of 5 KB, with an RSA-2048 signature where DKIM is measured.
 
@@ -75,21 +75,21 @@ async fn main() {
     let only = arguments.get(3).map_or("all", String::as_str);
     let stages: Vec<_> = STAGES.into_iter().filter(|(name, ..)| only == "all" || *name == only).collect();
     let program = arguments.get(4).map(Path::new);
-    let whats: &[&str] = if program.is_some() { &["accepted", "and delivered"] } else { &["accepted"] };
+    let whats: [&str; 2] = ["accepted", if program.is_some() { "and delivered" } else { "of a CPU" }];
     let mut figures: HashMap<(&str, usize), Vec<f64>> = HashMap::new();
     let mut shares: HashMap<(&str, usize), Vec<f64>> = HashMap::new();
     for run in 0..runs {
-        let mut base: Option<Vec<f64>> = None;
+        let mut base: Option<[f64; 2]> = None;
         for (name, sign, authenticated, rules) in stages.iter().copied() {
             let place = directory.join(format!("{run}-{}", name.replace([' ', ','], "-")));
             std::fs::create_dir_all(&place).unwrap();
             let message = if sign { &signed } else { &plain() };
             let rates = match program {
-                None => vec![stage(&place, message, dns, (authenticated, rules), messages).await],
+                None => stage(&place, message, dns, (authenticated, rules), messages).await,
                 Some(program) => node(program, &place, message, dns, (authenticated, rules), messages).await,
             };
             // Files stay to the end: a deletion of many slows down what creates files after it.
-            let base = base.get_or_insert_with(|| rates.clone());
+            let base = *base.get_or_insert(rates);
             for (what, rate) in rates.iter().enumerate() {
                 figures.entry((name, what)).or_default().push(*rate);
                 shares.entry((name, what)).or_default().push(100.0 * rate / base[what]);
@@ -176,7 +176,7 @@ async fn stage(
     dns: SocketAddr,
     (authenticated, rule_count): (bool, usize),
     messages: usize,
-) -> f64 {
+) -> [f64; 2] {
     let registry = Registry::new();
     let policy = place.join("policy");
     std::fs::create_dir(&policy).unwrap();
@@ -222,13 +222,22 @@ async fn stage(
     let drain = Drain::new();
     let running = tokio::spawn(gateway.run(drain.clone()));
     send(address, message, CLIENTS).await;
-    let began = Instant::now();
+    let (began, spent) = (Instant::now(), processor_seconds());
     send(address, message, messages).await;
     let rate = messages as f64 / began.elapsed().as_secs_f64();
+    let of_one = messages as f64 / (processor_seconds() - spent);
     drain.begin();
     running.await.unwrap();
     drain.finish(std::time::Duration::from_secs(10)).await;
-    rate
+    [rate, of_one]
+}
+
+/// Seconds that processors worked for this process (proc(5): fields 14 and 15 of `stat`, in hundredths).
+fn processor_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/stat").unwrap();
+    let behind_name = text.rsplit(')').next().unwrap();
+    let ticks = |at: usize| behind_name.split_whitespace().nth(at).unwrap().parse::<f64>().unwrap();
+    (ticks(11) + ticks(12)) / 100.0
 }
 
 /// The same through a whole node.
@@ -239,7 +248,7 @@ async fn node(
     dns: SocketAddr,
     (authenticated, rule_count): (bool, usize),
     messages: usize,
-) -> Vec<f64> {
+) -> [f64; 2] {
     let policy = place.join("policy");
     std::fs::create_dir(&policy).unwrap();
     std::fs::write(policy.join("rules.toml"), rules(rule_count)).unwrap();
@@ -287,7 +296,7 @@ async fn node(
     let delivered = rate();
     running.kill().unwrap();
     running.wait().unwrap();
-    vec![accepted, delivered]
+    [accepted, delivered]
 }
 
 /// Messages in a node's queue.
