@@ -34,6 +34,11 @@ use runtime::{Drain, ServerTls};
 pub use config::{Config, Limits, Timeouts};
 pub use error::BindError;
 
+/// Feeds arbitrary octets to the conversion of binary messages.
+pub fn fuzz_binary(input: &[u8]) {
+    session::fuzz_binary(input);
+}
+
 /// What the role needs from the process that runs it.
 pub struct Deps {
     /// Who has mail here, and who may log in.

@@ -33,6 +33,7 @@ use crate::reply;
 use crate::wire::{Wire, spoke_early};
 
 pub(crate) use count::{Command, End, Login, Refused};
+pub(crate) use data::fuzz_binary;
 pub(crate) use shared::Shared;
 
 /// First octet of a TLS handshake, where a command was expected.

@@ -6,6 +6,8 @@
 
 mod address;
 pub(crate) mod codec;
+#[cfg(test)]
+mod corpus;
 mod fields;
 mod preview;
 mod scan;

@@ -1,8 +1,9 @@
-//! The project's own tools: `cargo xtask bench | ci | soak | tidy`.
+//! The project's own tools: `cargo xtask bench | ci | fuzz | soak | tidy`.
 #![allow(clippy::print_stdout, reason = "a command-line tool speaks through standard output")]
 
 mod bench;
 mod ci;
+mod fuzz;
 mod soak;
 mod tidy;
 
@@ -21,6 +22,8 @@ enum Command {
     Bench(bench::Arguments),
     /// Everything a change must pass before the tests: formatting, clippy, tidy.
     Ci,
+    /// Arbitrary octets for every parser, guided by coverage.
+    Fuzz(fuzz::Arguments),
     /// Long runs under faults, with a proof at the end: `operations N violations 0`.
     #[command(subcommand)]
     Soak(soak::Soak),
@@ -32,6 +35,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci => ci::run(),
+        Command::Fuzz(arguments) => fuzz::run(&arguments),
         Command::Soak(soak) => soak::run(&soak),
         Command::Tidy => tidy::run(),
     }

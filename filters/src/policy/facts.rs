@@ -3,6 +3,8 @@
 mod archive;
 #[cfg(test)]
 mod attacks;
+#[cfg(test)]
+mod corpus;
 mod html;
 mod mailboxes;
 pub(super) mod names;

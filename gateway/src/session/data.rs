@@ -34,6 +34,7 @@ use intake::{Fault, Intake, Taken};
 use judge::{Ready, Whole};
 use text::Ending;
 
+pub(crate) use binary::fuzz as fuzz_binary;
 pub(super) use chunk::Chunked;
 
 /// A message on its way in: what is known of it before its first octet, and what came since.

@@ -10,6 +10,7 @@
 
 mod binary;
 mod chunking;
+mod corpus;
 mod drain;
 mod envelopes;
 mod faults;

@@ -49,10 +49,13 @@ pub(super) fn of<'m>(place: Place<'m>) -> Option<Readable<'m>> {
                 Cow::Borrowed(text) => without_nulls(text),
                 Cow::Owned(text) => Cow::Owned(text.replace('\0', "")),
             };
+            // Parts without a boundary: nobody can take them apart, and some readers show what is there.
+            let undivided =
+                part.content_type().is_some_and(|kind| kind.ctype().eq_ignore_ascii_case("multipart"));
             if page || is_page(&extension) {
                 Some(Readable::Page(text()))
             } else {
-                TEXTS.contains(&extension.as_str()).then(|| Readable::Text(text()))
+                (undivided || TEXTS.contains(&extension.as_str())).then(|| Readable::Text(text()))
             }
         }
     }
