@@ -34,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use envelope::{Domain, EnhancedCode};
+use filters::ResolverError;
 use filters::reports::Tally;
 use runtime::ClientTls;
 
@@ -94,7 +95,11 @@ impl Remote {
     /// Nothing is connected to yet. Blocks on small files.
     pub(crate) fn open(config: &RemoteConfig, hostname: &str, reports: Option<Arc<Tally>>) -> Self {
         let dns = Resolver::new(config).map(|resolver| Arc::new(resolver) as Arc<dyn Dns>);
-        Self { reports, ..Self::with_dns(config, hostname, dns.map_err(|error| error.to_string())) }
+        let why = |error: ResolverError| match &error {
+            ResolverError::Unusable(source) => format!("{error}: {source}"),
+            ResolverError::TrustAnchors { .. } => error.to_string(),
+        };
+        Self { reports, ..Self::with_dns(config, hostname, dns.map_err(why)) }
     }
 
     fn with_dns(config: &RemoteConfig, hostname: &str, dns: Result<Arc<dyn Dns>, String>) -> Self {

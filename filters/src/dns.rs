@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use async_trait::async_trait;
 
 pub use config::DnsConfig;
-pub use resolver::{Resolver, ResolverError};
+pub use resolver::{Asking, Resolver, ResolverError};
 
 /// Why there is nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -34,7 +34,7 @@ pub use authentication::{
 pub use chain::{Client, Deps, FilterSession, Filters, Judged, OpenError, SoFar};
 pub use changes::{apply, counted, fuzz_changes};
 pub use config::Config;
-pub use dns::{Dns, DnsConfig, DnsError, Resolver, ResolverError};
+pub use dns::{Asking, Dns, DnsConfig, DnsError, Resolver, ResolverError};
 pub use peer::{BreakerConfig, PeerAddress, PeerAddressError};
 pub use policy::{
     CaseOutcome, Decision, Direction, Effect, Fact, Fault, Fired, GivenAuthentication, GuardConfig, Headline,

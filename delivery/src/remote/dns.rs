@@ -1,15 +1,11 @@
 //! Questions to the DNS, and what an answer is worth.
 
 use std::net::IpAddr;
-use std::path::Path;
-use std::sync::Arc;
 
 use async_trait::async_trait;
+use filters::{Asking, ResolverError};
 use hickory_resolver::TokioResolver;
-use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError as LibraryError, NetError};
-use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{RData, Record, RecordType};
 use runtime::Tlsa;
 
@@ -67,30 +63,16 @@ pub(crate) struct Resolver {
 
 impl Resolver {
     /// Nothing is asked yet.
-    pub(crate) fn new(config: &RemoteConfig) -> Result<Self, NetError> {
-        let mut builder = if config.resolvers.is_empty() {
-            TokioResolver::builder_tokio()?
-        } else {
-            let servers = config.resolvers.iter().map(|address| {
-                let mut server = NameServerConfig::udp_and_tcp(address.ip());
-                server.connections.iter_mut().for_each(|connection| connection.port = address.port());
-                server
-            });
-            let servers = ResolverConfig::from_name_servers(servers.collect());
-            TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
+    pub(crate) fn new(config: &RemoteConfig) -> Result<Self, ResolverError> {
+        let asking = Asking {
+            resolvers: &config.resolvers,
+            dnssec: config.dnssec,
+            trust_anchors: &config.trust_anchors,
+            cache_entries: config.dns_cache_entries,
+            cache_age_max: config.dns_cache_age_max.as_duration(),
+            try_max: None,
         };
-        let options = builder.options_mut();
-        options.validate = config.dnssec;
-        options.cache_size = u64::from(config.dns_cache_entries);
-        options.positive_max_ttl = Some(config.dns_cache_age_max.as_duration());
-        options.negative_max_ttl = Some(config.dns_cache_age_max.as_duration());
-        options.use_hosts_file = ResolveHosts::Never;
-        options.edns0 = true;
-        // The option of that name is read by nothing.
-        if config.dnssec && !config.trust_anchors.as_os_str().is_empty() {
-            builder = builder.with_trust_anchor(Arc::new(anchors(&config.trust_anchors)?));
-        }
-        Ok(Self { resolver: builder.build()? })
+        Ok(Self { resolver: asking.open()? })
     }
 
     async fn ask<T>(
@@ -129,16 +111,6 @@ fn is_proved(error: &NetError) -> bool {
     let mut denials =
         authorities.filter(|record| matches!(record.record_type(), RecordType::NSEC | RecordType::NSEC3));
     denials.any(|record| record.proof.is_secure())
-}
-
-fn anchors(path: &Path) -> Result<TrustAnchors, NetError> {
-    let anchors = TrustAnchors::from_file(path).map_err(|error| error.to_string());
-    let anchors = anchors.and_then(|anchors| {
-        if anchors.is_empty() { Err("no key of the root is in it".to_owned()) } else { Ok(anchors) }
-    });
-    anchors.map_err(|why| {
-        NetError::from(format!("trust anchors can't be read from `{}`: {why}", path.display()))
-    })
 }
 
 /// Of several signatures over a set one proves it, and the library marks only that one.

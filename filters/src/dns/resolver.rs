@@ -1,6 +1,7 @@
 //! The DNS of the internet, through hickory.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,13 +39,30 @@ pub struct Resolver {
     records_max: usize,
 }
 
-impl Resolver {
-    /// Nothing is asked yet.
-    pub fn new(config: &DnsConfig) -> Result<Self, ResolverError> {
-        let mut builder = if config.resolvers.is_empty() {
+/// Whom the library asks, and what it keeps.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Servers; none: those of the system.
+    pub resolvers: &'a [SocketAddr],
+    /// Whether signatures are checked.
+    pub dnssec: bool,
+    /// A file with the keys that they begin with; empty: those of the root.
+    pub trust_anchors: &'a Path,
+    /// Answers that are kept.
+    pub cache_entries: u32,
+    /// For how long at most.
+    pub cache_age_max: Duration,
+    /// Wait for one try; `None`: the library's.
+    pub try_max: Option<Duration>,
+}
+
+impl Asking<'_> {
+    /// Sets the library up. Nothing is asked yet.
+    pub fn open(self) -> Result<TokioResolver, ResolverError> {
+        let mut builder = if self.resolvers.is_empty() {
             TokioResolver::builder_tokio().map_err(ResolverError::Unusable)?
         } else {
-            let servers = config.resolvers.iter().map(|address| {
+            let servers = self.resolvers.iter().map(|address| {
                 let mut server = NameServerConfig::udp_and_tcp(address.ip());
                 server.connections.iter_mut().for_each(|connection| connection.port = address.port());
                 server
@@ -53,17 +71,35 @@ impl Resolver {
             TokioResolver::builder_with_config(servers, TokioRuntimeProvider::default())
         };
         let options = builder.options_mut();
-        options.validate = config.dnssec;
-        options.cache_size = u64::from(config.cache_entries);
-        options.positive_max_ttl = Some(config.cache_age_max.as_duration());
-        options.negative_max_ttl = Some(config.cache_age_max.as_duration());
+        options.validate = self.dnssec;
+        options.cache_size = u64::from(self.cache_entries);
+        options.positive_max_ttl = Some(self.cache_age_max);
+        options.negative_max_ttl = Some(self.cache_age_max);
         options.use_hosts_file = ResolveHosts::Never;
         options.edns0 = true;
-        options.timeout = config.try_max.as_duration();
-        if config.dnssec && !config.trust_anchors.as_os_str().is_empty() {
-            builder = builder.with_trust_anchor(Arc::new(anchors(config)?));
+        if let Some(try_max) = self.try_max {
+            options.timeout = try_max;
         }
-        let resolver = builder.build().map_err(ResolverError::Unusable)?;
+        // The option of that name is read by nothing.
+        if self.dnssec && !self.trust_anchors.as_os_str().is_empty() {
+            builder = builder.with_trust_anchor(Arc::new(anchors(self.trust_anchors)?));
+        }
+        builder.build().map_err(ResolverError::Unusable)
+    }
+}
+
+impl Resolver {
+    /// Nothing is asked yet.
+    pub fn new(config: &DnsConfig) -> Result<Self, ResolverError> {
+        let asking = Asking {
+            resolvers: &config.resolvers,
+            dnssec: config.dnssec,
+            trust_anchors: &config.trust_anchors,
+            cache_entries: config.cache_entries,
+            cache_age_max: config.cache_age_max.as_duration(),
+            try_max: Some(config.try_max.as_duration()),
+        };
+        let resolver = asking.open()?;
         let question_max = config.question_max.as_duration();
         Ok(Self { resolver, question_max, records_max: config.records_max as usize })
     }
@@ -83,10 +119,9 @@ impl Resolver {
     }
 }
 
-fn anchors(config: &DnsConfig) -> Result<TrustAnchors, ResolverError> {
-    let wrong =
-        |why: String| ResolverError::TrustAnchors { path: config.trust_anchors.display().to_string(), why };
-    let anchors = TrustAnchors::from_file(&config.trust_anchors).map_err(|error| wrong(error.to_string()))?;
+fn anchors(path: &Path) -> Result<TrustAnchors, ResolverError> {
+    let wrong = |why: String| ResolverError::TrustAnchors { path: path.display().to_string(), why };
+    let anchors = TrustAnchors::from_file(path).map_err(|error| wrong(error.to_string()))?;
     if anchors.is_empty() { Err(wrong("no key of the root is in it".to_owned())) } else { Ok(anchors) }
 }
 
