@@ -333,12 +333,14 @@ impl Inner {
         signatures: &[String],
         octets: u64,
     ) -> Judged {
+        // Where people log in nobody was judged at the connection.
+        let exempt = peer.connected.exempt || self.is_exempt(peer.address.to_canonical());
         // An account has its own limits wherever it comes from.
-        if peer.connected.exempt && peer.account.is_none() {
+        if exempt && peer.account.is_none() {
             return Judged::default();
         }
-        let Peer { account, connected, .. } = peer;
-        let address = counted_address(peer.address, connected.exempt);
+        let Peer { account, .. } = peer;
+        let address = counted_address(peer.address, exempt);
         let subject = Subject { address, account, sender: sender.address(), recipients, signatures };
         let judged = self.rates.judge(step, subject, octets).await;
         self.note_state();

@@ -19,6 +19,7 @@ pub(crate) struct Metrics {
     refused: HashMap<Refused, IntCounter>,
     logins: HashMap<Login, IntCounter>,
     pub(crate) message_memory: IntGauge,
+    pub(crate) binary_memory: IntGauge,
 }
 
 impl Metrics {
@@ -45,6 +46,11 @@ impl Metrics {
             "Memory taken by messages on their way in.",
         )?;
         registered(registry, message_memory.clone())?;
+        let binary_memory = IntGauge::new(
+            "sluice_gateway_binary_memory_bytes",
+            "Memory that binary messages take until they are text.",
+        )?;
+        registered(registry, binary_memory.clone())?;
         let of = |vec: &IntCounterVec, label: &str| vec.with_label_values(&[label]);
         Ok(Self {
             connections: kinds.map(|(kind, name)| (kind, connections.with_label_values(&[name]))).into(),
@@ -57,6 +63,7 @@ impl Metrics {
             refused: Refused::ALL.map(|reason| (reason, of(&refused, reason.name()))).into(),
             logins: Login::ALL.map(|outcome| (outcome, of(&logins, outcome.name()))).into(),
             message_memory,
+            binary_memory,
         })
     }
 

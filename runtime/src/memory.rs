@@ -56,6 +56,15 @@ impl HeldMemory {
         true
     }
 
+    /// Gives back what is held beyond `octets`.
+    pub fn shrink_to(&mut self, octets: u64) {
+        let wanted = usize::try_from(octets).unwrap_or(usize::MAX) / STEP;
+        let Some(surplus @ 1..) = self.steps.checked_sub(wanted) else { return };
+        drop(self.permit.as_mut().and_then(|permit| permit.split(surplus)));
+        self.memory.taken.sub(i64::try_from(surplus * STEP).unwrap_or(i64::MAX));
+        self.steps = wanted;
+    }
+
     /// Gives all of it back.
     pub fn release(&mut self) {
         self.permit = None;
@@ -86,6 +95,10 @@ mod tests {
         assert!(two.grow_to(STEP as u64).await);
         assert!(!two.grow_to(2 * STEP as u64).await);
         assert_eq!(gauge.get(), 4 * STEP as i64);
+        one.shrink_to(2 * STEP as u64);
+        assert_eq!(gauge.get(), 3 * STEP as i64);
+        one.shrink_to(3 * STEP as u64);
+        assert!(two.grow_to(2 * STEP as u64).await, "what was given back is to be had");
         drop(one);
         assert!(two.grow_to(4 * STEP as u64).await);
         two.release();

@@ -70,6 +70,11 @@ impl Engine {
         Ok(Self { config, filters, runtime: Handle::current(), connections, memory })
     }
 
+    /// Writes what must be known after a restart. Blocks.
+    pub(crate) fn close(&self) {
+        self.filters.close();
+    }
+
     /// The rules in force.
     pub(crate) fn rules(&self) -> Arc<RuleSet> {
         self.filters.policy().rules()

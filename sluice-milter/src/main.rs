@@ -83,8 +83,9 @@ fn run(arguments: &Arguments) -> anyhow::Result<()> {
     runtime.spawn(Arc::clone(&engine).upkeep());
     runtime.spawn(until_told()?);
     drop(inside);
-    callbacks::run(engine, &socket, silence_max)
-        .with_context(|| format!("the milter ended on `{socket}`"))?;
+    let ended = callbacks::run(Arc::clone(&engine), &socket, silence_max);
+    engine.close();
+    ended.with_context(|| format!("the milter ended on `{socket}`"))?;
     info!("ended");
     runtime.shutdown_background();
     Ok(())

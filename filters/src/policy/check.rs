@@ -226,6 +226,9 @@ impl Checker<'_> {
                 self.expect(right, wanted)?;
                 Ok(wanted)
             }
+            (name @ ("contains" | "endsWith" | "startsWith"), _) if call.target.is_none() => {
+                Err(self.fault(id, format!("`{name}` is asked of a text: `text.{name}(…)`")))
+            }
             (name, arguments) => self.function(id, name, arguments),
         }
     }
@@ -358,7 +361,10 @@ mod tests {
         bad("message.subject.exists(c, true)", "a loop needs a list");
         bad("unknown(1)", "there is no function `unknown`");
         bad("size(1)", "a string is needed");
-        bad("contains('a')", "takes 2 values, not 1");
+        bad("lower('a', 'b') == ''", "takes 1 values, not 2");
+        // The library has these of a text only: as functions they would fail on every message.
+        bad("contains(message.subject, 'a')", "is asked of a text");
+        bad("startsWith(message.subject, 'a')", "is asked of a text");
         bad("message.subject.matches(message.text)", "needs a text in quotes");
         bad("in_list('x', message.subject)", "needs a text in quotes");
         bad("message == message", "can't be compared");

@@ -46,6 +46,11 @@ impl Guard {
         !self.over && now.duration_since(self.since) >= config.watch.as_duration()
     }
 
+    /// What the set before it did.
+    pub(super) const fn former(&self) -> Counts {
+        self.former
+    }
+
     pub(super) const fn counts(&self) -> Counts {
         self.counts
     }

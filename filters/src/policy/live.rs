@@ -221,8 +221,14 @@ impl Policy {
 
     fn put(&self, inner: &mut Inner, set: Arc<RuleSet>) {
         self.metrics.count.set(i64::try_from(set.rules.len()).unwrap_or(i64::MAX));
-        let counts = inner.guard.counts();
-        inner.former = Some(std::mem::replace(&mut inner.current, set));
+        let before = std::mem::replace(&mut inner.current, set);
+        // One that is still watched may be as bad as the next: the last good set is the one to come back to, and the one to be compared with.
+        let counts = if inner.proven || inner.former.is_none() {
+            inner.former = Some(before);
+            inner.guard.counts()
+        } else {
+            inner.guard.former()
+        };
         inner.guard = Guard::new(Instant::now(), counts);
         inner.refused = String::new();
         inner.proven = false;
@@ -240,22 +246,18 @@ impl Policy {
         let good = if inner.proven { Some(inner.current.files.clone()) } else { None };
         let tripped: Vec<String> = inner.tripped.iter().take(TRIPPED_MAX).cloned().collect();
         drop(inner);
-        if let Some(files) = good {
-            self.keep_proven(files);
-        }
-        if let Some(kept) = self.kept.as_deref().filter(|_| !tripped.is_empty())
-            && let Err(error) = write(&kept.join(TRIPPED), tripped.join("\n").as_bytes())
-        {
-            warn!(%error, "that rules were taken back could not be kept");
-        }
-    }
-
-    fn keep_proven(&self, files: BTreeMap<PathBuf, String>) {
-        if let Some(kept) = &self.kept
-            && let Err(error) =
-                write(&kept.join(PROVEN), &serde_json::to_vec(&Proven { files }).unwrap_or_default())
-        {
-            warn!(%error, "the good set of rules could not be kept");
+        let Some(kept) = &self.kept else { return };
+        let proven = good.map_or(Ok(()), |files| {
+            write(&kept.join(PROVEN), &serde_json::to_vec(&Proven { files }).unwrap_or_default())
+        });
+        let tripped = if tripped.is_empty() {
+            Ok(())
+        } else {
+            write(&kept.join(TRIPPED), tripped.join("\n").as_bytes())
+        };
+        if let Err(error) = proven.and(tripped) {
+            warn!(%error, "which rules are good and which were taken back could not be kept: it is tried again");
+            self.lock().unwritten = true;
         }
     }
 

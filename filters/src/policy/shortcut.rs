@@ -227,12 +227,15 @@ fn is_in(one: &Found<'_>, list: &Found<'_>) -> Option<bool> {
     match (one, list) {
         (Found::Text(one), Found::Texts(list)) => Some(list.iter().any(|text| text == one)),
         (Found::Text(one), Found::List(list)) => {
-            let same = |value: &Value| match value {
-                Value::String(text) => Some(***text == **one),
-                _ => None,
-            };
-            let found: Option<Vec<bool>> = list.iter().map(same).collect();
-            Some(found?.contains(&true))
+            // Lists are of one type: what the first one is, all are.
+            match list.first() {
+                None => Some(false),
+                Some(Value::String(_)) => Some(list.iter().any(|value| match value {
+                    Value::String(text) => ***text == **one,
+                    _ => false,
+                })),
+                Some(_) => None,
+            }
         }
         _ => None,
     }
@@ -357,6 +360,12 @@ impl<'a> Reader<'a> {
             operators::GREATER_EQUALS => Some(Comparison::GreaterOrEqual),
             _ => None,
         };
+        let is_unknown = |one: &Shortcut| matches!(one, Shortcut::Unknown);
+        // Only `&&` and `||` may be settled although a part of them is unknown.
+        let joins = [operators::LOGICAL_AND, operators::LOGICAL_OR].contains(&name);
+        if arguments.iter().all(is_unknown) || !joins && arguments.iter().any(is_unknown) {
+            return Shortcut::Unknown;
+        }
         if let Some(function) = Function::named(name) {
             return Shortcut::Call(function, arguments);
         }
@@ -387,6 +396,9 @@ impl<'a> Reader<'a> {
         self.loops.push(&found.iter_var);
         let each = Box::new(self.read(each));
         self.loops.pop();
+        if matches!((&*list, &*each), (Shortcut::Unknown, _) | (_, Shortcut::Unknown)) {
+            return None;
+        }
         Some(Shortcut::Loop { is_all, list, each })
     }
 }

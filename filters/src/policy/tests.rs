@@ -455,6 +455,24 @@ async fn rules_that_were_changed_while_nothing_ran_are_watched_too() {
 }
 
 #[tokio::test]
+async fn a_set_that_was_never_proven_is_none_to_come_back_to() {
+    let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
+    let config = PolicyConfig { guard, ..PolicyConfig::default() };
+    let live = live(&rule("false", "{ action = 'discard' }"), config);
+    let file = live.folder.path().join("a.toml");
+    // Both are bad, and the first is replaced before it is found out.
+    for when in ["true", "message.size > 0"] {
+        fs::write(&file, rule(when, "{ action = 'discard' }")).unwrap();
+        assert!(matches!(live.policy.reload(), Reloaded::Taken(_)));
+        assert_eq!(ask(&live.policy).await, Action::Discard);
+    }
+    for _ in 0..9 {
+        assert_eq!(ask(&live.policy).await, Action::Discard);
+    }
+    assert_eq!(ask(&live.policy).await, Action::Accept, "the last good set is back");
+}
+
+#[tokio::test]
 async fn the_set_that_came_back_is_not_watched() {
     let guard = GuardConfig { messages_min: 10, ..GuardConfig::default() };
     let config = PolicyConfig { guard, ..PolicyConfig::default() };

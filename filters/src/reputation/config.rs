@@ -111,7 +111,7 @@ pub struct GreylistConfig {
     pub remember: Span,
     /// A network that came back so often is passed altogether; 0: none is.
     pub network_passed_after: u32,
-    /// Strangers of one network that are remembered in a `window`; more are told to wait and are not remembered, until one has come back or the `window` is over.
+    /// Strangers of one network that are remembered in a `window`; more are told to wait and are not remembered, until the `window` is over or, unless `network_passed_after` is 0, one has come back.
     pub network_new_max: u32,
     /// Domains whose mail is not greylisted when SPF says that it is theirs, and their subdomains.
     pub exempt_spf_domains: Vec<String>,

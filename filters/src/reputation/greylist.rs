@@ -167,13 +167,13 @@ impl Greylist {
     }
 
     async fn came_back(&self, network: Network) -> Result<(), Unavailable> {
-        let (word, remember) = (network_word(network), self.config.remember.as_duration());
-        // A network from which mail servers send may show new strangers.
-        self.state.forget(&key(NEW, &word)?).await?;
         let needed = self.config.network_passed_after;
         if needed == 0 {
             return Ok(());
         }
+        let (word, remember) = (network_word(network), self.config.remember.as_duration());
+        // A network from which mail servers send may show new strangers; soon it is passed altogether.
+        self.state.forget(&key(NEW, &word)?).await?;
         let sum = self.state.count(&key(GOOD, &word)?, remember, 1).await?;
         if sum >= u64::from(needed) {
             let value = Value::new(network.to_string()).map_err(|error| Unavailable(error.to_string()))?;

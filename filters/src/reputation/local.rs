@@ -211,7 +211,17 @@ impl Local {
             Held::Value(value) => serde_json::from_str::<LocalEntry>(value.as_str()).ok(),
             Held::Count(_) => None,
         });
-        let entries = joined(found.collect(), listing.whole, self.all(), self.entries_max);
+        let mut entries: Vec<LocalEntry> = found.collect();
+        if !listing.whole {
+            // What the time did not suffice for is asked for by its name: it may still be there.
+            for entry in
+                missed(&entries, self.all()).into_iter().take(self.entries_max.saturating_sub(entries.len()))
+            {
+                if state.kept(&name(entry.network)?).await?.is_some() {
+                    entries.push(entry);
+                }
+            }
+        }
         self.put(Entries::new(entries, now()));
         Ok(())
     }
@@ -237,19 +247,10 @@ impl Local {
     }
 }
 
-/// What there is after a reading: what the time did not suffice for is no less there than before.
-fn joined(
-    mut read: Vec<LocalEntry>,
-    is_whole: bool,
-    before: Vec<LocalEntry>,
-    entries_max: usize,
-) -> Vec<LocalEntry> {
-    if !is_whole {
-        let known: HashSet<Network> = read.iter().map(|entry| entry.network).collect();
-        read.extend(before.into_iter().filter(|entry| !known.contains(&entry.network)));
-        read.truncate(entries_max);
-    }
-    read
+/// What was known before and was not read now.
+fn missed(read: &[LocalEntry], before: Vec<LocalEntry>) -> Vec<LocalEntry> {
+    let known: HashSet<Network> = read.iter().map(|entry| entry.network).collect();
+    before.into_iter().filter(|entry| !known.contains(&entry.network)).collect()
 }
 
 fn name(network: Network) -> Result<CounterKey, Unavailable> {
@@ -360,18 +361,30 @@ mod tests {
         assert_eq!(found(&first, "192.0.2.1"), None);
     }
 
-    #[test]
-    fn what_a_reading_did_not_reach_stays() {
-        let networks = |entries: Vec<LocalEntry>| {
-            entries.into_iter().map(|entry| (entry.network.to_string(), entry.kind)).collect::<Vec<_>>()
-        };
-        let before = || vec![entry("10.0.0.0/8", LocalKind::Block), entry("192.0.2.0/24", LocalKind::Block)];
-        let read = || vec![entry("10.0.0.0/8", LocalKind::Allow)];
-        let allowed = ("10.0.0.0/8".to_owned(), LocalKind::Allow);
-        let blocked = ("192.0.2.0/24".to_owned(), LocalKind::Block);
-        assert_eq!(networks(joined(read(), true, before(), 3)), vec![allowed.clone()]);
-        assert_eq!(networks(joined(read(), false, before(), 1)), vec![allowed.clone()]);
-        assert_eq!(networks(joined(read(), false, before(), 3)), [allowed, blocked]);
+    #[tokio::test]
+    async fn what_a_reading_did_not_reach_stays_until_it_is_gone() {
+        let state = MemoryState::new(&shared_state::Config::default());
+        let (first, second) = (local(None, &state), local(None, &state));
+        first.set(entry("192.0.2.0/24", LocalKind::Block)).await.unwrap();
+        first.set(entry("198.51.100.0/24", LocalKind::Block)).await.unwrap();
+        // With these there are more than a reading gives: three, by name.
+        for network in ["10.0.0.0/8", "10.1.0.0/16"] {
+            second.set(entry(network, LocalKind::Block)).await.unwrap();
+        }
+        let read = state.list(&KeyPrefix::new(ROOM, LOCAL, "").unwrap(), 2).await.unwrap();
+        assert!(!read.whole, "two of four");
+        let known =
+            |local: &Local| local.all().iter().map(|entry| entry.network.to_string()).collect::<Vec<_>>();
+        let mut less = local(None, &state);
+        less.entries_max = 2;
+        less.put(Entries::new(vec![entry("192.0.2.0/24", LocalKind::Block)], now()));
+        less.refresh().await.unwrap();
+        assert_eq!(known(&less).len(), 2, "no more than there may be");
+        // One that others took off goes, whether the reading reaches it or not.
+        assert!(second.clear("192.0.2.0/24".parse().unwrap()).await.unwrap());
+        first.refresh().await.unwrap();
+        assert!(!known(&first).contains(&"192.0.2.0/24".to_owned()), "{:?}", known(&first));
+        assert!(known(&first).contains(&"198.51.100.0/24".to_owned()), "{:?}", known(&first));
     }
 
     #[tokio::test]

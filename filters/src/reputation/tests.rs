@@ -117,6 +117,20 @@ async fn a_listed_peer_is_refused_until_it_is_exempt_or_allowed() {
 }
 
 #[tokio::test]
+async fn a_network_that_speaks_for_many_is_not_counted_where_people_log_in() {
+    let config = limited(RateKey::Address, RateWhat::Recipients, 1);
+    let ann: AccountId = AccountId::new(&"ann@x.test".parse().unwrap());
+    // A submission listener asks nothing of reputation before the login.
+    let connected = Connected::default();
+    for (exempt_networks, expected) in [(vec![PEER.parse().unwrap()], false), (Vec::new(), true)] {
+        let reputation = reputation(&ReputationConfig { exempt_networks, ..config.clone() });
+        assert!(recipient(&reputation, &connected, Some(&ann)).await.refusal.is_none());
+        let again = recipient(&reputation, &connected, Some(&ann)).await;
+        assert_eq!(again.refusal.is_some(), expected);
+    }
+}
+
+#[tokio::test]
 async fn lists_are_checked_at_the_start() {
     let reputation = Reputation::new(
         &listed(),

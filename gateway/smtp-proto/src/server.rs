@@ -188,7 +188,7 @@ impl Session {
     pub fn step(&mut self, input: Input<'_>) -> Action {
         let state = std::mem::replace(&mut self.state, State::Closed);
         let is_final = match (&state, &input) {
-            (State::Receiving(..), Input::Verdict(_)) => true,
+            (State::Receiving(..), Input::Verdict(_) | Input::NotBegun(_)) => true,
             (State::Chunk(_, _, bdat), Input::Verdict(reply)) => bdat.last || !reply.is_positive(),
             _ => false,
         };

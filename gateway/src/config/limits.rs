@@ -59,6 +59,9 @@ pub struct Limits {
     /// on disk, until it is judged: then it counts three times, as it came, as it is changed, and in a journal report. A
     /// sender waits `timeouts.message_memory` for it, then gets 452.
     pub message_memory_max: ByteSize,
+    /// Memory that binary messages (BINARYMIME, on submission) may take together until they are text: two and a half times their size. It
+    /// is beside `message_memory_max`, so that slow ones hold up nobody else. A sender waits `timeouts.message_memory` for it, then gets 452.
+    pub binary_memory_max: ByteSize,
     /// Octets a second that a sender must reach within a message, on average.
     pub data_rate_min: ByteSize,
 }
@@ -87,6 +90,7 @@ impl Default for Limits {
             unknown_recipients_prompt: 5,
             discard_max: ByteSize::mib(50),
             message_memory_max: ByteSize::mib(512),
+            binary_memory_max: ByteSize::mib(128),
             data_rate_min: ByteSize::bytes(500),
         }
     }

@@ -23,7 +23,7 @@ use envelope::{Envelope, MessageId, Origin, Recipient, Timestamp};
 use queue::{Body, Lane, PublishError};
 use smtp_proto::Reply;
 use smtp_proto::server::{Input, Transaction};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, info, warn};
 
 use super::shared::new_id;
@@ -54,7 +54,7 @@ impl Session {
         };
         self.send(go_ahead).await?;
         let ending = self.read_text(&mut incoming.intake).await?;
-        let reply = self.finish_message(incoming).await;
+        let reply = self.finish_message(incoming, self.checked_until()).await;
         if ending == Ending::Unknown {
             // Where the peer sees the end of its message can't be known: nothing it sends on may be trusted.
             return Err(self.say_last(&reply).await);
@@ -91,12 +91,16 @@ impl Session {
         Ok(Incoming { envelope, lane, intake })
     }
 
+    /// Until when a message whose last octet is there must be checked.
+    fn checked_until(&self) -> Instant {
+        Instant::now() + self.shared.config.timeouts.check.as_duration()
+    }
+
     /// The message is complete, however it came: it is checked, made durable, answered.
-    async fn finish_message(&mut self, incoming: Incoming) -> Reply {
+    async fn finish_message(&mut self, incoming: Incoming, deadline: Instant) -> Reply {
         let Incoming { mut envelope, lane, intake } = incoming;
         envelope.size = intake.size();
-        let wait = self.shared.config.timeouts.check.as_duration();
-        let Ok(checked) = timeout(wait, self.check_message(lane, &mut envelope, intake)).await else {
+        let Ok(checked) = timeout_at(deadline, self.check_message(lane, &mut envelope, intake)).await else {
             error!(id = %envelope.id, "checks were not done in time, message refused for now");
             // Where a milter's conversation stands is unknown: the session ends with this.
             return self.refuse(&envelope, Refused::ChecksTooSlow, reply::checks_too_slow());

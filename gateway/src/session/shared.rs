@@ -21,6 +21,7 @@ pub(crate) struct Shared {
     pub(crate) filters: Option<Arc<Filters>>,
     pub(crate) metrics: Metrics,
     pub(crate) message_memory: MemoryBudget,
+    pub(crate) binary_memory: MemoryBudget,
 }
 
 impl Shared {
@@ -35,7 +36,20 @@ impl Shared {
         let budget = config.limits.message_memory_max.as_usize();
         let message_memory =
             MemoryBudget::new(budget, config.timeouts.message_memory.into(), metrics.message_memory.clone());
-        Ok(Self { config, hostname, postmaster, directory, queue, filters, metrics, message_memory })
+        let budget = config.limits.binary_memory_max.as_usize();
+        let binary_memory =
+            MemoryBudget::new(budget, config.timeouts.message_memory.into(), metrics.binary_memory.clone());
+        Ok(Self {
+            config,
+            hostname,
+            postmaster,
+            directory,
+            queue,
+            filters,
+            metrics,
+            message_memory,
+            binary_memory,
+        })
     }
 }
 

@@ -63,7 +63,7 @@ async fn any_octets_come_and_text_is_stored() {
         );
         peer.ask("NOOP", "250 2.0.0").await;
     }
-    assert_eq!((node.queued().await, node.metric("message_memory_bytes")), (0, 0.0));
+    assert_eq!((node.queued().await, node.metric("binary_memory_bytes")), (0, 0.0));
 }
 
 #[tokio::test]
@@ -96,14 +96,14 @@ async fn what_can_not_be_converted_is_refused() {
         peer.expect(answer).await;
         peer.ask("NOOP", "250 2.0.0").await;
     }
-    assert_eq!((node.queued().await, node.metric("message_memory_bytes")), (0, 0.0));
+    assert_eq!((node.queued().await, node.metric("binary_memory_bytes")), (0, 0.0));
 }
 
 #[tokio::test]
 async fn size_and_memory_are_bounded() {
     let node = start(|config| {
         config.limits.message_size_max = ByteSize::mib(3);
-        config.limits.message_memory_max = ByteSize::mib(4);
+        config.limits.binary_memory_max = ByteSize::mib(4);
         config.timeouts.message_memory = Span::millis(20);
     })
     .await;
@@ -117,5 +117,15 @@ async fn size_and_memory_are_bounded() {
     send(4 << 20, "552 5.3.4").await;
     // It is there, and there is no memory to make text of it.
     send(2 << 20, "452 4.3.1").await;
-    assert_eq!(node.metric("message_memory_bytes"), 0.0);
+    assert_eq!(node.metric("binary_memory_bytes"), 0.0);
+}
+
+#[tokio::test]
+async fn the_size_limit_holds_for_the_text_too() {
+    let node = start(|config| config.limits.message_size_max = ByteSize::mib(1)).await;
+    let mut peer = up_to_recipient(&node).await;
+    let message = message(&vec![0; 900_000]);
+    peer.send(&chunks(&message, &[message.len()])).await;
+    peer.expect("552 5.3.4").await;
+    assert_eq!(node.queued().await, 0);
 }

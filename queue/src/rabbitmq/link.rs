@@ -45,21 +45,25 @@ pub(super) struct Up {
     /// Why the broker takes no messages now.
     blocked: Mutex<Option<String>>,
     given_up: AtomicBool,
-    /// Queues that took nothing of what was sent to them last, and since when.
-    refusing: Mutex<HashMap<String, Instant>>,
+    /// When each queue took a message last.
+    taken: Mutex<HashMap<String, Instant>>,
 }
 
 impl Up {
     /// A queue confirmed a message.
     pub(super) fn took(&self, queue: &str) {
-        self.refusing.lock().unwrap_or_else(PoisonError::into_inner).remove(queue);
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        match taken.get_mut(queue) {
+            Some(at) => *at = Instant::now(),
+            None => drop(taken.insert(queue.to_owned(), Instant::now())),
+        }
     }
 
-    /// A queue did not take a message that was sent at `sent`. A channel may hold on to a leader that is gone, and have refused for ever what
-    /// another channel would bring in: when the queue has taken nothing for `patience`, the connection is given up.
-    pub(super) fn took_not(&self, queue: &str, sent: Instant, patience: Duration) {
-        let mut refusing = self.refusing.lock().unwrap_or_else(PoisonError::into_inner);
-        if refusing.entry(queue.to_owned()).or_insert(sent).elapsed() >= patience {
+    /// A queue said nothing to a message that was sent at `sent`. A channel may hold on to a leader that is gone, and have refused for ever what another
+    /// channel would bring in: when the queue has taken nothing since, the connection is given up. (One that refuses at once is full, and stays.)
+    pub(super) fn said_nothing(&self, queue: &str, sent: Instant) {
+        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.get(queue).is_none_or(|at| *at < sent) {
             self.give_up();
         }
     }
@@ -246,7 +250,7 @@ impl Keeper {
             channel,
             blocked: Mutex::new(None),
             given_up: AtomicBool::new(false),
-            refusing: Mutex::default(),
+            taken: Mutex::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Puts messages into the broker's queues, and believes it only when the broker has confirmed.
 //!
 //! A connection that is lost between a message and its confirmation leaves it open whether the broker has it. It is sent again under the same
-//! id until it is confirmed or the time is up; whoever consumes tells the copies by their id. A connection by which a queue has taken nothing for
+//! id until it is confirmed or the time is up; whoever consumes tells the copies by their id. A connection by which a queue says nothing for
 //! `confirm_max` is given up for another.
 
 use std::sync::Arc;
@@ -119,10 +119,9 @@ impl Publisher {
             confirmed = timeout_at(deadline, confirmed) => confirmed,
             () = self.link.lost(up) => return Attempt::Lost("the connection was lost before the confirmation".to_owned()),
         };
-        let took_not = || up.took_not(name, started, self.config.confirm_max.as_duration());
         match confirmed {
             Err(_) => {
-                took_not();
+                up.said_nothing(name, started);
                 Attempt::Lost("the broker did not confirm in time".to_owned())
             }
             Ok(Err(error)) => Attempt::Lost(error.to_string()),
@@ -135,7 +134,6 @@ impl Publisher {
                 Attempt::Refused(format!("the broker has no queue {name}: {}", returned.reply_text))
             }
             Ok(Ok(Confirmation::Nack(None))) => {
-                took_not();
                 Attempt::Refused(format!("the broker's queue {name} is full or has no majority"))
             }
             Ok(Ok(Confirmation::NotRequested)) => Attempt::Lost("the broker confirms nothing".to_owned()),

@@ -104,8 +104,10 @@ impl Shared {
 
     /// Goes through all keys, call by call, until there are enough or the time is over.
     pub(super) async fn list(&self, prefix: &KeyPrefix, limit: usize) -> Result<Listing, Unavailable> {
-        let until = Instant::now() + self.config.redis.list_max.as_duration();
-        let (names, mut whole) = self.scan(prefix, limit, until).await?;
+        let (began, list_max) = (Instant::now(), self.config.redis.list_max.as_duration());
+        let until = began + list_max;
+        // What was found must still be fetched.
+        let (names, mut whole) = self.scan(prefix, limit, began + list_max / 2).await?;
         let mut entries = Vec::new();
         for (kind, names) in names {
             for keys in names.into_iter().collect::<Vec<_>>().chunks(SCAN_COUNT) {

@@ -18,6 +18,8 @@ const ENCODED_LINE: usize = 57;
 const DEPTH_MAX: usize = 100;
 /// Entities of a message.
 const ENTITIES_MAX: usize = 10_000;
+/// Octets of a Content-Type field: a boundary and a name, and what more there may be.
+const TYPE_MAX: usize = 8 * 1024;
 
 /// Why a message can't be converted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -28,38 +30,73 @@ pub(super) enum Unfit {
     /// More than anybody reads.
     #[error("it has too many parts, or parts within each other")]
     TooManyParts,
+    /// A header section over the limit, or with a line that is no field.
+    #[error("a part has a header section that is too large or none")]
+    Header,
+    /// RFC 2045 §6.4, RFC 2046 §5.2: of these the encoding may not be base64.
+    #[error("binary octets stand where no encoding is allowed")]
+    NotEncodable,
+}
+
+/// What is accepted in lines.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Octets of the header section of a part.
+    pub(super) header_max: usize,
+    /// Octets of a line.
+    pub(super) line_max: usize,
 }
 
 /// The same message in lines, as far as its parts can be told apart. What is wrong outside them stays, for whoever judges lines.
-pub(super) fn to_text(message: &[u8]) -> Result<Vec<u8>, Unfit> {
-    let mut writer = Writer { out: Vec::with_capacity(message.len()), entities: 0, has_changed: false };
-    writer.entity(message, 0, false)?;
+pub(super) fn to_text(message: &[u8], bounds: Bounds) -> Result<Vec<u8>, Unfit> {
+    let mut writer =
+        Writer { out: Vec::with_capacity(message.len()), bounds, entities: 0, has_changed: false };
+    writer.message(message, 0, false)?;
     let (head, _) = parts_of(message);
-    if writer.has_changed && !fields(head).any(|field| is(field, b"mime-version")) {
-        // Without it nobody would decode.
-        writer.out.splice(0..0, *b"MIME-Version: 1.0\r\n");
+    let seals: [&[u8]; 2] = [b"dkim-signature", b"arc-seal"];
+    if writer.has_changed && fields(head).any(|field| seals.iter().any(|name| is(field, name))) {
+        return Err(Unfit::Signed);
     }
     Ok(writer.out)
 }
 
 struct Writer {
     out: Vec<u8>,
+    bounds: Bounds,
     entities: usize,
     has_changed: bool,
 }
 
 impl Writer {
-    /// `signed`: it must stay as it is.
-    fn entity(&mut self, octets: &[u8], depth: usize, signed: bool) -> Result<(), Unfit> {
+    /// A whole message, the outermost or one within it.
+    fn message(&mut self, octets: &[u8], depth: usize, signed: bool) -> Result<(), Unfit> {
+        let (begins, had_changed) = (self.out.len(), std::mem::take(&mut self.has_changed));
+        self.entity(octets, depth, signed, false)?;
+        let (head, _) = parts_of(octets);
+        if self.has_changed && !fields(head).any(|field| is(field, b"mime-version")) {
+            // Without it nobody would decode.
+            self.out.splice(begins..begins, *b"MIME-Version: 1.0\r\n");
+        }
+        self.has_changed |= had_changed;
+        Ok(())
+    }
+
+    /// `signed`: it must stay as it is. `in_digest`: without a type it is a message (RFC 2046 §5.1.5).
+    fn entity(&mut self, octets: &[u8], depth: usize, signed: bool, in_digest: bool) -> Result<(), Unfit> {
         self.entities += 1;
         if depth > DEPTH_MAX || self.entities > ENTITIES_MAX {
             return Err(Unfit::TooManyParts);
         }
         let (head, body) = parts_of(octets);
-        let about = About::of(head);
+        let about = About::of(head, in_digest, self.bounds)?;
         let says_binary = about.encoding == b"binary";
+        let is_encoded = !matches!(about.encoding.as_slice(), b"" | b"7bit" | b"8bit" | b"binary");
         match about.kind {
-            Kind::Multipart { boundary, is_signed } => {
+            _ if is_encoded => {
+                self.out.extend_from_slice(octets);
+                Ok(())
+            }
+            Kind::Multipart { boundary, is_signed, is_digest } => {
                 self.head(head, says_binary.then_some("8bit"), signed)?;
                 let mut is_first = true;
                 for (piece, place) in split(body, boundary.as_bytes()) {
@@ -67,7 +104,7 @@ impl Writer {
                     match piece {
                         Piece::Between => self.out.extend_from_slice(octets),
                         Piece::Entity => {
-                            self.entity(octets, depth + 1, signed || is_signed && is_first)?;
+                            self.entity(octets, depth + 1, signed || is_signed && is_first, is_digest)?;
                             is_first = false;
                         }
                     }
@@ -76,16 +113,18 @@ impl Writer {
             }
             Kind::Message => {
                 self.head(head, says_binary.then_some("8bit"), signed)?;
-                self.entity(body, depth + 1, signed)
+                self.message(body, depth + 1, signed)
             }
-            Kind::Leaf => {
-                let is_encoded = !matches!(about.encoding.as_slice(), b"" | b"7bit" | b"8bit" | b"binary");
-                let is_text = is_text(body);
-                let encoding = match () {
-                    () if is_encoded || is_text && !says_binary => None,
-                    () if !is_text => Some("base64"),
-                    () if body.is_ascii() => Some("7bit"),
-                    () => Some("8bit"),
+            Kind::Leaf(leaf) => {
+                // What is signed may have the lines that are accepted anyway; what is not is given lines for everybody.
+                let is_text = is_text(body, if signed { self.bounds.line_max } else { LINE_MAX });
+                let encoding = match leaf {
+                    _ if signed && is_text => None,
+                    _ if is_text && !says_binary => None,
+                    Leaf::Text | Leaf::Composite if is_text && body.is_ascii() => Some("7bit"),
+                    Leaf::Text | Leaf::Composite if is_text => Some("8bit"),
+                    Leaf::Composite => return Err(Unfit::NotEncodable),
+                    Leaf::Text | Leaf::Other => Some("base64"),
                 };
                 self.head(head, encoding, signed)?;
                 if encoding == Some("base64") {
@@ -106,6 +145,10 @@ impl Writer {
         };
         if signed {
             return Err(Unfit::Signed);
+        }
+        // A line that is no field ends the section for some readers: what is put behind it they would take for text.
+        if fields(head).any(|field| field != b"\r\n" && !is_field(field)) {
+            return Err(Unfit::Header);
         }
         self.has_changed = true;
         let mut said = false;
@@ -144,28 +187,53 @@ struct About {
 }
 
 enum Kind {
-    Multipart { boundary: String, is_signed: bool },
+    Multipart { boundary: String, is_signed: bool, is_digest: bool },
     Message,
-    Leaf,
+    Leaf(Leaf),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaf {
+    Text,
+    /// Of several parts, or a message, and nobody can tell them apart.
+    Composite,
+    Other,
 }
 
 impl About {
-    fn of(head: &[u8]) -> Self {
+    fn of(head: &[u8], in_digest: bool, bounds: Bounds) -> Result<Self, Unfit> {
+        if head.len() > bounds.header_max {
+            return Err(Unfit::Header);
+        }
         let encoding = fields(head).find(|field| is(field, b"content-transfer-encoding"));
-        let value = encoding.and_then(|field| field.splitn(2, |byte| *byte == b':').nth(1));
-        let encoding = value.unwrap_or_default().trim_ascii().to_ascii_lowercase();
-        let parsed = MessageParser::new().with_mime_headers().parse_headers(head);
-        let kind = parsed.as_ref().and_then(|message| message.content_type()).map_or(Kind::Leaf, |found| {
-            let subtype = found.subtype().unwrap_or_default().to_ascii_lowercase();
-            match (found.ctype().to_ascii_lowercase().as_str(), found.attribute("boundary")) {
-                ("multipart", Some(boundary)) if !boundary.is_empty() => {
-                    Kind::Multipart { boundary: boundary.to_owned(), is_signed: subtype == "signed" }
+        let value =
+            encoding.and_then(|field| field.splitn(2, |byte| *byte == b':').nth(1)).unwrap_or_default();
+        let word = value.trim_ascii().split(|byte| b" \t\r\n(;".contains(byte)).next().unwrap_or_default();
+        let typed = fields(head).find(|field| is(field, b"content-type"));
+        if typed.is_some_and(|field| field.len() > TYPE_MAX) {
+            return Err(Unfit::Header);
+        }
+        let parsed = typed.and_then(|field| MessageParser::new().with_mime_headers().parse_headers(field));
+        let found = parsed.as_ref().and_then(|message| message.content_type());
+        let kind = match found {
+            None if in_digest => Kind::Message,
+            None => Kind::Leaf(Leaf::Text),
+            Some(found) => {
+                let subtype = found.subtype().unwrap_or_default().to_ascii_lowercase();
+                match (found.ctype().to_ascii_lowercase().as_str(), found.attribute("boundary")) {
+                    ("multipart", Some(boundary)) if !boundary.is_empty() => Kind::Multipart {
+                        boundary: boundary.to_owned(),
+                        is_signed: subtype == "signed",
+                        is_digest: subtype == "digest",
+                    },
+                    ("message", _) if ["rfc822", "global"].contains(&subtype.as_str()) => Kind::Message,
+                    ("message" | "multipart", _) => Kind::Leaf(Leaf::Composite),
+                    ("text", _) => Kind::Leaf(Leaf::Text),
+                    _ => Kind::Leaf(Leaf::Other),
                 }
-                ("message", _) if ["rfc822", "global"].contains(&subtype.as_str()) => Kind::Message,
-                _ => Kind::Leaf,
             }
-        });
-        Self { kind, encoding }
+        };
+        Ok(Self { kind, encoding: word.to_ascii_lowercase() })
     }
 }
 
@@ -206,19 +274,26 @@ fn is(field: &[u8], name: &[u8]) -> bool {
     found.trim_ascii_end().eq_ignore_ascii_case(name)
 }
 
-fn is_text(body: &[u8]) -> bool {
+/// `field-name *WSP ":"` (RFC 5322 §3.6.8, §4.5)
+fn is_field(field: &[u8]) -> bool {
+    let Some(colon) = field.iter().position(|byte| *byte == b':') else { return false };
+    let name = field.get(..colon).unwrap_or_default().trim_ascii_end();
+    !name.is_empty() && name.iter().all(u8::is_ascii_graphic)
+}
+
+fn is_text(body: &[u8], line_max: usize) -> bool {
     let mut line = 0;
     let mut rest = body;
     while let Some(at) = memchr3(b'\r', b'\n', 0, rest) {
         let behind = rest.get(at..).unwrap_or_default();
-        if line + at > LINE_MAX || !behind.starts_with(b"\r\n") {
+        if line + at > line_max || !behind.starts_with(b"\r\n") {
             return false;
         }
         line = 0;
         rest = behind.get(2..).unwrap_or_default();
     }
     line += rest.len();
-    line <= LINE_MAX
+    line <= line_max
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -239,6 +314,10 @@ fn split(body: &[u8], boundary: &[u8]) -> Vec<(Piece, Range<usize>)> {
     let mut pieces = Vec::new();
     let (mut piece, mut from) = (Piece::Between, 0);
     for at in memmem::find_iter(body, &dashed) {
+        if pieces.len() > 2 * ENTITIES_MAX {
+            // Too many, as whoever counts them says.
+            break;
+        }
         let before = body.get(from..at).unwrap_or_default();
         if at < from || !(before.ends_with(b"\r\n") || at == from) {
             continue;
@@ -271,9 +350,13 @@ fn split(body: &[u8], boundary: &[u8]) -> Vec<(Piece, Range<usize>)> {
 
 /// Converts arbitrary octets: whatever has lines comes out with lines, and nothing is lost between two parts.
 pub(crate) fn fuzz(input: &[u8]) {
-    if let Ok(text) = to_text(input) {
-        assert!(!is_text(input) || is_text(&text), "lines became none");
-        assert_eq!(to_text(&text).as_deref(), Ok(text.as_slice()), "what is text stays as it is");
+    let bounds = Bounds { header_max: 4096, line_max: 2000 };
+    if let Ok(text) = to_text(input, bounds) {
+        assert!(!is_text(input, 2000) || is_text(&text, 2000), "lines became none");
+        // What was put into a header section may have made it too large.
+        if let Ok(again) = to_text(&text, Bounds { header_max: 8192, ..bounds }) {
+            assert_eq!(again, text, "what is text stays as it is");
+        }
     }
     let pieces = split(input, b"b");
     assert_eq!(
@@ -290,20 +373,25 @@ mod tests {
 
     use super::*;
 
+    const BOUNDS: Bounds = Bounds { header_max: 64 << 10, line_max: 2000 };
+
     fn check(message: &[u8], expected: &str) {
-        let text = to_text(message).unwrap();
+        let text = to_text(message, BOUNDS).unwrap();
         assert_eq!(String::from_utf8_lossy(&text), expected, "{}", message.escape_ascii());
     }
 
     #[test]
     fn what_is_no_text_is_encoded_and_what_is_text_is_called_so() {
-        let head = "MIME-Version: 1.0\r\nContent-Type: image/png\r\n";
-        for (encoding, body, said, expected) in [
-            ("binary", &b"a\nb\0"[..], "base64", "YQpiAA=="),
-            ("BINARY ", b"a\r\nb", "7bit", "a\r\nb"),
-            ("binary", "\u{fc}\r\n".as_bytes(), "8bit", "\u{fc}\r\n"),
-            ("8bit", b"a\rb", "base64", "YQ1i"),
+        for (kind, encoding, body, said, expected) in [
+            ("image/png", "binary", &b"a\nb\0"[..], "base64", "YQpiAA=="),
+            // A file is not given a line end that it has not.
+            ("image/png", "BINARY ", b"a\r\nb", "base64", "YQ0KYg=="),
+            ("image/png", "8bit", b"a\rb", "base64", "YQ1i"),
+            ("text/plain", "binary", b"a\r\nb", "7bit", "a\r\nb"),
+            ("text/plain", "binary (x)", "\u{fc}\r\n".as_bytes(), "8bit", "\u{fc}\r\n"),
+            ("multipart/mixed", "binary", b"a\r\n", "7bit", "a\r\n"),
         ] {
+            let head = format!("MIME-Version: 1.0\r\nContent-Type: {kind}\r\n");
             let message =
                 [format!("{head}Content-Transfer-Encoding: {encoding}\r\n\r\n").as_bytes(), body].concat();
             check(&message, &format!("{head}Content-Transfer-Encoding: {said}\r\n\r\n{expected}"));
@@ -320,11 +408,13 @@ mod tests {
             "Subject: x\r\n",
             "Content-Transfer-Encoding: base64\r\n\r\nYQ==\r\n",
             "Content-Transfer-Encoding: x-own\r\n\r\na\nb",
+            // What is encoded is not looked into.
+            "Content-Type: message/global\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nContent-Transfer-Encoding: binary\r\n\r\n=00",
         ] {
             check(same.as_bytes(), same);
         }
         let long = "x".repeat(999);
-        let text = to_text(format!("MIME-Version: 1.0\r\n\r\n{long}").as_bytes()).unwrap();
+        let text = to_text(format!("MIME-Version: 1.0\r\n\r\n{long}").as_bytes(), BOUNDS).unwrap();
         assert!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= 78), "lines are short");
     }
 
@@ -339,12 +429,31 @@ mod tests {
         check(
             b"MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: binary\r\n\r\nSubject: in\r\n\r\n\0",
             "MIME-Version: 1.0\r\nContent-Type: message/rfc822\r\nContent-Transfer-Encoding: 8bit\r\n\r\n\
-             Subject: in\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
+             MIME-Version: 1.0\r\nSubject: in\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
         );
         // Never closed.
         check(
             b"MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n\0",
             "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==",
+        );
+    }
+
+    #[test]
+    fn what_may_not_be_encoded_is_refused() {
+        let refused = |message: &str, expected: Unfit| {
+            assert_eq!(to_text(message.as_bytes(), BOUNDS), Err(expected), "{message:?}");
+        };
+        refused("Content-Type: message/partial\r\n\r\n\0", Unfit::NotEncodable);
+        refused("Content-Type: multipart/mixed\r\n\r\n\0", Unfit::NotEncodable);
+        refused("Subject: x\r\nno field\r\n\r\n\0", Unfit::Header);
+        refused("From a@b.test Mon Jan  1 10:00:00 2024\r\nSubject: x\r\n\r\n\0", Unfit::Header);
+        refused("DKIM-Signature: v=1\r\n\r\n\0", Unfit::Signed);
+        refused(&format!("X: {}\r\n\r\n", "x".repeat(BOUNDS.header_max)), Unfit::Header);
+        refused(&format!("Content-Type: a/b;{}\r\n\r\n", "a*1=x;".repeat(TYPE_MAX / 6)), Unfit::Header);
+        // Without a type a part of a digest is a message.
+        check(
+            b"MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nMIME-Version: 1.0\r\nSubject: in\r\n\r\n\0\r\n--b--",
+            "MIME-Version: 1.0\r\nContent-Type: multipart/digest; boundary=b\r\n\r\n--b\r\n\r\nMIME-Version: 1.0\r\nSubject: in\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n--b--",
         );
     }
 
@@ -356,23 +465,30 @@ mod tests {
                  Content-Transfer-Encoding: binary\r\n\r\n\0\r\n--b--\r\n"
             )
         };
-        let text = String::from_utf8(to_text(signed("plain").as_bytes()).unwrap()).unwrap();
+        let text = String::from_utf8(to_text(signed("plain").as_bytes(), BOUNDS).unwrap()).unwrap();
         assert!(
             text.contains("\r\n\r\nplain\r\n--b\r\nContent-Transfer-Encoding: base64\r\n\r\nAA==\r\n"),
             "{text}"
         );
-        assert_eq!(to_text(signed("\0").as_bytes()), Err(Unfit::Signed));
+        let relabelled =
+            signed("x").replace("--b\r\n\r\nx", "--b\r\nContent-Transfer-Encoding: binary\r\n\r\nx");
+        assert!(to_text(relabelled.as_bytes(), BOUNDS).is_ok(), "it is text, and stays as it is");
+        assert!(
+            to_text(signed(&"x".repeat(1500)).as_bytes(), BOUNDS).is_ok(),
+            "lines that are accepted anyway"
+        );
+        assert_eq!(to_text(signed("\0").as_bytes(), BOUNDS), Err(Unfit::Signed));
     }
 
     #[test]
     fn attack_parts_without_end() {
         let nested = "Content-Type: message/rfc822\r\n\r\n".repeat(DEPTH_MAX + 1);
-        assert_eq!(to_text(nested.as_bytes()), Err(Unfit::TooManyParts));
+        assert_eq!(to_text(nested.as_bytes(), BOUNDS), Err(Unfit::TooManyParts));
         let many = format!(
             "Content-Type: multipart/mixed; boundary=b\r\n\r\n{}",
             "--b\r\n\r\n".repeat(ENTITIES_MAX)
         );
-        assert_eq!(to_text(many.as_bytes()), Err(Unfit::TooManyParts));
+        assert_eq!(to_text(many.as_bytes(), BOUNDS), Err(Unfit::TooManyParts));
     }
 
     proptest! {
@@ -385,8 +501,8 @@ mod tests {
                 message.extend_from_slice(b"\r\n");
             }
             message.extend_from_slice(b"--=_edge--\r\n");
-            let text = to_text(&message).unwrap();
-            prop_assert!(is_text(&text), "{}", text.escape_ascii());
+            let text = to_text(&message, BOUNDS).unwrap();
+            prop_assert!(is_text(&text, LINE_MAX), "{}", text.escape_ascii());
             let parsed = MessageParser::default().parse(&text).unwrap();
             let found: Vec<&[u8]> = parsed.parts.iter().skip(1).map(|part| match &part.body {
                 PartType::Binary(octets) | PartType::InlineBinary(octets) => octets.as_ref(),

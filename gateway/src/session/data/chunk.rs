@@ -3,15 +3,16 @@
 //! The octets of a chunk are taken exactly, also of one that counts for nothing: what stands behind them is the next command.
 //! Of those that count for nothing no more than `limits.discard_max` are read; beyond that the answer ends the session.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use runtime::HeldMemory;
 use smtp_proto::{Bdat, BodyType, ChunkDecoder, DataLimits, Reply};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout_at};
 use tracing::error;
 
 use super::Incoming;
-use super::binary::to_text;
+use super::binary::{Bounds, to_text};
 use super::intake::Fault;
 use super::text::Ending;
 use crate::reply;
@@ -28,6 +29,8 @@ pub(in crate::session) struct Chunked {
     spent: Duration,
     /// With BINARYMIME: what came so far.
     binary: Option<Binary>,
+    /// Octets of a header section.
+    header_max: usize,
 }
 
 /// A message that must be whole before it can be made text.
@@ -52,14 +55,18 @@ impl Session {
         };
         chunked.decoder.begin(bdat.size);
         let ending = self.read_chunk(&mut chunked).await?;
-        if bdat.last && ending == Ending::Known {
-            chunked.finish(self.shared.config.limits.data()).await;
+        let deadline = self.checked_until();
+        if bdat.last
+            && ending == Ending::Known
+            && timeout_at(deadline, chunked.finish(self.shared.config.limits.data())).await.is_err()
+        {
+            chunked.incoming.intake.fail(Fault::Spool(ErrorKind::TimedOut.into()));
         }
         if ending == Ending::Known && !bdat.last && !chunked.incoming.intake.has_failed() {
             self.chunked = Some(chunked);
             return Ok(reply::chunk_taken(bdat.size));
         }
-        let reply = self.finish_message(chunked.incoming).await;
+        let reply = self.finish_message(chunked.incoming, deadline).await;
         if ending == Ending::Unknown {
             return Err(self.say_last(&reply).await);
         }
@@ -71,9 +78,10 @@ impl Session {
         let body = self.machine.transaction().and_then(|transaction| transaction.mail.body);
         let is_binary = body == Some(BodyType::BinaryMime);
         let decoder = if is_binary { ChunkDecoder::binary(limits) } else { ChunkDecoder::new(limits) };
-        let memory = || self.shared.message_memory.hold();
+        let memory = || self.shared.binary_memory.hold();
         let binary = is_binary.then(|| Binary { octets: Vec::new(), memory: memory() });
-        Chunked { incoming, decoder, spent: Duration::ZERO, binary }
+        let header_max = self.shared.config.limits.header_size_max.as_usize();
+        Chunked { incoming, decoder, spent: Duration::ZERO, binary, header_max }
     }
 
     /// Throws a chunk away; one that is too long for that ends the session with the answer.
@@ -170,7 +178,8 @@ impl Chunked {
         if !memory.grow_to((octets.len() as u64).saturating_add(grown)).await {
             return intake.fail(Fault::Memory);
         }
-        let text = match tokio::task::spawn_blocking(move || to_text(&octets)).await {
+        let bounds = Bounds { header_max: self.header_max, line_max: limits.line_max };
+        let text = match tokio::task::spawn_blocking(move || to_text(&octets, bounds)).await {
             Ok(Ok(text)) => text,
             Ok(Err(unfit)) => return intake.fail(Fault::Unfit(unfit)),
             Err(failure) => {
@@ -178,7 +187,8 @@ impl Chunked {
                 return intake.fail(Fault::Spool(std::io::Error::other(failure)));
             }
         };
-        self.decoder = ChunkDecoder::new(DataLimits { message_max: u64::MAX, ..limits });
+        // The size limit holds for the text too: what is larger can't be sent on, nor judged.
+        self.decoder = ChunkDecoder::new(limits);
         self.decoder.begin(text.len() as u64);
         for piece in text.chunks(PIECE) {
             let mut judged = Vec::new();

@@ -71,11 +71,13 @@ impl Session {
         self.journal(envelope, &judged.journals, &octets).await?;
         let before = envelope.recipients.clone();
         let Way::Lane(lane) = route(lane, &judged, envelope) else { return Err(self.discarded(envelope)) };
-        let whole = match self.rewritten(&octets, &message, whole, &mut judged).await {
+        let mut whole = match self.rewritten(&octets, &message, whole, &mut judged).await {
             Ok(whole) => whole,
             Err(failure) => return Err(self.refuse_fault(envelope, &Fault::Spool(failure))),
         };
         envelope.size = whole.body.size();
+        drop((octets, message, judged));
+        whole.memory.shrink_to(envelope.size);
         let kept = |one: &Recipient| envelope.recipients.iter().any(|other| other.address == one.address);
         let removed = before.into_iter().filter(|one| !kept(one)).collect();
         Ok(Ready { lane, whole, removed })

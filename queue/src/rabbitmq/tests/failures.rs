@@ -106,30 +106,41 @@ async fn a_broker_with_an_alarm_refuses_at_once_and_still_lets_workers_work() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_connection_that_brings_nothing_in_is_left_for_another() {
+async fn a_connection_by_which_a_queue_says_nothing_is_left_for_another() {
     let site = Site::start(1);
     let mut config = site.config();
     config.rabbitmq.confirm_max = Span::secs(1);
     let queue = open(&config).await;
     suite::publish(&*queue, 1, 500).await.unwrap();
-    let Standing::Up(before) = queue.shared.publisher.link.standing() else {
-        panic!("it has just published")
+    let standing = || match queue.shared.publisher.link.standing() {
+        Standing::Up(up) => Some(up),
+        _ => None,
     };
+    let before = standing().unwrap();
+    // A queue that is full says so, and keeps the connection that others use too.
     site.cluster.control(0, &["set_policy", "full", "^set0.local$", r#"{"max-length":1}"#]);
-    let after = patiently(async {
-        loop {
-            let refused = suite::publish(&*queue, 2, 500).await;
-            match queue.shared.publisher.link.standing() {
-                Standing::Up(up) if !Arc::ptr_eq(&up, &before) => return up,
-                _ => assert!(!matches!(refused, Err(PublishError::Closing)), "{refused:?}"),
-            }
+    let started = Instant::now();
+    let mut refused = 0;
+    while refused < 3 || started.elapsed() < Duration::from_millis(1500) {
+        refused += u32::from(matches!(suite::publish(&*queue, 2, 500).await, Err(PublishError::Full(_))));
+        assert!(started.elapsed() < PATIENCE, "it does not get full");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(Arc::ptr_eq(&standing().unwrap(), &before));
+    site.cluster.control(0, &["clear_policy", "full"]);
+    publish_anyhow(&*queue, 3).await;
+    // One that says nothing is left, though its connection stands.
+    site.cluster.signal(0, "STOP");
+    let silent = patiently(suite::publish(&*queue, 4, 500)).await;
+    site.cluster.signal(0, "CONT");
+    assert!(matches!(silent, Err(PublishError::Unconfirmed(_))), "{silent:?}");
+    patiently(async {
+        while standing().is_none_or(|up| Arc::ptr_eq(&up, &before)) {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     })
     .await;
-    assert!(!before.works() && after.works());
-    site.cluster.control(0, &["clear_policy", "full"]);
-    publish_anyhow(&*queue, 3).await;
+    publish_anyhow(&*queue, 5).await;
     patiently(queue.close()).await;
 }
 
