@@ -128,7 +128,6 @@ async fn a_connection_by_which_a_queue_says_nothing_is_left_for_another() {
     }
     assert!(Arc::ptr_eq(&standing().unwrap(), &before));
     site.cluster.control(0, &["clear_policy", "full"]);
-    publish_anyhow(&*queue, 3).await;
     // One that says nothing is left, though its connection stands.
     site.cluster.signal(0, "STOP");
     let silent = patiently(suite::publish(&*queue, 4, 500)).await;
