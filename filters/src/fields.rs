@@ -75,6 +75,32 @@ pub(crate) fn split(message: &[u8]) -> Vec<Field<'_>> {
     Section::parse(message).fields
 }
 
+/// Octets of a field that says what a part is; of each of its parameters a parser may look through all the others.
+const TYPE_MAX: usize = 8 * 1024;
+
+/// Whether the message, or a part of it that is not encoded, says what it is in a field that is longer than any program writes one.
+pub(crate) fn has_endless_type(message: &[u8]) -> bool {
+    let mut begins = 0;
+    let ends = memchr::memchr_iter(b'\n', message).map(|at| at + 1).chain([message.len()]);
+    for end in ends {
+        if matches!(message.get(end), Some(b' ' | b'\t')) {
+            continue;
+        }
+        let line = message.get(begins..end).unwrap_or_default();
+        if line.len() > TYPE_MAX && is_type(line) {
+            return true;
+        }
+        begins = end;
+    }
+    false
+}
+
+fn is_type(line: &[u8]) -> bool {
+    let Some(colon) = line.iter().take(32).position(|byte| *byte == b':') else { return false };
+    let name = line.get(..colon).unwrap_or_default().trim_ascii_end();
+    name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"content-disposition")
+}
+
 /// Takes a field with its folded lines from the start.
 fn field(rest: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let colon = memchr::memchr2(b':', b'\r', rest).filter(|at| rest.get(*at) == Some(&b':'))?;
@@ -114,6 +140,22 @@ mod tests {
         assert_eq!(found, expected, "{message:?}");
         let whole: usize = fields.iter().map(|field| field.octets.len()).sum();
         assert!(whole <= message.len());
+    }
+
+    #[test]
+    fn attack_a_type_without_end() {
+        let parameters = |octets: usize| "a*1=x;\r\n ".repeat(octets / 9);
+        let check = |message: &str, expected: bool| {
+            assert_eq!(has_endless_type(message.as_bytes()), expected, "{} octets", message.len());
+        };
+        check("", false);
+        check("Subject: x\r\n\r\ntext", false);
+        check(&format!("Content-Type: a/b;{}x\r\n\r\n", parameters(TYPE_MAX - 200)), false);
+        check(&format!("CONTENT-type : a/b;{}x\r\n\r\n", parameters(TYPE_MAX)), true);
+        check(&format!("A: b\r\n\r\n--b\r\nContent-Disposition:a;{}x", parameters(TYPE_MAX)), true);
+        check(&format!("A: b\n\n--b\nContent-Type: a/b;{}", "a*1=x;".repeat(TYPE_MAX / 5)), true);
+        // Other fields and the text may be as long as they like.
+        check(&format!("To: {}\r\n\r\n{}", parameters(TYPE_MAX), "x".repeat(3 * TYPE_MAX)), false);
     }
 
     #[test]

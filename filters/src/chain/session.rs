@@ -20,7 +20,7 @@ use crate::policy::{PeerFacts, ScanFacts, Subject};
 use crate::reports::{Applied, Disposition, DmarcRow, Override};
 use crate::reputation::{Connected, Content, Event, Happened, Peer, Reason, Sender};
 use crate::scanner;
-use crate::{Action, Change, Refusal};
+use crate::{Action, Change, Refusal, fields};
 
 /// Who is on the other side.
 #[derive(Debug, Clone)]
@@ -194,6 +194,17 @@ impl FilterSession {
         let began = Instant::now();
         let mut judged = Judged::of(message);
         judged.reasons.clone_from(&self.connected.reasons);
+        if fields::has_endless_type(message) {
+            // Before anybody takes it apart, here or at the reader's.
+            let text = "Message refused: a part says what it is in a field that is longer than any program writes one";
+            judged.decide(
+                Action::Refuse(Refusal::permanent((5, 6, 0), text)),
+                ["content-type: endless".to_owned()],
+            );
+            self.happened(Happened::Rejected, &envelope.reverse_path);
+            self.filters.metrics.judged(&judged.action);
+            return judged;
+        }
         let id = envelope.id.to_string();
         let facts = self.scan_facts(envelope, &id);
         // Signatures are over what came; scanners count fields as those behind us will.

@@ -121,6 +121,19 @@ async fn reports_tell_what_was_done_because_of_the_policy() {
 }
 
 #[tokio::test]
+async fn attack_a_type_without_end_is_refused_unread() {
+    let folder = tempfile::tempdir().unwrap();
+    let filters = open(folder.path(), Config::default());
+    let endless = format!("none.test>\r\nContent-Type: a/b;{}\r\nX: <", "a*1=x;".repeat(100_000));
+    for listener in ["mx", "submission", "lmtp"] {
+        let judged = judge(&filters, listener, "192.0.2.1", &endless).await;
+        let Action::Refuse(refusal) = &judged.action else { panic!("{listener}: {:?}", judged.reasons) };
+        assert_eq!((refusal.code, refusal.enhanced), (550, (5, 6, 0)), "{listener}");
+        assert_eq!((judged.authentication, judged.rules.as_str()), (None, ""), "nothing else was asked");
+    }
+}
+
+#[tokio::test]
 async fn an_spf_failure_is_told_in_the_domain_s_own_words() {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::default();
