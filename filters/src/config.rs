@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use units::ByteSize;
 
 use crate::authentication::AuthenticationConfig;
 use crate::dns::DnsConfig;
@@ -11,10 +12,16 @@ use crate::reports::ReportsConfig;
 use crate::reputation::ReputationConfig;
 use crate::scanner::ScannerConfig;
 
+/// A boundary, and a file's name in pieces with its letters escaped.
+const TYPE_FIELD_LEAST: ByteSize = ByteSize::kib(2);
+
 /// What is checked about mail on its way in, in this order: reputation, authentication, milters and scanners, policy.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
+    /// Size of a Content-Type or Content-Disposition field, of a message or of one of its parts: readers take time with the square of its
+    /// parameters. A message with a larger one is refused.
+    pub type_field_max: ByteSize,
     /// The DNS that checks ask.
     pub dns: DnsConfig,
     /// Block lists, greylisting, rates.
@@ -29,6 +36,21 @@ pub struct Config {
     pub policy: PolicyConfig,
     /// Aggregate reports to other systems.
     pub reports: ReportsConfig,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            type_field_max: ByteSize::kib(8),
+            dns: DnsConfig::default(),
+            reputation: ReputationConfig::default(),
+            authentication: AuthenticationConfig::default(),
+            milters: Vec::new(),
+            scanners: Vec::new(),
+            policy: PolicyConfig::default(),
+            reports: ReportsConfig::default(),
+        }
+    }
 }
 
 impl Config {
@@ -46,7 +68,12 @@ impl Config {
         let named = sections.into_iter().flat_map(|(section, faults)| {
             faults.into_iter().map(move |(key, problem)| (format!("{section}.{key}"), problem))
         });
-        named.collect()
+        let mut faults: Vec<(String, String)> = named.collect();
+        if self.type_field_max < TYPE_FIELD_LEAST {
+            let problem = format!("must be at least {TYPE_FIELD_LEAST}: real mail has more");
+            faults.push(("type_field_max".to_owned(), problem));
+        }
+        faults
     }
 }
 

@@ -75,11 +75,8 @@ pub(crate) fn split(message: &[u8]) -> Vec<Field<'_>> {
     Section::parse(message).fields
 }
 
-/// Octets of a field that says what a part is; of each of its parameters a parser may look through all the others.
-const TYPE_MAX: usize = 8 * 1024;
-
-/// Whether the message, or a part of it that is not encoded, says what it is in a field that is longer than any program writes one.
-pub(crate) fn has_endless_type(message: &[u8]) -> bool {
+/// Whether the message, or a part of it that is not encoded, says what it is in a field of more than `octets_max`.
+pub(crate) fn has_endless_type(message: &[u8], octets_max: usize) -> bool {
     let mut begins = 0;
     let ends = memchr::memchr_iter(b'\n', message).map(|at| at + 1).chain([message.len()]);
     for end in ends {
@@ -87,7 +84,7 @@ pub(crate) fn has_endless_type(message: &[u8]) -> bool {
             continue;
         }
         let line = message.get(begins..end).unwrap_or_default();
-        if line.len() > TYPE_MAX && is_type(line) {
+        if line.len() > octets_max && is_type(line) {
             return true;
         }
         begins = end;
@@ -144,18 +141,19 @@ mod tests {
 
     #[test]
     fn attack_a_type_without_end() {
+        const MAX: usize = 8 << 10;
         let parameters = |octets: usize| "a*1=x;\r\n ".repeat(octets / 9);
         let check = |message: &str, expected: bool| {
-            assert_eq!(has_endless_type(message.as_bytes()), expected, "{} octets", message.len());
+            assert_eq!(has_endless_type(message.as_bytes(), MAX), expected, "{} octets", message.len());
         };
         check("", false);
         check("Subject: x\r\n\r\ntext", false);
-        check(&format!("Content-Type: a/b;{}x\r\n\r\n", parameters(TYPE_MAX - 200)), false);
-        check(&format!("CONTENT-type : a/b;{}x\r\n\r\n", parameters(TYPE_MAX)), true);
-        check(&format!("A: b\r\n\r\n--b\r\nContent-Disposition:a;{}x", parameters(TYPE_MAX)), true);
-        check(&format!("A: b\n\n--b\nContent-Type: a/b;{}", "a*1=x;".repeat(TYPE_MAX / 5)), true);
+        check(&format!("Content-Type: a/b;{}x\r\n\r\n", parameters(MAX - 200)), false);
+        check(&format!("CONTENT-type : a/b;{}x\r\n\r\n", parameters(MAX)), true);
+        check(&format!("A: b\r\n\r\n--b\r\nContent-Disposition:a;{}x", parameters(MAX)), true);
+        check(&format!("A: b\n\n--b\nContent-Type: a/b;{}", "a*1=x;".repeat(MAX / 5)), true);
         // Other fields and the text may be as long as they like.
-        check(&format!("To: {}\r\n\r\n{}", parameters(TYPE_MAX), "x".repeat(3 * TYPE_MAX)), false);
+        check(&format!("To: {}\r\n\r\n{}", parameters(MAX), "x".repeat(3 * MAX)), false);
     }
 
     #[test]

@@ -170,6 +170,14 @@ fn rules(count: usize) -> String {
     text
 }
 
+/// Writes them; gives their folder.
+fn policy(place: &Path, rule_count: usize) -> PathBuf {
+    let policy = place.join("policy");
+    std::fs::create_dir(&policy).unwrap();
+    std::fs::write(policy.join("rules.toml"), rules(rule_count)).unwrap();
+    policy
+}
+
 async fn stage(
     place: &Path,
     message: &str,
@@ -178,9 +186,7 @@ async fn stage(
     messages: usize,
 ) -> [f64; 2] {
     let registry = Registry::new();
-    let policy = place.join("policy");
-    std::fs::create_dir(&policy).unwrap();
-    std::fs::write(policy.join("rules.toml"), rules(rule_count)).unwrap();
+    let policy = policy(place, rule_count);
     let queue_config = queue::Config { dir: place.join("queue"), ..queue::Config::default() };
     let queue = Arc::new(EmbeddedQueue::open(&queue_config, "gateway", &registry).unwrap());
     let filters = (authenticated || rule_count > 0).then(|| {
@@ -249,9 +255,7 @@ async fn node(
     (authenticated, rule_count): (bool, usize),
     messages: usize,
 ) -> [f64; 2] {
-    let policy = place.join("policy");
-    std::fs::create_dir(&policy).unwrap();
-    std::fs::write(policy.join("rules.toml"), rules(rule_count)).unwrap();
+    let policy = policy(place, rule_count);
     let config = place.join("sluice.toml");
     let settings = format!(
         "[gateway.limits]\nconnections_per_address_max = 1000\n[filters.dns]\nresolvers = ['{dns}']\n\

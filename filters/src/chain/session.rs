@@ -194,9 +194,9 @@ impl FilterSession {
         let began = Instant::now();
         let mut judged = Judged::of(message);
         judged.reasons.clone_from(&self.connected.reasons);
-        if fields::has_endless_type(message) {
+        if fields::has_endless_type(message, self.filters.config.type_field_max.as_usize()) {
             // Before anybody takes it apart, here or at the reader's.
-            let text = "Message refused: a part says what it is in a field that is longer than any program writes one";
+            let text = "Message refused: a Content-Type or Content-Disposition field is too long";
             judged.decide(
                 Action::Refuse(Refusal::permanent((5, 6, 0), text)),
                 ["content-type: endless".to_owned()],

@@ -289,7 +289,10 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use async_trait::async_trait;
     use shared_state::memory::MemoryState;
+    use shared_state::{Change, Counted, Event, Kept, Listing};
+    use tokio::sync::mpsc;
 
     use super::*;
 
@@ -361,30 +364,54 @@ mod tests {
         assert_eq!(found(&first, "192.0.2.1"), None);
     }
 
+    /// Has no time to list anything.
+    #[derive(Debug)]
+    struct Slow(MemoryState);
+
+    #[async_trait]
+    impl SharedState for Slow {
+        fn signal(&self, change: Change) {
+            self.0.signal(change);
+        }
+        fn subscribe(&self) -> mpsc::Receiver<Event> {
+            self.0.subscribe()
+        }
+        async fn count(&self, key: &CounterKey, window: Duration, amount: u64) -> Result<u64, Unavailable> {
+            self.0.count(key, window, amount).await
+        }
+        async fn counted(&self, key: &CounterKey) -> Result<Option<Counted>, Unavailable> {
+            self.0.counted(key).await
+        }
+        async fn keep(&self, key: &CounterKey, value: &Value, age: Duration) -> Result<(), Unavailable> {
+            self.0.keep(key, value, age).await
+        }
+        async fn kept(&self, key: &CounterKey) -> Result<Option<Kept>, Unavailable> {
+            self.0.kept(key).await
+        }
+        async fn forget(&self, key: &CounterKey) -> Result<bool, Unavailable> {
+            self.0.forget(key).await
+        }
+        async fn list(&self, _: &KeyPrefix, _: usize) -> Result<Listing, Unavailable> {
+            Ok(Listing { entries: Vec::new(), whole: false })
+        }
+        async fn close(&self) {}
+    }
+
     #[tokio::test]
     async fn what_a_reading_did_not_reach_stays_until_it_is_gone() {
         let state = MemoryState::new(&shared_state::Config::default());
-        let (first, second) = (local(None, &state), local(None, &state));
-        first.set(entry("192.0.2.0/24", LocalKind::Block)).await.unwrap();
-        first.set(entry("198.51.100.0/24", LocalKind::Block)).await.unwrap();
-        // With these there are more than a reading gives: three, by name.
-        for network in ["10.0.0.0/8", "10.1.0.0/16"] {
-            second.set(entry(network, LocalKind::Block)).await.unwrap();
-        }
-        let read = state.list(&KeyPrefix::new(ROOM, LOCAL, "").unwrap(), 2).await.unwrap();
-        assert!(!read.whole, "two of four");
-        let known =
-            |local: &Local| local.all().iter().map(|entry| entry.network.to_string()).collect::<Vec<_>>();
-        let mut less = local(None, &state);
-        less.entries_max = 2;
-        less.put(Entries::new(vec![entry("192.0.2.0/24", LocalKind::Block)], now()));
-        less.refresh().await.unwrap();
-        assert_eq!(known(&less).len(), 2, "no more than there may be");
-        // One that others took off goes, whether the reading reaches it or not.
-        assert!(second.clear("192.0.2.0/24".parse().unwrap()).await.unwrap());
-        first.refresh().await.unwrap();
-        assert!(!known(&first).contains(&"192.0.2.0/24".to_owned()), "{:?}", known(&first));
-        assert!(known(&first).contains(&"198.51.100.0/24".to_owned()), "{:?}", known(&first));
+        let metrics = Metrics::new(&prometheus::Registry::new()).unwrap();
+        let slow = Local::open(None, Arc::new(Slow(state.clone())), 3, metrics).unwrap();
+        let other = local(None, &state);
+        slow.set(entry("192.0.2.0/24", LocalKind::Block)).await.unwrap();
+        slow.set(entry("198.51.100.0/24", LocalKind::Block)).await.unwrap();
+        slow.refresh().await.unwrap();
+        assert_eq!(slow.all().len(), 2, "nothing was read, and both are still there");
+        other.refresh().await.unwrap();
+        assert!(other.clear("192.0.2.0/24".parse().unwrap()).await.unwrap());
+        slow.refresh().await.unwrap();
+        assert_eq!(found(&slow, "192.0.2.1"), None, "another node took it off");
+        assert_eq!(found(&slow, "198.51.100.1"), Some(LocalKind::Block));
     }
 
     #[tokio::test]

@@ -179,9 +179,11 @@ impl Chunked {
             return intake.fail(Fault::Memory);
         }
         let bounds = Bounds { header_max: self.header_max, line_max: limits.line_max };
-        let text = match tokio::task::spawn_blocking(move || to_text(&octets, bounds)).await {
-            Ok(Ok(text)) => text,
-            Ok(Err(unfit)) => return intake.fail(Fault::Unfit(unfit)),
+        // It goes on when nobody waits for it any more: the memory is held as long as it is used.
+        let converted = tokio::task::spawn_blocking(move || (to_text(&octets, bounds), memory)).await;
+        let (text, _memory) = match converted {
+            Ok((Ok(text), memory)) => (text, memory),
+            Ok((Err(unfit), _)) => return intake.fail(Fault::Unfit(unfit)),
             Err(failure) => {
                 error!(%failure, "a binary message could not be converted, message refused for now");
                 return intake.fail(Fault::Spool(std::io::Error::other(failure)));
