@@ -36,7 +36,8 @@ pub struct RabbitConfig {
     pub heartbeat: Span,
     /// How long a message that was not sent yet waits for a connection.
     pub away_max: Span,
-    /// How long a message waits for the broker's confirmation, a new connection included.
+    /// How long a message waits for the broker's confirmation, a new connection included. A connection by which a queue says nothing for so long is
+    /// given up for another.
     pub confirm_max: Span,
     /// How long an answer of the broker to anything else may take.
     pub answer_max: Span,
