@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// Run only the gateway: SMTP and submission.
     Gateway(Node),
     /// Load over the wire, as any client makes it.
-    Loadtest(load_test::Arguments),
+    Loadtest(Box<load_test::Arguments>),
     /// The mail store.
     Mailbox(mailbox::Arguments),
     /// The security team's rules: check, test, explain and try them.

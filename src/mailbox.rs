@@ -125,7 +125,7 @@ struct Figures {
 }
 
 /// The store that the configuration names.
-fn open_store(place: &Place) -> anyhow::Result<Store> {
+pub(crate) fn open_store(place: &Place) -> anyhow::Result<Store> {
     Store::open(&Settings::load(place)?.store, Arc::new(RealFs), &Registry::new())
         .context("failed to open the store")
 }

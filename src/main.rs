@@ -57,7 +57,7 @@ fn run(command: Command) -> anyhow::Result<()> {
         Command::Config(arguments) => config_command::run(&arguments),
         Command::Domain(arguments) => domain::run(&arguments),
         Command::Gateway(node) => start::run(&node, &[roles::Role::Gateway]),
-        Command::Loadtest(arguments) => load_test::run(arguments),
+        Command::Loadtest(arguments) => load_test::run(*arguments),
         Command::Mailbox(arguments) => mailbox::run(&arguments),
         Command::Policy(arguments) => policy_command::run(&arguments),
         Command::Quarantine(arguments) => quarantine_command::run(&arguments),

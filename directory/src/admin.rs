@@ -5,6 +5,7 @@
 
 mod account;
 mod alias;
+mod bulk;
 mod domain;
 
 use envelope::{Address, Domain};
@@ -13,6 +14,7 @@ use sasl::password::Cost;
 
 pub use account::{AccountChange, AccountInfo};
 pub use alias::{AliasChange, AliasInfo};
+pub use bulk::{Added, NewAccount};
 pub use domain::{DomainChange, DomainInfo};
 
 use crate::lookup::LookupError;

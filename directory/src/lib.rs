@@ -44,7 +44,9 @@ use sasl::ScramSecret;
 use sasl::server::{BearerHint, BearerToken, ScramProof};
 use sha2::{Digest as _, Sha256};
 
-pub use admin::{AccountChange, AccountInfo, Admin, AliasChange, AliasInfo, DomainChange, DomainInfo};
+pub use admin::{
+    AccountChange, AccountInfo, Added, Admin, AliasChange, AliasInfo, DomainChange, DomainInfo, NewAccount,
+};
 pub use config::{CacheConfig, Config, PasswordCost, ThrottleConfig};
 pub use dialogue::{LoginDialogue, LoginOffer, LoginTerms, LoginTurn};
 pub use error::{AdminError, OpenError, Use};

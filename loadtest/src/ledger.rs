@@ -18,22 +18,20 @@
 //!
 //! A number is sent once, whatever the answer: a sender that tries again after a missing answer makes the second copy itself.
 
+mod book;
 mod check;
-mod mailbox;
-mod send;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use envelope::Address;
 
+pub use book::{Book, Counts};
 pub use check::{Mailboxes, Verdict, check};
-pub use send::{LedgerLoad, Sent, send};
 
-/// The header field that carries run, number and checksum.
-const FIELD: &str = "X-Ledger";
+use crate::message::FIELD;
 
 /// What became of one message, as its sender knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,6 +71,13 @@ impl Ledger {
                 .with_context(|| format!("line {} of the ledger `{}`", index + 1, path.display()))?;
         }
         Ok(ledger)
+    }
+
+    /// Everybody to whom something was sent.
+    fn recipients(&self) -> Vec<Address> {
+        let all: BTreeSet<Address> =
+            self.entries.values().flat_map(|entry| entry.recipients.iter().map(Address::canonical)).collect();
+        all.into_iter().collect()
     }
 
     fn take(&mut self, line: &str) -> anyhow::Result<()> {

@@ -2,13 +2,24 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use envelope::Address;
+use loadtest::ledger::Book;
+use loadtest::{Pace, Paced, People, Sizes, SmtpLoad, Target, Until};
+use serde::Serialize;
 use units::Span;
 
+use super::options::Outcome;
 use crate::listing;
+
+/// How long reading one answer may take.
+const ANSWER_MAX: Duration = Duration::from_secs(120);
+/// Part of the messages that go to two recipients.
+const TO_TWO: f64 = 0.25;
 
 #[derive(Subcommand)]
 pub(crate) enum Action {
@@ -20,14 +31,15 @@ pub(crate) enum Action {
 
 #[derive(Args)]
 pub(crate) struct Check {
-    /// The file that `send` wrote.
+    /// The file that `send` or `--ledger` wrote.
     #[arg(long, value_name = "FILE")]
     ledger: PathBuf,
     /// An IMAP server of the system, without TLS.
     #[arg(long, default_value = "127.0.0.1:10143")]
     server: SocketAddr,
-    /// A mailbox that was sent to, or the sender's, where reports go; may be given several times. The password of all comes from standard input.
-    #[arg(long = "login", required = true)]
+    /// A mailbox that was sent to, or the sender's, where reports go; may be given several times. Without any, those of all recipients. The password of all comes
+    /// from standard input.
+    #[arg(long = "login")]
     logins: Vec<Address>,
     /// What still waits: the output of `sluice queue list --json --limit N`.
     #[arg(long, value_name = "FILE")]
@@ -71,6 +83,15 @@ pub(crate) struct Send {
     json: bool,
 }
 
+/// What was answered.
+#[derive(Serialize)]
+struct Sent {
+    accepted: u64,
+    refused: u64,
+    unknown: u64,
+    seconds: f64,
+}
+
 pub(crate) async fn run(action: Action) -> anyhow::Result<()> {
     match action {
         Action::Check(check) => self::check(check).await,
@@ -79,34 +100,52 @@ pub(crate) async fn run(action: Action) -> anyhow::Result<()> {
 }
 
 async fn send(send: Send) -> anyhow::Result<()> {
-    let load = loadtest::ledger::LedgerLoad {
-        servers: send.servers,
-        from: send.from,
-        to: send.to,
-        sessions: send.sessions,
-        messages: send.messages,
-        time: send.time.as_duration(),
-        size: send.size,
-        answer_max: send.answer_max.as_duration(),
-        ledger: send.ledger,
+    let book = Arc::new(Book::create(&send.ledger, &[], Duration::ZERO)?);
+    let first = send.servers.first().copied().context("a server")?;
+    let mut target = Target::plain(first, send.answer_max.as_duration());
+    target.servers = send.servers;
+    let load = SmtpLoad {
+        target,
+        from: Some(send.from),
+        to: People::named(send.to)?,
+        sizes: Sizes::Uneven(send.size),
+        per_session: None,
+        // Step by step: a refused recipient must not leave a message to the others.
+        pipelined: false,
+        to_two: TO_TWO,
+        password: None,
+        bad: 0.0,
+        spam: 0.0,
+        book: Some(Arc::clone(&book)),
+        seed: 1,
     };
-    let sent = loadtest::ledger::send(load).await?;
+    let until = Until { count: send.messages, time: send.time.as_duration() };
+    let mut run = Outcome::default().plan("ledger", load.seed)?;
+    run.loads.push(Paced { load: Arc::new(load), clients: send.sessions as u64, pace: Pace::Closed, until });
+    let report = run.execute(|_| ()).await?;
+    let counts = book.counts();
+    let sent = Sent {
+        accepted: counts.accepted,
+        refused: counts.refused,
+        unknown: counts.unknown,
+        seconds: report.seconds,
+    };
     if send.json {
         return listing::write(serde_json::to_string_pretty(&sent).context("failed to write JSON")? + "\n");
     }
-    let loadtest::ledger::Sent { accepted, refused, unknown, seconds } = sent;
+    let Sent { accepted, refused, unknown, seconds } = sent;
     listing::write(format!("accepted {accepted} refused {refused} unknown {unknown} in {seconds:.1} s\n"))
 }
 
 async fn check(check: Check) -> anyhow::Result<()> {
     let password = crate::password::read()?;
     let mailboxes = loadtest::ledger::Mailboxes {
-        server: check.server,
+        target: Target::plain(check.server, ANSWER_MAX),
         logins: check.logins,
         password,
         queued: check.queued,
     };
-    let verdict = loadtest::ledger::check(&check.ledger, &mailboxes).await?;
+    let verdict = loadtest::ledger::check(&check.ledger, &mailboxes, |_, _| ()).await?;
     if check.json {
         listing::write(serde_json::to_string_pretty(&verdict).context("failed to write JSON")? + "\n")?;
     } else {

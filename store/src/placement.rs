@@ -10,7 +10,7 @@
 //! ```
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use envelope::AccountId;
@@ -31,6 +31,14 @@ const NAMES_LOCK: &str = "names";
 const START_PATIENCE: u32 = 12;
 
 impl Store {
+    /// Where an account's Maildir is, made when it is missing: for programs that write messages into it themselves.
+    ///
+    /// # Errors
+    /// Those of [`Self::account`].
+    pub fn maildir(&self, account: &AccountId) -> Result<PathBuf, StoreError> {
+        Ok(self.account(account)?.path().to_owned())
+    }
+
     /// The account's mail; made on first use.
     ///
     /// # Errors

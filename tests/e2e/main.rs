@@ -23,6 +23,7 @@ mod filters;
 mod first_session;
 mod hostile;
 mod kills;
+mod loadtest;
 mod logins;
 mod node;
 mod outbound;

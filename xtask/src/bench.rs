@@ -49,7 +49,7 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
             report.get("rate").and_then(serde_json::Value::as_f64).context("no rate in the report")?;
         println!(
             "run {run}: accepted {accepted:.0}/s, through to the Maildir {through:.0}/s, p99 {} µs",
-            report.get("p99_us").cloned().unwrap_or_default()
+            report.pointer("/latency/p99").cloned().unwrap_or_default()
         );
         accept.push(accepted);
         delivered.push(through);

@@ -118,6 +118,26 @@ fn need_account(connection: &Connection, address: &Address) -> Result<(), AdminE
     if has_account(connection, address)? { Ok(()) } else { Err(AdminError::UnknownAccount(address.clone())) }
 }
 
+/// What is stored of a password.
+pub(super) fn hashed(
+    password: &Secret<String>,
+    cost: Cost,
+    scram_iterations: u32,
+) -> Result<(PasswordHash, ScramSecret), AdminError> {
+    let (mut salt, mut scram_salt) = ([0; SALT_OCTETS], [0; sasl::scram::SALT_OCTETS]);
+    getrandom::fill(&mut salt).map_err(|_| AdminError::Random)?;
+    getrandom::fill(&mut scram_salt).map_err(|_| AdminError::Random)?;
+    let hash = PasswordHash::new(password, &salt, cost)?;
+    Ok((hash, ScramSecret::new(password, &scram_salt, scram_iterations)))
+}
+
+pub(super) fn check_display_name(name: &str) -> Result<(), AdminError> {
+    if name.chars().count() > DISPLAY_NAME_MAX || name.chars().any(char::is_control) {
+        return Err(AdminError::DisplayName { max: DISPLAY_NAME_MAX });
+    }
+    Ok(())
+}
+
 /// A change whose password is hashed: done before the file is locked.
 struct Prepared<'a> {
     password: Option<Option<(PasswordHash, ScramSecret)>>,
@@ -129,24 +149,13 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     fn new(change: &'a AccountChange, cost: Cost, scram_iterations: u32) -> Result<Self, AdminError> {
-        let hash = |password: &Secret<String>| {
-            let (mut salt, mut scram_salt) = ([0; SALT_OCTETS], [0; sasl::scram::SALT_OCTETS]);
-            getrandom::fill(&mut salt).map_err(|_| AdminError::Random)?;
-            getrandom::fill(&mut scram_salt).map_err(|_| AdminError::Random)?;
-            let hash = PasswordHash::new(password, &salt, cost)?;
-            Ok::<_, AdminError>((hash, ScramSecret::new(password, &scram_salt, scram_iterations)))
-        };
         let password = match &change.password {
-            Some(Some(password)) => Some(Some(hash(password)?)),
+            Some(Some(password)) => Some(Some(hashed(password, cost, scram_iterations)?)),
             Some(None) => Some(None),
             None => None,
         };
         let display_name = change.display_name.as_deref();
-        let wrong =
-            |name: &str| name.chars().count() > DISPLAY_NAME_MAX || name.chars().any(char::is_control);
-        if display_name.is_some_and(wrong) {
-            return Err(AdminError::DisplayName { max: DISPLAY_NAME_MAX });
-        }
+        display_name.map_or(Ok(()), check_display_name)?;
         Ok(Self {
             password,
             display_name,

@@ -1,6 +1,6 @@
 use envelope::{Address, Domain, Secret};
 
-use super::{AccountChange, Admin, DomainChange};
+use super::{AccountChange, Added, Admin, DomainChange, NewAccount};
 use crate::{AdminError, AliasChange, Config, PasswordCost};
 
 struct Rig {
@@ -268,4 +268,29 @@ fn quotas_of_domains_and_accounts() {
     };
     rig.admin.set_account(&alice, &change).unwrap();
     assert_eq!(said(&rig), (None, Some(i64::MAX as u64), Some(1000), Some(10)));
+}
+
+#[test]
+fn many_accounts_at_once() {
+    let Rig { _folder, mut admin } = rig();
+    admin.add_alias(&address("info@example.test"), &[address("alice@example.test")], None).unwrap();
+    let new = |text: &str| NewAccount { address: address(text), display_name: format!("Name of {text}") };
+    let many: Vec<NewAccount> =
+        (0..50).map(|number| new(&format!("User{number}@corp{}.test", number % 3))).collect();
+    let all = || many.clone().into_iter().chain([new("alice@example.test"), new("info@example.test")]);
+    let password = Secret::new("secret".to_owned());
+    let mut calls = 0;
+    let added = admin.add_many(all(), Some(&password), |_| calls += 1).unwrap();
+    assert_eq!((added, calls), (Added { accounts: 50, domains: 3, known: 2 }, 1));
+    let listed = admin.accounts(Some(&domain("corp1.test"))).unwrap();
+    assert_eq!(listed.len(), 17);
+    assert_eq!((listed[0].address.to_string().as_str(), listed[0].has_password), ("user10@corp1.test", true));
+    assert_eq!(listed[0].display_name, "Name of User10@corp1.test");
+    assert_eq!(admin.accounts(Some(&domain("example.test"))).unwrap().len(), 1, "an alias stays one");
+    // The same again changes nothing.
+    let again = admin.add_many(all(), None, |_| ()).unwrap();
+    assert_eq!(again, Added { accounts: 0, domains: 0, known: 52 });
+    assert!(admin.accounts(Some(&domain("corp1.test"))).unwrap()[0].has_password);
+    let bad = NewAccount { address: address("x@corp1.test"), display_name: "a\nb".to_owned() };
+    assert!(admin.add_many(std::iter::once(bad), None, |_| ()).is_err());
 }

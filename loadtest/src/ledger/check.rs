@@ -2,29 +2,36 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use envelope::{Address, Secret};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
-use super::mailbox::Inbox;
 use super::{Answer, FIELD, Ledger};
+use crate::client::imap::Imap;
+use crate::wire::Target;
 
 /// Numbers that a verdict names of each class.
 const NAMED_MAX: usize = 20;
 /// How often a mailbox is tried to open, and how long after.
 const OPEN_TRIES: u32 = 3;
 const OPEN_AGAIN: Duration = Duration::from_secs(2);
+/// Mailboxes that are read at the same time, messages of one FETCH, and messages that wait to be looked at.
+const AT_ONCE: usize = 8;
+const TOGETHER: u32 = 50;
+const WAITING_MAX: usize = 64;
 
 /// Where messages may be.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Mailboxes {
-    /// An IMAP server of the system, without TLS.
-    pub server: SocketAddr,
-    /// Every mailbox that the ledger sent to, and the sender's where reports go.
+    /// The system's IMAP servers.
+    pub target: Target,
+    /// Mailboxes to read, such as that of the sender where reports go. Every mailbox that the ledger sent to when it is empty.
     pub logins: Vec<Address>,
     /// The password of all of them.
     pub password: Secret<String>,
@@ -33,7 +40,7 @@ pub struct Mailboxes {
 }
 
 /// Counts, and the first numbers of what is wrong.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
     /// Messages with a 250.
     pub accepted: u64,
@@ -56,7 +63,7 @@ pub struct Verdict {
 }
 
 /// How many, and which.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Numbers {
     /// All of them.
     pub count: u64,
@@ -121,19 +128,46 @@ pub(super) struct Findings {
     queued: HashMap<String, Vec<Address>>,
 }
 
-/// Reads the ledger and every mailbox, and compares.
-pub async fn check(ledger: &Path, mailboxes: &Mailboxes) -> anyhow::Result<Verdict> {
+/// Reads the ledger and every mailbox, and compares. Shows `progress` how many mailboxes of how many were read.
+pub async fn check(
+    ledger: &Path,
+    mailboxes: &Mailboxes,
+    mut progress: impl FnMut(usize, usize),
+) -> anyhow::Result<Verdict> {
     let ledger = Ledger::read(ledger)?;
     let mut findings = Findings::default();
-    for login in &mailboxes.logins {
-        let mut inbox = open(mailboxes, login).await?;
-        inbox
-            .each(|octets| {
-                findings.take(&ledger.run, login, octets);
-                Ok(())
-            })
-            .await
-            .with_context(|| format!("failed to read the mailbox of {login}"))?;
+    let logins = if mailboxes.logins.is_empty() { ledger.recipients() } else { mailboxes.logins.clone() };
+    let all = logins.len();
+    let (found, mut finding) = mpsc::channel::<(Address, Vec<u8>)>(WAITING_MAX);
+    let shared = Arc::new(mailboxes.clone());
+    let mut reading = JoinSet::new();
+    let mut left = logins.into_iter();
+    let mut read = 0;
+    loop {
+        while reading.len() < AT_ONCE
+            && let Some(login) = left.next()
+        {
+            let (shared, found) = (Arc::clone(&shared), found.clone());
+            reading.spawn(async move {
+                let read = read_all(&shared, &login, &found).await;
+                read.with_context(|| format!("failed to read the mailbox of {login}"))
+            });
+        }
+        tokio::select! {
+            Some((login, octets)) = finding.recv() => findings.take(&ledger.run, &login, &octets),
+            ended = reading.join_next() => match ended {
+                None => break,
+                Some(ended) => {
+                    ended.context("a reader broke")??;
+                    read += 1;
+                    progress(read, all);
+                }
+            },
+        }
+    }
+    // What was sent before its reader ended is in the channel still.
+    while let Ok((login, octets)) = finding.try_recv() {
+        findings.take(&ledger.run, &login, &octets);
     }
     if let Some(path) = &mailboxes.queued {
         let text = std::fs::read(path).with_context(|| format!("failed to read `{}`", path.display()))?;
@@ -144,16 +178,47 @@ pub async fn check(ledger: &Path, mailboxes: &Mailboxes) -> anyhow::Result<Verdi
     Ok(findings.judge(&ledger))
 }
 
+/// Every message of an INBOX.
+async fn read_all(
+    mailboxes: &Mailboxes,
+    login: &Address,
+    found: &mpsc::Sender<(Address, Vec<u8>)>,
+) -> anyhow::Result<()> {
+    let mut imap = open(mailboxes, login).await?;
+    let exists = imap.select("INBOX", true).await?.exists;
+    let mut first = 1;
+    while first <= exists {
+        let last = first.saturating_add(TOGETHER - 1).min(exists);
+        let mut texts = Vec::new();
+        imap.command(&format!("FETCH {first}:{last} (BODY.PEEK[])"), |response| {
+            if matches!(response.numbered(), Some((_, b"FETCH"))) {
+                texts.extend(response.literals().first().cloned());
+            }
+        })
+        .await?;
+        if texts.len() != usize::try_from(last - first + 1)? {
+            bail!("the server showed {} of the messages {first} to {last}", texts.len());
+        }
+        for text in texts {
+            found.send((login.clone(), text)).await.context("nobody looks at what was read")?;
+        }
+        first = last + 1;
+    }
+    imap.logout().await;
+    Ok(())
+}
+
 /// A server that can't say for a moment is asked again, as a mail client would.
-async fn open(mailboxes: &Mailboxes, login: &Address) -> anyhow::Result<Inbox> {
-    let mut tries = 1;
+async fn open(mailboxes: &Mailboxes, login: &Address) -> anyhow::Result<Imap> {
+    let (target, mut tries) = (&mailboxes.target, 1);
     loop {
-        match Inbox::open(mailboxes.server, &login.to_string(), &mailboxes.password).await {
-            Err(error) if tries < OPEN_TRIES && format!("{error:#}").contains("[UNAVAILABLE]") => {
+        match Imap::open(target, tries, target.usual(), &login.to_string(), &mailboxes.password).await {
+            Err(failure) if tries < u64::from(OPEN_TRIES) && failure.as_str().contains("[UNAVAILABLE]") => {
                 tokio::time::sleep(OPEN_AGAIN).await;
                 tries += 1;
             }
-            other => return other.with_context(|| format!("the mailbox of {login} can't be opened")),
+            Err(failure) => bail!("{login} can't log in: {failure}"),
+            Ok(imap) => return Ok(imap),
         }
     }
 }

@@ -1,28 +1,13 @@
-use std::net::SocketAddr;
-use std::time::Duration;
-
 use super::check::Findings;
-use super::send::content;
 use super::*;
-
-fn load() -> LedgerLoad {
-    LedgerLoad {
-        servers: vec![SocketAddr::from(([127, 0, 0, 1], 25))],
-        from: "s@example.org".parse().unwrap(),
-        to: Vec::new(),
-        sessions: 1,
-        messages: 1,
-        time: Duration::from_secs(1),
-        size: 1000,
-        answer_max: Duration::from_secs(1),
-        ledger: "ledger".into(),
-    }
-}
+use crate::message::{Draft, Shape};
+use crate::random::Random;
 
 fn message(number: u64) -> Vec<u8> {
-    let text = content(&load(), "r1", number);
-    let end = text.strip_suffix(b".\r\n").unwrap();
-    [&b"Received: by us\r\n"[..], end].concat()
+    let draft =
+        Draft { from: "<s@example.org>".to_owned(), to: "<a@x.test>".to_owned(), number, run: "r1", at: 0 };
+    let text = draft.write(&Shape { octets: 1000, attachment: false }, &mut Random::new(number, 0));
+    [&b"Received: by us\r\n"[..], &text].concat()
 }
 
 fn ledger(lines: &[&str]) -> Ledger {

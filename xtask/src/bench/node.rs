@@ -89,7 +89,11 @@ impl Node {
         for recipient in to {
             arguments.extend(["--to", recipient]);
         }
-        serde_json::from_str(&self.sluice(&arguments, "")?.0).context("the report is no JSON")
+        let report: serde_json::Value =
+            serde_json::from_str(&self.sluice(&arguments, "")?.0).context("the report is no JSON")?;
+        let operations = report.get("operations").and_then(serde_json::Value::as_array);
+        let messages = operations.and_then(|all| all.iter().find(|one| one.get("name")? == "smtp.message"));
+        messages.cloned().context("no message in the report")
     }
 
     /// Waits until no message waits for a worker.
@@ -120,7 +124,7 @@ impl Node {
             "--sessions",
             &sessions,
             "--hold",
-            "1",
+            "1s",
             "--watch",
             &pid,
         ];
