@@ -1,8 +1,10 @@
 //! `sluice account`.
 
-use anyhow::bail;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
 use clap::Subcommand;
-use directory::AccountChange;
+use directory::{AccountChange, NewAccount};
 use envelope::{Address, Domain, Secret};
 
 use crate::arguments::Place;
@@ -29,6 +31,17 @@ enum Action {
         no_password: bool,
         #[command(flatten)]
         quota: quota::QuotaChange,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Give many people a mailbox: one address a line, a display name behind a space. Domains that are missing are added. Their password, the same for
+    /// all, comes from a prompt or from standard input.
+    Import {
+        /// The file.
+        file: PathBuf,
+        /// Without a password: mail is received, nobody can log in.
+        #[arg(long)]
+        no_password: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -86,6 +99,14 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
                 );
             }
         }
+        Action::Import { file, no_password, place } => {
+            let accounts = listed(file)?;
+            let mut admin = admin(place)?;
+            let password = if *no_password { None } else { Some(password::read()?) };
+            let added = admin.add_many(accounts.into_iter(), password.as_ref(), |_| ())?;
+            let directory::Added { accounts, domains, known } = added;
+            println!("{accounts} accounts and {domains} domains added; {known} accounts were there");
+        }
         Action::List { domain, json, place } => {
             let accounts = admin(place)?.accounts(domain.as_ref())?;
             listing::print(*json, &accounts, &["address", "name", "login", "quota"], |info| {
@@ -114,6 +135,29 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// The accounts of a file; every fault in it is told before any is added.
+fn listed(file: &Path) -> anyhow::Result<Vec<NewAccount>> {
+    let text =
+        std::fs::read_to_string(file).with_context(|| format!("failed to read `{}`", file.display()))?;
+    let mut faults = Vec::new();
+    let mut accounts = Vec::new();
+    for (number, line) in (1..).zip(text.lines()).filter(|(_, line)| !line.trim().is_empty()) {
+        let (address, name) = line.trim().split_once(' ').unwrap_or((line.trim(), ""));
+        match address.parse() {
+            Ok(address) => accounts.push(NewAccount { address, display_name: name.trim().to_owned() }),
+            Err(error) => faults.push(format!("line {number}: `{}`: {error}", listing::clean(address))),
+        }
+    }
+    if !faults.is_empty() {
+        bail!(
+            "nothing was added, for in `{}` there are lines that begin with no address:\n{}",
+            file.display(),
+            faults.join("\n")
+        );
+    }
+    Ok(accounts)
 }
 
 fn change(

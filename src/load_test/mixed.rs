@@ -160,7 +160,15 @@ impl Day<'_> {
         let (servers, load): (_, Arc<dyn Load>) = match mailer {
             Mailer::Pop3 => {
                 let target = self.target(&self.arguments.pop3)?;
-                let load = Pop3Load { target, people, password, delete: false, login_only: false, seed };
+                let load = Pop3Load {
+                    target,
+                    people,
+                    password,
+                    delete: false,
+                    login_only: false,
+                    own_accounts: false,
+                    seed,
+                };
                 (&self.arguments.pop3, Arc::new(load))
             }
             Mailer::Web => {

@@ -29,6 +29,9 @@ pub(super) struct Arguments {
     /// Only log in and out.
     #[arg(long, conflicts_with = "delete")]
     login_only: bool,
+    /// Every session visits one account over and over, instead of the next one: servers give a mailbox to one POP3 session at a time.
+    #[arg(long)]
+    own_accounts: bool,
     #[command(flatten)]
     crowd: Crowd,
     #[command(flatten)]
@@ -48,6 +51,7 @@ pub(super) async fn run(arguments: Arguments) -> anyhow::Result<()> {
         password: crate::password::read()?,
         delete: arguments.delete,
         login_only: arguments.login_only,
+        own_accounts: arguments.own_accounts,
         seed: arguments.crowd.seed,
     };
     options::settings(

@@ -136,17 +136,8 @@ fn a_run_is_proved_watched_disturbed_and_reported() {
     // The same report twice is the same; a requirement that does not hold is told.
     let compared = load(&["compare", &json, &json, "--worse-by", "0"]);
     assert!(compared.status.success(), "{}", String::from_utf8_lossy(&compared.stderr));
-    let failed = load(&[
-        "smtp",
-        "--server",
-        &mx,
-        "--to",
-        "nobody@example.test",
-        "--messages",
-        "2",
-        "--sessions",
-        "1",
-    ]);
+    let failed =
+        load(&["smtp", "--server", &mx, "--to", "nobody@example.test", "--messages", "2", "--sessions", "1"]);
     assert_eq!(failed.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&failed.stdout).contains("2 failed: 550 5.1.1"), "{failed:?}");
     let account = node

@@ -1,118 +1,99 @@
-//! Figures for docs/performance.md: a release build, driven over the wire in a folder of its own.
+//! `cargo xtask bench`: Sluice and its peers under the same load, in turns, on this machine; the tables go into docs/performance.md.
+//!
+//! ```text
+//!  for each run:  for each system:  start ─▶ each cell: load, figures ─▶ stop
+//! ```
+//! Systems are started by `bench/peers/peer`, one at a time, and keep their mail between runs: deleting much slows down what creates files after it. The load is
+//! `sluice loadtest` against all of them. Figures are medians with the smallest and the largest.
 
-mod node;
+mod access;
+mod figures;
+mod mail;
+mod peer;
 
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
+use clap::{Args, ValueEnum};
 
-use node::Node;
+use figures::Figures;
+use peer::Peer;
 
-/// Messages of the mailbox whose first FETCH is timed.
-const LARGE_MAILBOX: u64 = 10_000;
-/// How long the queue may take to run empty.
-const DRAIN_MAX: Duration = Duration::from_secs(600);
+/// Where the tables stand in docs/performance.md.
+const BEGIN: &str = "<!-- cargo xtask bench: begin -->\n";
+const END: &str = "<!-- cargo xtask bench: end -->\n";
 
-#[derive(clap::Args)]
+#[derive(Args)]
 pub(crate) struct Arguments {
-    /// Runs of each measurement; medians and ranges are printed.
+    /// Runs of each system, in turns.
     #[arg(long, default_value_t = 5)]
     runs: usize,
-    /// Messages of each accept run.
-    #[arg(long, default_value_t = 20_000)]
-    messages: u64,
-    /// SMTP sessions at once.
-    #[arg(long, default_value_t = 50)]
-    sessions: usize,
-    /// Idle IMAP sessions; held once, then three times as many.
-    #[arg(long, default_value_t = 1000)]
-    idle: usize,
+    /// What is measured; all of it without one.
+    #[arg(long = "part", value_enum)]
+    parts: Vec<Part>,
+    /// Only these systems, as `bench/peers/README.md` names them; may be given several times.
+    #[arg(long = "system", value_name = "NAME")]
+    systems: Vec<String>,
+    /// Sessions at once.
+    #[arg(long, value_delimiter = ',', default_value = "1,10,50,100")]
+    sessions: Vec<usize>,
+    /// Octets of a message.
+    #[arg(long, value_delimiter = ',', default_value = "5000,50000")]
+    sizes: Vec<usize>,
+    /// Folder for their data, on the disk that is measured. It is removed at the end.
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    folder: PathBuf,
+    /// Write the tables into docs/performance.md.
+    #[arg(long)]
+    write: bool,
 }
+
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    /// IMAP and POP3 operations, logins, the memory of idle sessions.
+    Access,
+    /// Accepting mail, and bringing it into Maildirs.
+    Mail,
+}
+
+const MAIL: [&str; 5] = ["sluice", "postfix", "postfix-stock", "postfix-dovecot", "opensmtpd"];
+const ACCESS: [&str; 3] = ["sluice", "dovecot", "dovecot-reused"];
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    node::build()?;
-    println!(
-        "{} runs each, {} cores; median (smallest to largest)",
-        arguments.runs,
-        std::thread::available_parallelism()?
-    );
-    let mut accept = Vec::new();
-    let mut delivered = Vec::new();
+    peer::build()?;
+    peer::install()?;
+    ensure!(!arguments.folder.exists(), "{} exists: name a folder that does not", arguments.folder.display());
+    std::fs::create_dir_all(&arguments.folder)?;
+    let folder = arguments.folder.canonicalize()?;
+    let wants = |part| arguments.parts.is_empty() || arguments.parts.contains(&part);
+    let chosen =
+        |name: &&str| arguments.systems.is_empty() || arguments.systems.iter().any(|system| system == name);
+    let mut figures = Figures::default();
     for run in 0..arguments.runs {
-        let node = Node::start()?;
-        let recipients = node.accounts(20)?;
-        let begun = Instant::now();
-        let report = node.smtp(&recipients, arguments.messages, arguments.sessions)?;
-        node.wait_until_empty(DRAIN_MAX)?;
-        let through = rate(arguments.messages, begun.elapsed());
-        let accepted =
-            report.get("rate").and_then(serde_json::Value::as_f64).context("no rate in the report")?;
-        println!(
-            "run {run}: accepted {accepted:.0}/s, through to the Maildir {through:.0}/s, p99 {} µs",
-            report.pointer("/latency/p99").cloned().unwrap_or_default()
-        );
-        accept.push(accepted);
-        delivered.push(through);
+        for name in MAIL.iter().copied().filter(|_| wants(Part::Mail)).filter(chosen) {
+            let system = Peer::start(name, &folder.join(format!("mail-{name}")))?;
+            mail::measure(&system, arguments, &mut figures).with_context(|| format!("{name}, run {run}"))?;
+        }
+        for name in ACCESS.iter().copied().filter(|_| wants(Part::Access)).filter(chosen) {
+            let system = Peer::start(name, &folder.join(format!("access-{name}")))?;
+            access::measure(&system, (run, arguments), &mut figures)
+                .with_context(|| format!("{name}, run {run}"))?;
+        }
+        println!("run {} of {} is over", run + 1, arguments.runs);
     }
-    row("5 KB messages accepted a second", &mut accept);
-    row("5 KB messages accepted and delivered a second", &mut delivered);
-    large_mailbox(arguments)?;
-    idle(arguments)
-}
-
-fn large_mailbox(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut node = Node::start()?;
-    let account = node.accounts(1)?;
-    node.smtp(&account, LARGE_MAILBOX, arguments.sessions)?;
-    node.wait_until_empty(DRAIN_MAX)?;
-    let login = account.first().context("no account")?.clone();
-    let mut cold = Vec::new();
-    let mut warm = Vec::new();
-    for _ in 0..arguments.runs {
-        node.restart()?;
-        let mut session = node.imap(&login)?;
-        let begun = Instant::now();
-        let selected = session.command("SELECT INBOX")?;
-        ensure!(selected.contains(&format!("* {LARGE_MAILBOX} EXISTS")), "unexpected: {selected}");
-        session.command("FETCH 1:* ENVELOPE")?;
-        cold.push(begun.elapsed().as_secs_f64() * 1000.0);
-        let begun = Instant::now();
-        session.command("FETCH 1:* ENVELOPE")?;
-        warm.push(begun.elapsed().as_secs_f64() * 1000.0);
+    let tables = figures.tables(arguments.runs)?;
+    println!("{tables}");
+    if arguments.write {
+        write(&tables)?;
     }
-    row("SELECT and FETCH ENVELOPE of 10,000 after a restart, ms", &mut cold);
-    row("the same FETCH again, ms", &mut warm);
-    Ok(())
+    std::fs::remove_dir_all(&folder).context("failed to remove the data")
 }
 
-fn idle(arguments: &Arguments) -> anyhow::Result<()> {
-    let mut each = Vec::new();
-    for _ in 0..arguments.runs.min(3) {
-        let node = Node::start()?;
-        let accounts = node.accounts(20)?;
-        // What logins left behind, password hashes above all, is in both: the difference is what sessions cost.
-        let fewer = node.idle(&accounts, arguments.idle)?;
-        let more = node.idle(&accounts, arguments.idle * 3)?;
-        each.push((more - fewer) / count(arguments.idle * 2));
-    }
-    row("resident bytes an idle IMAP session", &mut each);
-    Ok(())
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
-fn rate(count: u64, took: Duration) -> f64 {
-    count as f64 / took.as_secs_f64()
-}
-
-#[allow(clippy::cast_precision_loss, reason = "a count of sessions is small")]
-fn count(sessions: usize) -> f64 {
-    sessions as f64
-}
-
-fn row(name: &str, figures: &mut [f64]) {
-    figures.sort_by(f64::total_cmp);
-    let median = figures.get(figures.len() / 2).copied().unwrap_or_default();
-    let (first, last) =
-        (figures.first().copied().unwrap_or_default(), figures.last().copied().unwrap_or_default());
-    println!("| {name} | {median:.0} ({first:.0} to {last:.0}) |");
+fn write(tables: &str) -> anyhow::Result<()> {
+    let path = peer::root().join("docs/performance.md");
+    let text = std::fs::read_to_string(&path)?;
+    let (before, rest) = text.split_once(BEGIN).context("docs/performance.md has no place for the tables")?;
+    let (_, after) = rest.split_once(END).context("the place for the tables has no end")?;
+    std::fs::write(&path, format!("{before}{BEGIN}{tables}{END}{after}"))
+        .context("failed to write docs/performance.md")
 }

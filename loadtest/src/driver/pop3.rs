@@ -33,6 +33,8 @@ pub struct Pop3Load {
     pub delete: bool,
     /// Only log in and out: what servers are compared by.
     pub login_only: bool,
+    /// Every client has an account of its own: most servers give a mailbox to one POP3 session at a time.
+    pub own_accounts: bool,
     /// The seed of every choice.
     pub seed: u64,
 }
@@ -53,7 +55,9 @@ impl Client for Poller {
     async fn run(mut self: Box<Self>, context: Context) {
         while let Some(ticket) = context.schedule.take() {
             due(ticket.due).await;
-            let outcome = self.visit(ticket.number, &context.recorder).await;
+            let outcome = self
+                .visit(if self.load.own_accounts { context.number } else { ticket.number }, &context.recorder)
+                .await;
             context.recorder.ended("pop3.visit", ticket.due, outcome.as_ref().copied());
         }
     }
