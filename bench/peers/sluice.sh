@@ -6,6 +6,13 @@ sluice_start() {
 enabled = false
 [log]
 level = "warn"
+# All clients are on one address here.
+[access.imap]
+connections_per_address_max = 20000
+[access.pop3]
+connections_per_address_max = 20000
+[gateway.limits]
+connections_per_address_max = 20000
 C
   "$program" config show --data "$dir/data" --config "$dir/sluice.toml" >/dev/null || fail "the configuration has faults"
   in_group "$group" "$program" up --data "$dir/data" --config "$dir/sluice.toml" --port-base "$base" >"$dir/log" 2>&1 &

@@ -16,8 +16,15 @@ use crate::signing::DkimConfig;
 pub struct Config {
     /// How many messages are worked on at once.
     pub concurrency: u16,
+    /// Octets of messages that are worked on at once; those beyond wait. As many messages as 32 may be in memory besides.
+    pub content_memory_max: ByteSize,
     /// How many messages are written and synced together; nobody waits for company.
     pub batch_max: u16,
+    /// Octets of messages that are written and synced together; a larger one goes alone.
+    pub batch_octets_max: ByteSize,
+    /// How much less of a busy processor than others those threads get that write messages to mailboxes (`nice`, 0 to 19): where a gateway runs beside them,
+    /// it answers first.
+    pub niceness: u8,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,
     /// How long a message waits for a batch, when all are with disks that hang; then it is tried again later.
@@ -58,9 +65,12 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            concurrency: 64,
-            batch_max: 32,
-            batches_at_once: 4,
+            concurrency: 256,
+            content_memory_max: ByteSize::mib(256),
+            batch_max: 128,
+            batch_octets_max: ByteSize::mib(32),
+            niceness: 10,
+            batches_at_once: 2,
             batch_wait_max: Span::secs(30),
             directory_max: Span::secs(30),
             expansion_depth_max: 10,
@@ -98,6 +108,9 @@ impl Config {
             }
         };
         check(self.batch_max > 0, "batch_max", "at least 1");
+        check(self.batch_octets_max.as_u64() > 0, "batch_octets_max", "at least 1 B");
+        check(self.content_memory_max.as_u64() > 0, "content_memory_max", "at least 1 B");
+        check(self.niceness <= 19, "niceness", "at most 19");
         check(self.batches_at_once > 0, "batches_at_once", "at least 1");
         check(self.concurrency > 0, "concurrency", "at least 1");
         check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");

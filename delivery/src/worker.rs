@@ -1,6 +1,7 @@
 //! Takes messages, one task a slot, and settles them.
 
 mod batch;
+mod content;
 mod expand;
 mod hand_over;
 mod mailbox;
@@ -18,6 +19,7 @@ use runtime::Drain;
 use tracing::{Instrument as _, error, info, info_span, warn};
 
 use self::batch::Batches;
+use self::content::Content;
 use crate::Deps;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -33,6 +35,7 @@ pub(crate) struct Worker {
     pub(crate) deps: Deps,
     pub(crate) metrics: Metrics,
     pub(crate) batches: Batches,
+    content: Content,
     pub(crate) remote: Remote,
     pub(crate) signatures: Arc<Signatures>,
     panics: Mutex<HashMap<MessageId, u16>>,
@@ -41,10 +44,22 @@ pub(crate) struct Worker {
 impl Worker {
     pub(crate) fn new(config: Config, deps: Deps, metrics: Metrics, signatures: Signatures) -> Self {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
-        let batches = Batches::new(&config, deps.store.clone(), deps.blocking.clone(), &metrics);
+        // Whoever sends mail waits for a gateway; nobody waits for a worker.
+        let yielding = deps.blocking.yielding(config.niceness);
+        let batches = Batches::new(&config, deps.store.clone(), yielding, &metrics);
+        let content = Content::new(&config);
         let remote = Remote::open(&config.remote, &deps.hostname, deps.tls_reports.clone());
         let signatures = Arc::new(signatures);
-        Self { config, deps, metrics, batches, remote, signatures, panics: Mutex::new(HashMap::new()) }
+        Self {
+            config,
+            deps,
+            metrics,
+            batches,
+            content,
+            remote,
+            signatures,
+            panics: Mutex::new(HashMap::new()),
+        }
     }
 
     /// The queue, and how long its quarantine keeps a message, if not for ever.
@@ -96,10 +111,10 @@ async fn slot(worker: Arc<Worker>, lane: Lane, drain: Drain) {
         let leased = tokio::select! {
             biased;
             () = drain.requested() => return,
-            leased = worker.deps.queue.lease(lane) => leased,
+            leased = worker.content.lease(&*worker.deps.queue, lane) => leased,
         };
         match leased {
-            Ok(lease) => {
+            Ok((lease, _held)) => {
                 let span = info_span!("msg", id = %lease.envelope.id);
                 handle(&worker, lane, lease).instrument(span).await;
             }

@@ -1,5 +1,7 @@
 //! Work that blocks a thread (files, password hashes), bounded.
 
+mod threads;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, Opts, Registry};
 use tokio::sync::Semaphore;
 
+use self::threads::Threads;
+
 /// A bounded door to the blocking threads. Cheap to clone.
 #[derive(Clone)]
 pub struct BlockingPool {
@@ -15,6 +19,8 @@ pub struct BlockingPool {
     limit: usize,
     wait_max: Duration,
     busy: Option<IntCounter>,
+    /// Of the pool's own; without them the runtime's are used.
+    threads: Option<Arc<Threads>>,
 }
 
 /// Why blocking work was not done.
@@ -32,7 +38,14 @@ impl BlockingPool {
     /// At most `slots` pieces of work at once; each waits at most `wait_max` for its slot.
     pub fn new(slots: usize, wait_max: Duration) -> Self {
         let limit = slots.max(1);
-        Self { slots: Arc::new(Semaphore::new(limit)), limit, wait_max, busy: None }
+        Self { slots: Arc::new(Semaphore::new(limit)), limit, wait_max, busy: None, threads: None }
+    }
+
+    /// The same slots, but the work runs on threads of its own that get less of a busy processor (`nice`, 0 to 19): for work that can wait where other work
+    /// answers somebody. A thread without work ends after a while.
+    #[must_use]
+    pub fn yielding(&self, niceness: u8) -> Self {
+        Self { threads: Some(Arc::new(Threads::new(niceness))), ..self.clone() }
     }
 
     /// The same, with metrics under the name `pool`: slots taken, their limit, and work that got none.
@@ -65,12 +78,15 @@ impl BlockingPool {
             self.busy.iter().for_each(IntCounter::inc);
             return Err(BlockingError::Busy);
         };
-        let task = tokio::task::spawn_blocking(move || {
+        let work = move || {
             let result = work();
             drop(permit);
             result
-        });
-        task.await.map_err(|_| BlockingError::Panicked)
+        };
+        match &self.threads {
+            None => tokio::task::spawn_blocking(work).await.map_err(|_| BlockingError::Panicked),
+            Some(threads) => threads.run(work).await,
+        }
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Batches {
     waiting: Mutex<VecDeque<Waiting>>,
     places: Semaphore,
     batch_max: usize,
+    octets_max: u64,
     wait_max: Duration,
     store: Store,
     blocking: BlockingPool,
@@ -46,6 +47,7 @@ impl Batches {
             waiting: Mutex::default(),
             places: Semaphore::new(usize::from(config.batches_at_once)),
             batch_max: usize::from(config.batch_max),
+            octets_max: config.batch_octets_max.as_u64(),
             wait_max: config.batch_wait_max.as_duration(),
             store,
             blocking,
@@ -107,10 +109,11 @@ impl Batches {
     /// Those who have waited longest, as many as one batch takes.
     fn take(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting();
-        let mut targets = 0;
+        let (mut targets, mut octets) = (0, 0);
         let fits = |one: &Waiting| {
             targets += one.job.targets().count();
-            targets <= TARGETS_MAX
+            octets += one.job.octets();
+            targets <= TARGETS_MAX && octets <= self.octets_max
         };
         let fitting = waiting.iter().take(self.batch_max).map(fits).take_while(|fits| *fits).count();
         let count = fitting.max(1).min(waiting.len());

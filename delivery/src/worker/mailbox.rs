@@ -56,6 +56,11 @@ impl Job {
         0..self.wanted.len()
     }
 
+    /// Size of the message as it came.
+    pub(super) fn octets(&self) -> u64 {
+        self.body.len() as u64
+    }
+
     /// Whether somebody must be asked what an account holds.
     pub(super) fn is_limited(&self) -> bool {
         self.wanted.iter().any(|wanted| wanted.quota.is_limited())

@@ -23,6 +23,8 @@ pub(super) struct Peer {
     pub(super) name: String,
     folder: PathBuf,
     offers: BTreeMap<String, String>,
+    /// Folders of its control groups: processor time, memory.
+    groups: (PathBuf, PathBuf),
 }
 
 /// The workspace's folder.
@@ -52,13 +54,17 @@ fn sluice() -> PathBuf {
 impl Peer {
     pub(super) fn start(name: &str, folder: &Path) -> anyhow::Result<Self> {
         let base = free_base()?;
-        let mut peer = Self { name: name.to_owned(), folder: folder.to_owned(), offers: BTreeMap::new() };
+        let (offers, groups) = (BTreeMap::new(), (PathBuf::new(), PathBuf::new()));
+        let mut peer = Self { name: name.to_owned(), folder: folder.to_owned(), offers, groups };
         let said = peer.tell(&["start"], &[&base.to_string()])?;
         for line in said.lines() {
             if let Some((what, value)) = line.split_once(' ') {
                 peer.offers.insert(what.to_owned(), value.to_owned());
             }
         }
+        let groups = peer.tell(&["group"], &[])?;
+        let (cpu, memory) = groups.trim().split_once(' ').context("no control groups")?;
+        peer.groups = (PathBuf::from(cpu), PathBuf::from(memory));
         Ok(peer)
     }
 
@@ -79,12 +85,15 @@ impl Peer {
 
     /// Seconds of processor time since its start.
     pub(super) fn cpu(&self) -> anyhow::Result<f64> {
-        Ok(self.tell(&["cpu"], &[])?.trim().parse::<f64>().context("no processor time")? / 1e6)
+        let text = std::fs::read_to_string(self.groups.0.join("cpuacct.usage"))?;
+        Ok(text.trim().parse::<f64>().context("no processor time")? / 1e9)
     }
 
-    /// Octets of memory in use now.
+    /// Octets of memory in use now, files in memory not counted.
     pub(super) fn memory(&self) -> anyhow::Result<f64> {
-        self.tell(&["memory"], &[])?.trim().parse().context("no octets of memory")
+        let text = std::fs::read_to_string(self.groups.1.join("memory.stat"))?;
+        let line = text.lines().find_map(|line| line.strip_prefix("total_rss "));
+        line.context("no total_rss")?.trim().parse().context("no octets of memory")
     }
 
     fn tell(&self, action: &[&str], more: &[&str]) -> anyhow::Result<String> {
