@@ -70,7 +70,7 @@ pub struct Costs {
 impl Default for Costs {
     fn default() -> Self {
         Self {
-            machine: "2 cores of an Intel Xeon (virtual), ext4".to_owned(),
+            machine: "2 cores of an AMD EPYC (virtual), ext4".to_owned(),
             gateway_message: 0.000_25,
             worker_message: 0.000_30,
             broker_message: 0.000_12,

@@ -210,3 +210,31 @@ fn a_day_goes_by() {
         assert!(done(&report, operation) > 0, "{operation} was not done: {report}");
     }
 }
+
+#[test]
+fn openldap_takes_the_population() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let listed =
+        load(&["population", "ldif", "--accounts", "300", "--seed", "3", "--base", "dc=mail,dc=example"]);
+    assert!(listed.status.success(), "{}", String::from_utf8_lossy(&listed.stderr));
+    std::fs::write(path("population.ldif"), &listed.stdout).unwrap();
+    std::fs::create_dir(path("db")).unwrap();
+    let schemas = ["core", "cosine", "inetorgperson"]
+        .map(|name| format!("include /etc/ldap/schema/{name}.schema\n"))
+        .concat();
+    let configuration = format!(
+        "{schemas}modulepath /usr/lib/ldap\nmoduleload back_mdb\ndatabase mdb\nsuffix \"dc=mail,dc=example\"\ndirectory {}\n",
+        path("db").display()
+    );
+    std::fs::write(path("slapd.conf"), configuration).unwrap();
+    let tool = |name: &str| {
+        let mut command = Command::new(name);
+        command.arg("-f").arg(path("slapd.conf"));
+        command
+    };
+    crate::node::must(tool("/usr/sbin/slapadd").arg("-l").arg(path("population.ldif")), "");
+    let kept = crate::node::must(&mut tool("/usr/sbin/slapcat"), "");
+    assert_eq!(kept.matches("objectClass: inetOrgPerson\n").count(), 300);
+    assert!(kept.contains("userPassword:: "), "the password is kept");
+}
