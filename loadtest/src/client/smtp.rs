@@ -102,7 +102,10 @@ impl Smtp {
             self.one_by_one(&commands).await?
         };
         if let Some(reply) = refused {
-            self.command("RSET\r\n", 250).await?;
+            // After 421 the server closes the connection (RFC 5321 §3.8): the refusal is its last word.
+            if reply.code != 421 {
+                self.command("RSET\r\n", 250).await?;
+            }
             return Ok(Err(reply));
         }
         self.wire.send(mail.text).await?;

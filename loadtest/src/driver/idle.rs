@@ -23,6 +23,8 @@ use crate::wire::Target;
 
 /// IDLE is begun anew after so long (RFC 2177: 29 minutes at most).
 const RENEW: Duration = Duration::from_secs(25 * 60);
+/// The longest wait between two tries to open a session; it begins with that of every client, and doubles.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// How often a waiting session looks whether the run is over.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -68,6 +70,7 @@ struct Idler {
 impl Client for Idler {
     async fn run(self: Box<Self>, context: Context) {
         let over = || context.schedule.is_over();
+        let mut pause = PAUSE;
         while !over() {
             let turn = self.load.logins.acquire().await;
             let since = Instant::now();
@@ -79,11 +82,16 @@ impl Client for Idler {
                     self.load.held.send_modify(|held| *held += 1);
                     let held = hold(imap, &context.recorder, &over).await;
                     self.load.held.send_modify(|held| *held -= 1);
+                    pause = PAUSE;
                     if let Err(failure) = held {
                         context.recorder.failed("imap.idle", &failure);
                     }
                 }
-                Err(_) => tokio::time::sleep(PAUSE).await,
+                // A server that is full is not asked by a thousand clients five times a second each.
+                Err(_) => {
+                    tokio::time::sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
             }
         }
     }
