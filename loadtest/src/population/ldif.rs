@@ -29,8 +29,7 @@ pub fn write(
     mut progress: impl FnMut(u64),
 ) -> anyhow::Result<()> {
     let suffix = &entry.suffix;
-    // An empty line behind it would be right too (RFC 2849), and slapadd takes it for an entry.
-    writeln!(out, "version: 1")?;
+    // No version line (RFC 2849 has one): slapadd takes it for an attribute.
     if let Some((name, _)) = suffix.strip_prefix("dc=").map(|rest| rest.split_once(',').unwrap_or((rest, "")))
     {
         writeln!(
@@ -76,7 +75,7 @@ mod tests {
         let (mut out, mut last) = (Vec::new(), 0);
         write(&population, &entry, &mut out, |count| last = count).unwrap();
         let text = String::from_utf8(out).unwrap();
-        assert!(text.starts_with("version: 1\ndn: dc=mail,dc=example\nobjectClass: dcObject\nobjectClass: organization\ndc: mail\no: mail\n\n"), "{text}");
+        assert!(text.starts_with("dn: dc=mail,dc=example\nobjectClass: dcObject\nobjectClass: organization\ndc: mail\no: mail\n\n"), "{text}");
         let first = population.account(0).unwrap();
         let (local, domain) =
             first.address.to_string().rsplit_once('@').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
