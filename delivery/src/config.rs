@@ -16,7 +16,8 @@ use crate::signing::DkimConfig;
 pub struct Config {
     /// How many messages are worked on at once.
     pub concurrency: u16,
-    /// Octets of messages that are worked on at once; those beyond wait. As many messages as 32 may be in memory besides.
+    /// Octets of messages that are worked on at once; a message beyond waits for `batch_wait_max`, then it is tried again later. 32 messages may be in memory
+    /// besides.
     pub content_memory_max: ByteSize,
     /// How many messages are written and synced together; nobody waits for company.
     pub batch_max: u16,
@@ -27,7 +28,7 @@ pub struct Config {
     pub niceness: u8,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,
-    /// How long a message waits for a batch, when all are with disks that hang; then it is tried again later.
+    /// How long a message waits for a batch or for memory, when all are with disks that hang; then it is tried again later.
     pub batch_wait_max: Span,
     /// How long the directory may take to answer; later counts as unavailable.
     pub directory_max: Span,

@@ -34,6 +34,8 @@ pub(crate) struct Metrics {
     recipients: IntCounterVec,
     latency: Histogram,
     pub(crate) batch_messages: Histogram,
+    pub(crate) content_memory: IntGauge,
+    pub(crate) content_memory_limit: IntGauge,
     pub(crate) dead: IntCounter,
     pub(crate) duplicates: IntCounter,
     pub(crate) expansions: IntCounter,
@@ -84,6 +86,14 @@ impl Metrics {
             idle: gauge(
                 "sluice_delivery_connections_idle",
                 "Connections to other mail systems that wait for a message.",
+            )?,
+            content_memory: gauge(
+                "sluice_delivery_content_memory_bytes",
+                "Memory of messages that are worked on, those under 16 KiB not counted.",
+            )?,
+            content_memory_limit: gauge(
+                "sluice_delivery_content_memory_limit_bytes",
+                "Memory that messages that are worked on may take.",
             )?,
             in_flight: gauge("sluice_delivery_in_flight", "Messages being worked on.")?,
             in_flight_limit: gauge(

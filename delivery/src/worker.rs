@@ -47,7 +47,7 @@ impl Worker {
         // Whoever sends mail waits for a gateway; nobody waits for a worker.
         let yielding = deps.blocking.yielding(config.niceness);
         let batches = Batches::new(&config, deps.store.clone(), yielding, &metrics);
-        let content = Content::new(&config);
+        let content = Content::new(&config, &metrics);
         let remote = Remote::open(&config.remote, &deps.hostname, deps.tls_reports.clone());
         let signatures = Arc::new(signatures);
         Self {
@@ -114,7 +114,14 @@ async fn slot(worker: Arc<Worker>, lane: Lane, drain: Drain) {
             leased = worker.content.lease(&*worker.deps.queue, lane) => leased,
         };
         match leased {
-            Ok((lease, _held)) => {
+            Ok((lease, None)) => {
+                // As when no batch has a place: the message is tried again later.
+                let after = worker.config.wait(lease.attempts, lease.envelope.id);
+                let recipients = lease.envelope.recipients.clone();
+                let reason = "no memory was free for it".to_owned();
+                settle(&worker, lease, Settlement::Retry { after, recipients, reason }).await;
+            }
+            Ok((lease, Some(_held))) => {
                 let span = info_span!("msg", id = %lease.envelope.id);
                 handle(&worker, lane, lease).instrument(span).await;
             }
@@ -140,6 +147,12 @@ async fn handle(worker: &Arc<Worker>, lane: Lane, lease: Lease) {
         worker.metrics.dead.inc();
         info!(target: "sluice::message", %id, event = "dead", reason, "put aside for an operator");
     }
+    settle(worker, lease, settlement).await;
+    worker.metrics.in_flight.dec();
+}
+
+async fn settle(worker: &Worker, lease: Lease, settlement: Settlement) {
+    let id = lease.envelope.id;
     let settled = match settlement {
         Settlement::Ack => lease.ack().await,
         Settlement::Dead { reason } => lease.dead(reason).await,
@@ -150,7 +163,6 @@ async fn handle(worker: &Arc<Worker>, lane: Lane, lease: Lease) {
         worker.metrics.queue_errors.inc();
         warn!(%id, %error, "settling a message failed");
     }
-    worker.metrics.in_flight.dec();
 }
 
 /// The try runs as a task of its own, so that a panic ends the try and not the slot.

@@ -1,7 +1,7 @@
 //! Proves that a mail system keeps what it accepts: each accepted message is found afterwards in exactly one place.
 //!
 //! ```text
-//!  send:   try 17 0 2 alice@… bob@…    before the message is sent     ┐
+//!  send:   try 17 alice@… bob@…        before the message is sent     ┐
 //!          ack 17 01J… 1700000000123   the server said 250            ├ one line each, in the ledger's file, outside the system
 //!          no 17 452                   it refused                     │
 //!          unknown 17                  no answer came                 ┘

@@ -8,6 +8,9 @@ use envelope::Address;
 use crate::population::{Class, Mailer, Population};
 use crate::random::Random;
 
+/// Draws after which anybody is taken, when nobody uses the program that is asked for.
+const DRAWS_MAX: u32 = 1000;
+
 /// Accounts of the system under test.
 #[derive(Debug, Clone)]
 pub enum People {
@@ -52,8 +55,7 @@ impl People {
         match self {
             Self::Named(addresses) => Self::turn(addresses, number),
             Self::Population(population) => {
-                // Most accounts have no mailer of a rare kind: so many draws, then anybody.
-                for _ in 0..1000 {
+                for _ in 0..DRAWS_MAX {
                     let account = population.account(random.below(population.len()))?;
                     let visits =
                         account.mailers.iter().find(|(used, _)| *used == mailer).map(|(_, visits)| *visits);

@@ -17,6 +17,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
+use tokio::time::MissedTickBehavior;
 
 use crate::chaos::{self, Order};
 use crate::pace::{Pace, Schedule, Until};
@@ -187,6 +188,8 @@ impl<P: FnMut(&Progress<'_>)> Looking<'_, P> {
     async fn until(&mut self, settling: bool, work: impl Future<Output = ()>) {
         let mut work = std::pin::pin!(work);
         let mut ticks = tokio::time::interval_at((self.last + self.interval).into(), self.interval);
+        // A look that came late is not followed by one over no time.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = &mut work => return,

@@ -17,6 +17,9 @@ use units::Span;
 use super::options::{self, Outcome, Reach};
 use super::proof::Proof;
 
+/// Messages that other systems send in one session, and part of the messages that go to two recipients.
+const PER_SESSION: u64 = 5;
+const TO_TWO: f64 = 0.05;
 /// Calls of those who look after the system, a second.
 const ADMIN_RATE: f64 = 0.2;
 
@@ -135,9 +138,9 @@ impl Day<'_> {
             from: None,
             to: self.people.clone(),
             sizes: Sizes::Real,
-            per_session: Some(5),
+            per_session: Some(PER_SESSION),
             pipelined: true,
-            to_two: 0.05,
+            to_two: TO_TWO,
             password: None,
             bad: arguments.bad,
             spam: arguments.spam,

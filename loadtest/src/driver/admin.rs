@@ -6,6 +6,7 @@
 //! | `admin.command` | a command that was given, such as `sluice trace …` |
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -50,7 +51,13 @@ impl Client for Admin {
             // The recorder has what came of it.
             let _ = match command {
                 Some(command) => {
-                    step_since(&context.recorder, "admin.command", ticket.due, run(&command)).await
+                    step_since(
+                        &context.recorder,
+                        "admin.command",
+                        ticket.due,
+                        run(&command, self.load.target.answer_max),
+                    )
+                    .await
                 }
                 None => {
                     let page = self.random.pick(&PAGES).copied().unwrap_or("/livez");
@@ -69,7 +76,8 @@ impl Admin {
     }
 }
 
-async fn run(command: &str) -> Result<(), Failure> {
+/// A command that takes longer than an answer may is ended.
+async fn run(command: &str, answer_max: Duration) -> Result<(), Failure> {
     let mut shell = tokio::process::Command::new("sh");
     shell
         .arg("-c")
@@ -78,7 +86,8 @@ async fn run(command: &str) -> Result<(), Failure> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .kill_on_drop(true);
-    let status =
-        shell.status().await.map_err(|error| Failure::new(format_args!("did not start: {error}")))?;
+    let status = tokio::time::timeout(answer_max, shell.status()).await;
+    let status = status.map_err(|_| Failure::new("not over in time"))?;
+    let status = status.map_err(|error| Failure::new(format_args!("did not start: {error}")))?;
     if status.success() { Ok(()) } else { Err(Failure::new(status)) }
 }

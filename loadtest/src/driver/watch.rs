@@ -71,7 +71,7 @@ impl Watcher {
         if self.known.is_none() {
             context.ready.send_modify(|ready| *ready += 1);
         }
-        let mut next = *self.known.get_or_insert(selected.uid_next);
+        let mut next = *self.known.get_or_insert(selected.uid_next.max(1));
         next = self.look(&mut imap, next, &context.recorder).await?;
         loop {
             imap.idle().await?;

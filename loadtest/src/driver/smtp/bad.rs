@@ -1,5 +1,7 @@
 //! Senders that every server on the internet meets all day.
 
+use smtp_proto::Reply;
+
 use crate::client::smtp::Smtp;
 use crate::random::Random;
 use crate::recorder::Failure;
@@ -38,12 +40,14 @@ pub(super) async fn behave(
     let mut smtp = match Smtp::open(target, turn, encryption, None).await {
         Ok(smtp) => smtp,
         // Full for strangers, or tired of this one.
-        Err(failure) if failure.as_str().starts_with("421") => return Ok(()),
+        Err(failure) if is_refusal(&failure) => return Ok(()),
         Err(failure) => return Err(failure),
     };
     match kind {
         Kind::Harvest => {
-            smtp.command("MAIL FROM:<harvest@elsewhere.example>\r\n", 250).await.map(|_| ())?;
+            if !accepted(smtp.command("MAIL FROM:<harvest@elsewhere.example>\r\n", 250).await)? {
+                return Ok(());
+            }
             for number in 0..GUESSES {
                 smtp.send(format!("RCPT TO:<guess-{turn}-{number}@{domain}>\r\n").as_bytes()).await?;
                 match smtp.reply().await {
@@ -57,7 +61,9 @@ pub(super) async fn behave(
             }
         }
         Kind::Relay => {
-            smtp.command("MAIL FROM:<relay@elsewhere.example>\r\n", 250).await.map(|_| ())?;
+            if !accepted(smtp.command("MAIL FROM:<relay@elsewhere.example>\r\n", 250).await)? {
+                return Ok(());
+            }
             smtp.send(b"RCPT TO:<victim@nowhere.example>\r\n").await?;
             if smtp.reply().await.is_ok_and(|reply| reply.code == 250) {
                 return Err(Failure::new("an open relay"));
@@ -86,4 +92,39 @@ pub(super) async fn behave(
     }
     smtp.quit().await;
     Ok(())
+}
+
+/// Whether a command was accepted; a refusal is what such a sender should get.
+fn accepted(outcome: Result<Reply, Failure>) -> Result<bool, Failure> {
+    match outcome {
+        Ok(_) => Ok(true),
+        Err(failure) if is_refusal(&failure) => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether it is a reply of the server's, 4yz or 5yz (RFC 5321 §4.2.1), and no broken connection.
+fn is_refusal(failure: &Failure) -> bool {
+    let code = failure.as_str().split(' ').next().unwrap_or_default();
+    code.len() == 3 && code.starts_with(['4', '5']) && code.bytes().all(|octet| octet.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_is_an_answer() {
+        for (text, refused) in [
+            ("421", true),
+            ("554 5.7.1", true),
+            ("450 4.7.1", true),
+            ("220", false),
+            ("connection broken", false),
+            ("no answer in time", false),
+        ] {
+            assert_eq!(is_refusal(&Failure::new(text)), refused, "{text}");
+            assert_eq!(accepted(Err(Failure::new(text))).is_ok(), refused, "{text}");
+        }
+    }
 }
