@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
-use envelope::Address;
+use envelope::{Address, Secret};
 use loadtest::population::Population;
 use loadtest::{
     Curve, Encryption, Endpoint, Load, Order, Pace, Paced, People, Report, Requirement, Run, Settle, Target,
@@ -230,6 +230,65 @@ impl Outcome {
             bail!("what was required does not hold");
         }
         Ok(())
+    }
+}
+
+/// Visits of accounts, over whatever protocol.
+#[derive(Args, Clone)]
+pub(super) struct Visits {
+    /// An account; may be given several times: they are taken in turn. The password of all comes from standard input.
+    #[arg(long = "login", value_name = "ADDRESS")]
+    logins: Vec<Address>,
+    /// Sessions at once; with --rate the most that may be busy.
+    #[arg(long, default_value_t = 50)]
+    sessions: usize,
+    /// Visits or operations in all.
+    #[arg(long, default_value_t = 1000)]
+    count: u64,
+    #[command(flatten)]
+    crowd: Crowd,
+    #[command(flatten)]
+    reach: Reach,
+    #[command(flatten)]
+    amount: Amount,
+    #[command(flatten)]
+    outcome: Outcome,
+}
+
+/// What a load of visits is made from.
+pub(super) struct Visited {
+    pub(super) target: Target,
+    pub(super) people: People,
+    pub(super) password: Secret<String>,
+    pub(super) seed: u64,
+}
+
+impl Visits {
+    /// Runs the load that `load` makes, and reports; `more` are settings of its own.
+    pub(super) async fn execute(
+        &self,
+        name: &str,
+        servers: &[SocketAddr],
+        more: &[(&str, Option<String>)],
+        load: impl FnOnce(Visited) -> Arc<dyn Load>,
+    ) -> anyhow::Result<()> {
+        let people = self.crowd.people(&self.logins, "login")?;
+        let mut run = self.outcome.plan(name, self.crowd.seed)?;
+        let target = self.reach.target(servers.to_vec())?;
+        let load =
+            load(Visited { target, people, password: crate::password::read()?, seed: self.crowd.seed });
+        settings(
+            &mut run,
+            &[
+                ("server", self::servers(servers)),
+                ("sessions", Some(self.sessions.to_string())),
+                ("rate", self.amount.rate().map(|rate| rate.to_string())),
+                ("seed", Some(self.crowd.seed.to_string())),
+            ],
+        );
+        settings(&mut run, more);
+        run.loads.push(self.amount.paced(load, self.sessions, self.count)?);
+        self.outcome.execute(run, nothing).await
     }
 }
 
