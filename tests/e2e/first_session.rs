@@ -194,3 +194,24 @@ fn an_operator_tries_a_file_system() {
     let said = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(refused.status.code() == Some(1) && said.contains("/dev/null"), "{said}");
 }
+
+#[test]
+fn many_people_come_from_a_file() {
+    let mut node = Node::fresh();
+    node.up();
+    let file = node.folder.path().join("people");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, "ann@corp.test Ann Archer\n\nnobody at all\nben@corp.test\n").unwrap();
+    let refused = node.try_sluice(&["account", "import", path], &format!("{PASSWORD}\n"));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{said}");
+    assert!(said.contains("nothing was added") && said.contains("line 3: `nobody`"), "{said}");
+    std::fs::write(&file, "ann@corp.test Ann Archer\n\nben@corp.test\n").unwrap();
+    let import = || node.sluice(&["account", "import", path], &format!("{PASSWORD}\n"));
+    assert_eq!(import(), "2 accounts and 1 domains added; 0 accounts were there\n");
+    assert_eq!(import(), "0 accounts and 0 domains added; 2 accounts were there\n");
+    let listed = node.sluice(&["account", "list", "--domain", "corp.test"], "");
+    assert!(listed.contains("Ann Archer") && listed.contains("ben@corp.test"), "{listed}");
+    node.swaks("friend@elsewhere.test", "ben@corp.test", &[]);
+    assert_eq!(node.inbox("ben@corp.test", 1).len(), 1);
+}
