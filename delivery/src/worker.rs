@@ -116,6 +116,7 @@ async fn slot(worker: Arc<Worker>, lane: Lane, drain: Drain) {
         match leased {
             Ok((lease, None)) => {
                 // As when no batch has a place: the message is tried again later.
+                warn!(id = %lease.envelope.id, "no memory for a message");
                 let after = worker.config.wait(lease.attempts, lease.envelope.id);
                 let recipients = lease.envelope.recipients.clone();
                 let reason = "no memory was free for it".to_owned();

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 
 use crate::chaos::{self, Order};
@@ -158,14 +158,15 @@ impl Run {
             self.stop.notified().await;
             schedules.iter().for_each(|schedule| schedule.close());
         });
-        looking.until(false, async { while clients.join_next().await.is_some() {} }).await;
+        let worked_well = looking.until(false, all_of(&mut clients)).await;
         stopped.abort();
+        worked_well.context("a client broke")?;
         let worked = begun.elapsed();
         if let Some(settle) = self.settle {
             looking.until(true, settle.settle()).await;
         }
         over.send_replace(true);
-        looking.until(true, async { while observers.join_next().await.is_some() {} }).await;
+        looking.until(true, all_of(&mut observers)).await.context("an observer broke")?;
         looking.look(false);
         report.seconds = worked.as_secs_f64();
         report.operations = recorder.operations(worked);
@@ -173,6 +174,15 @@ impl Run {
         report.metrics = scraper.await.context("the scraper broke")?;
         Ok(report)
     }
+}
+
+/// Waits for every task; fails when one of them panicked, for then figures are missing.
+async fn all_of(tasks: &mut JoinSet<()>) -> Result<(), JoinError> {
+    let mut first = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        first = first.and(ended);
+    }
+    first
 }
 
 struct Looking<'a, P> {
@@ -185,14 +195,14 @@ struct Looking<'a, P> {
 
 impl<P: FnMut(&Progress<'_>)> Looking<'_, P> {
     /// Looks every interval until the work has ended.
-    async fn until(&mut self, settling: bool, work: impl Future<Output = ()>) {
+    async fn until<T>(&mut self, settling: bool, work: impl Future<Output = T>) -> T {
         let mut work = std::pin::pin!(work);
         let mut ticks = tokio::time::interval_at((self.last + self.interval).into(), self.interval);
         // A look that came late is not followed by one over no time.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                () = &mut work => return,
+                done = &mut work => return done,
                 _ = ticks.tick() => self.look(settling),
             }
         }
@@ -203,5 +213,77 @@ impl<P: FnMut(&Progress<'_>)> Looking<'_, P> {
         let points = self.recorder.look(now - self.last);
         self.last = now;
         (self.progress)(&Progress { elapsed: self.begun.elapsed(), points: &points, settling });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pace::Curve;
+
+    struct Counting;
+
+    /// Counts its tickets; the client of number 7 breaks.
+    struct Counter(u64);
+
+    impl Load for Counting {
+        fn client(&self, number: u64) -> Box<dyn Client> {
+            Box::new(Counter(number))
+        }
+    }
+
+    #[async_trait]
+    impl Client for Counter {
+        async fn run(self: Box<Self>, context: Context) {
+            while let Some(ticket) = context.schedule.take() {
+                assert_ne!(self.0, 7, "it breaks");
+                crate::driver::due(ticket.due).await;
+                context.recorder.done("test.count", ticket.due, 1);
+            }
+        }
+    }
+
+    fn run(clients: u64, pace: Pace, until: Until) -> Run {
+        Run {
+            name: "test".to_owned(),
+            settings: BTreeMap::new(),
+            loads: vec![Paced { load: Arc::new(Counting), clients, pace, until }],
+            observers: Vec::new(),
+            settle: None,
+            chaos: Vec::new(),
+            metrics: Vec::new(),
+            interval: Duration::from_millis(20),
+            seed: 1,
+            stop: Arc::new(Notify::new()),
+        }
+    }
+
+    #[tokio::test]
+    async fn every_operation_is_counted_and_an_early_end_is_one() {
+        let all = Until { count: 100, time: Duration::from_secs(60) };
+        let report = run(5, Pace::Closed, all).execute(|_| ()).await.unwrap();
+        assert_eq!(report.operation("test.count").unwrap().done, 100);
+        // A hundred a second for ever, until somebody has seen enough.
+        let endless = Until { count: u64::MAX, time: Duration::MAX };
+        let endless = run(2, Pace::Open(Curve::level(100.0).unwrap()), endless);
+        let stop = Arc::clone(&endless.stop);
+        let mut seen = 0;
+        let report = endless.execute(|progress| {
+            seen += progress.points.len();
+            if seen > 3 {
+                stop.notify_one();
+            }
+        });
+        let report = report.await.unwrap();
+        let counted = report.operation("test.count").unwrap();
+        assert!(counted.done >= 3 && counted.points.len() > 3, "{counted:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_breaks_fails_the_run() {
+        let until = Until { count: 1000, time: Duration::from_secs(60) };
+        let error =
+            run(8, Pace::Open(Curve::level(2000.0).unwrap()), until).execute(|_| ()).await.unwrap_err();
+        assert_eq!(error.to_string(), "a client broke");
     }
 }

@@ -14,6 +14,7 @@ use serde::Serialize;
 use units::Span;
 
 use super::options::Outcome;
+use super::progress::mailboxes_read;
 use crate::listing;
 
 /// How long reading one answer may take.
@@ -145,7 +146,7 @@ async fn check(check: Check) -> anyhow::Result<()> {
         password,
         queued: check.queued,
     };
-    let verdict = loadtest::ledger::check(&check.ledger, &mailboxes, |_, _| ()).await?;
+    let verdict = loadtest::ledger::check(&check.ledger, &mailboxes, mailboxes_read()).await?;
     if check.json {
         listing::write(serde_json::to_string_pretty(&verdict).context("failed to write JSON")? + "\n")?;
     } else {

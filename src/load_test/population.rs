@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
@@ -12,11 +12,9 @@ use directory::NewAccount;
 use envelope::AccountId;
 use loadtest::population::{Account, LdifEntry, MaildirPlan, Population, Summary, write_ldif, write_maildir};
 
+use super::progress::Said;
 use crate::arguments::Place;
 use crate::listing;
-
-/// How often a long command says how far it is.
-const SAY: Duration = Duration::from_secs(2);
 
 #[derive(Subcommand)]
 pub(super) enum Action {
@@ -106,7 +104,7 @@ pub(super) fn run(action: Action) -> anyhow::Result<()> {
         Action::Ldif { crowd, base } => {
             let entry = LdifEntry { suffix: base, password: crate::password::read()? };
             let mut out = BufWriter::new(std::io::stdout().lock());
-            let mut said = Said::new("written", crowd.accounts);
+            let mut said = Said::new("accounts written", crowd.accounts);
             write_ldif(&crowd.population()?, &entry, &mut out, |count| said.say(count))?;
             out.flush().context("failed to write")
         }
@@ -142,7 +140,7 @@ fn fill(crowd: &Crowd, no_password: bool, place: &Place) -> anyhow::Result<()> {
             None
         }
     });
-    let mut said = Said::new("added", crowd.accounts);
+    let mut said = Said::new("accounts added", crowd.accounts);
     let added =
         admin.add_many(accounts, password.as_ref(), |added| said.say(added.accounts + added.known))?;
     if let Some(fault) = fault {
@@ -174,7 +172,7 @@ fn write(maildirs: &Maildirs) -> anyhow::Result<()> {
         now,
     };
     let (next, messages, octets) = (AtomicU64::new(maildirs.first), AtomicU64::new(0), AtomicU64::new(0));
-    let said = Mutex::new(Said::new("filled", end - maildirs.first));
+    let said = Mutex::new(Said::new("accounts filled", end - maildirs.first));
     let work = || -> anyhow::Result<()> {
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -241,26 +239,6 @@ impl Destination {
                     .replace("{address}", &address);
                 Ok(root.join(Path::new(&path)))
             }
-        }
-    }
-}
-
-/// Says how far a command is, on standard error.
-struct Said {
-    what: &'static str,
-    all: u64,
-    last: Instant,
-}
-
-impl Said {
-    fn new(what: &'static str, all: u64) -> Self {
-        Self { what, all, last: Instant::now() }
-    }
-
-    fn say(&mut self, count: u64) {
-        if self.last.elapsed() >= SAY {
-            self.last = Instant::now();
-            listing::warn(&format!("{count} of {} accounts {}", self.all, self.what));
         }
     }
 }

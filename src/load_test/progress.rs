@@ -7,6 +7,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use loadtest::{Point, Progress};
 
+use crate::listing;
+
+/// How often a long command says how far it is.
+const SAY: Duration = Duration::from_secs(2);
 /// How often a line is written where there is no terminal.
 const QUIET: Duration = Duration::from_secs(10);
 
@@ -76,4 +80,33 @@ fn line(operation: &str, point: &Point) -> String {
         ms(point.latency.p50),
         ms(point.latency.p99)
     )
+}
+
+/// Says how many mailboxes the check of a ledger has read.
+pub(super) fn mailboxes_read() -> impl FnMut(usize, usize) {
+    let mut said = Said::new("mailboxes read", 0);
+    move |read, all| {
+        said.all = all as u64;
+        said.say(read as u64);
+    }
+}
+
+/// Says how far a command is, on standard error.
+pub(super) struct Said {
+    what: &'static str,
+    all: u64,
+    last: Instant,
+}
+
+impl Said {
+    pub(super) fn new(what: &'static str, all: u64) -> Self {
+        Self { what, all, last: Instant::now() }
+    }
+
+    pub(super) fn say(&mut self, count: u64) {
+        if self.last.elapsed() >= SAY {
+            self.last = Instant::now();
+            listing::warn(&format!("{count} of {} {}", self.all, self.what));
+        }
+    }
 }

@@ -11,6 +11,8 @@ use loadtest::ledger::{Book, Mailboxes};
 use loadtest::{Report, Run, Target, WatchLoad};
 use units::Span;
 
+use super::progress::mailboxes_read;
+
 /// Where messages are written down and looked for.
 #[derive(Args, Clone)]
 pub(super) struct Proof {
@@ -65,7 +67,7 @@ impl Proof {
 impl Proving {
     /// Finds every message.
     pub(super) async fn end(self, report: &mut Report) -> anyhow::Result<()> {
-        let verdict = loadtest::ledger::check(&self.path, &self.mailboxes, |_, _| ()).await?;
+        let verdict = loadtest::ledger::check(&self.path, &self.mailboxes, mailboxes_read()).await?;
         report.ledger = Some(verdict);
         Ok(())
     }

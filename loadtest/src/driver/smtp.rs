@@ -3,7 +3,7 @@
 //! | operation | what it is |
 //! |---|---|
 //! | `smtp.connect` | from the connection to the answer to EHLO, with TLS and AUTH |
-//! | `smtp.message` | from when the message was due, else from MAIL, to the answer to its end |
+//! | `smtp.message` | from when the message was due, in a closed loop from when the client turned to it, to the answer to its end |
 //! | `smtp.spam` | the same of a message that filters should keep away; a refusal is an answer like another |
 //! | `smtp.bad` | a sender that guesses, relays or hangs up: done when the server refused it or had nothing to refuse |
 
