@@ -86,6 +86,7 @@ mod record;
 mod scan;
 mod segment;
 mod settle;
+mod spare;
 mod state;
 #[cfg(test)]
 mod tests;

@@ -41,6 +41,8 @@ pub(crate) trait Files: Send + Sync + fmt::Debug + 'static {
     fn free_space(&self, path: &Path) -> io::Result<u64>;
     /// Takes the exclusive lock of a lock file, making the file if needed; `None` when another holds it.
     fn try_lock(&self, path: &Path) -> io::Result<Option<LockGuard>>;
+    /// Does work on files that nobody waits for.
+    fn in_background(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()>;
 }
 
 /// Operations on an open file.

@@ -7,8 +7,8 @@
 //!
 //!  header: "SLUICEQ1" | crc32c u32 | size u32 | JSON { salt, seq, cuts, void_from }
 //! ```
-//! It comes into being as `<seq>.new` and gets its name when the header is on disk, so that a reader
-//! never sees half a header. Once a write or sync has failed nothing more is written to it: the header
+//! It comes into being as `<seq>.new`, or as a file of zeros that was made ready before, and gets its name when the header is on disk, so
+//! that a reader never sees half a header. Once a write or sync has failed nothing more is written to it: the header
 //! of its successor says with a *cut* how much of it counts.
 
 use std::io;
@@ -19,12 +19,16 @@ use serde::{Deserialize, Serialize};
 
 use super::record::Batch;
 use super::scan::Segment;
+use super::spare::Spare;
 use crate::files::{FileHandle, Files};
 
 /// Octets before the first record.
 pub(super) const START: u64 = 4096;
 const COPY: usize = 2048;
 const MAGIC: &[u8; 8] = b"SLUICEQ1";
+/// Once this part of a segment is full the next one's file is made ready.
+const PREPARE_AFTER: u64 = 16;
+
 /// What the header page says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct SegmentHeader {
@@ -93,6 +97,8 @@ pub(super) struct LogWriter {
     active: Option<Active>,
     /// The segment that was condemned since then, and how much of it counts.
     cut: Option<(u64, u64)>,
+    /// The file of the next segment.
+    spare: Option<Spare>,
 }
 
 #[derive(Debug)]
@@ -103,6 +109,18 @@ struct Active {
     position: u64,
     /// The reserved space.
     limit: u64,
+    /// Whether that space was written before.
+    written_before: bool,
+}
+
+/// The file of a segment that has no name yet.
+#[derive(Debug)]
+struct Draft {
+    path: PathBuf,
+    handle: Arc<dyn FileHandle>,
+    /// What is reserved, and whether zeros were written there.
+    reserved: u64,
+    written_before: bool,
 }
 
 /// A position in a log.
@@ -129,7 +147,8 @@ impl LogWriter {
                 next = next.max(seq.saturating_add(1));
             }
         }
-        Ok(Self { files, directory, extension, reserve, next, tried_from: next, active: None, cut: None })
+        let (tried_from, active, cut, spare) = (next, None, None, None);
+        Ok(Self { files, directory, extension, reserve, next, tried_from, active, cut, spare })
     }
 
     /// The segment that is written, and the position behind the last write.
@@ -140,9 +159,13 @@ impl LogWriter {
         })
     }
 
-    /// Whether a batch needs a new segment: the reserved space would not hold it, or there is no segment.
+    /// Whether a batch needs a new segment: the reserved space would not hold it, there is no segment, or there is a file
+    /// ready that syncs faster.
     pub(super) fn is_full_for(&self, size: u64) -> bool {
-        self.active.as_ref().is_none_or(|active| active.position.saturating_add(size) > active.limit)
+        let ready = self.spare.as_ref().is_some_and(Spare::is_ready);
+        self.active.as_ref().is_none_or(|active| {
+            (ready && !active.written_before) || active.position.saturating_add(size) > active.limit
+        })
     }
 
     /// Begins a new segment with room for `size` octets, and `first`, in pieces, already in it when its name appears.
@@ -150,31 +173,32 @@ impl LogWriter {
         let seq = self.next;
         let salt = random_salt()?;
         let name = self.directory.join(segment_name(seq, self.extension));
-        let draft = name.with_extension("new");
         let cuts = self.cut.into_iter().collect();
         let header = SegmentHeader { salt, seq, cuts, void_from: Some(self.tried_from) };
         self.next += 1;
-        let (handle, position, limit) = match self.draft(&draft, &header, first, size) {
+        let draft = self.draft(&name.with_extension("new"), START + size)?;
+        let (position, limit) = match draft.write(self.reserve, &header, first, size) {
             Ok(begun) => begun,
             Err(error) => {
                 // What stays is removed at the next open.
-                let _ = self.files.remove(&draft);
+                let _ = self.files.remove(&draft.path);
                 return Err(error);
             }
         };
         let named =
-            self.files.rename(&draft, &name).and_then(|()| self.files.sync_directory(&self.directory));
+            self.files.rename(&draft.path, &name).and_then(|()| self.files.sync_directory(&self.directory));
         if let Err(error) = named {
             // The name may be there. Then readers take what came before it for sealed, and so must we. What is in it counts
             // for nothing: the next header says so.
-            let _ = self.files.remove(&draft);
+            let _ = self.files.remove(&draft.path);
             self.condemn();
             return Err(error);
         }
-        self.seal();
+        self.cut_rest();
         self.cut = None;
         self.tried_from = self.next;
-        self.active = Some(Active { handle, header: Arc::new(header), position, limit });
+        let Draft { handle, written_before, .. } = draft;
+        self.active = Some(Active { handle, header: Arc::new(header), position, limit, written_before });
         Ok(())
     }
 
@@ -191,6 +215,9 @@ impl LogWriter {
         match outcome {
             Ok(()) => {
                 active.position += batch.size();
+                if self.spare.is_none() && active.position > START + self.reserve / PREPARE_AFTER {
+                    self.spare = Some(Spare::prepare(&self.files, &self.directory, self.reserve));
+                }
                 Ok(start)
             }
             Err(error) => {
@@ -212,8 +239,14 @@ impl LogWriter {
         }
     }
 
-    /// Octets behind which nothing counts are cut off, which also gives back what was reserved.
+    /// Nothing more is written.
     pub(super) fn seal(&mut self) {
+        self.cut_rest();
+        self.spare = None;
+    }
+
+    /// Octets behind which nothing counts are cut off, which also gives back what was reserved.
+    fn cut_rest(&mut self) {
         if let Some(active) = self.active.take()
             && let Err(error) = active.handle.set_size(active.position)
         {
@@ -229,28 +262,47 @@ impl LogWriter {
         }
     }
 
-    fn draft(
+    /// The file of the next segment, with room for `least` octets: one that is ready, or a new one.
+    fn draft(&mut self, path: &Path, least: u64) -> io::Result<Draft> {
+        // One that failed is tried again during the next segment.
+        if self.spare.as_ref().is_some_and(|spare| !spare.is_being_written())
+            && let Some((handle, path, reserved)) = self.spare.take().and_then(Spare::take)
+        {
+            return Ok(Draft { path, handle, reserved, written_before: true });
+        }
+        let handle = self.files.create(path)?;
+        let draft =
+            Draft { path: path.to_owned(), handle, reserved: self.reserve.max(least), written_before: false };
+        if let Err(error) = draft.handle.preallocate(draft.reserved) {
+            let _ = self.files.remove(path);
+            return Err(error);
+        }
+        Ok(draft)
+    }
+}
+
+impl Draft {
+    /// Writes what the segment begins with. Returns where the next record goes, and up to where there is room.
+    fn write(
         &self,
-        path: &Path,
+        reserve: u64,
         header: &SegmentHeader,
         first: &mut dyn Iterator<Item = Batch>,
         size: u64,
-    ) -> io::Result<(Arc<dyn FileHandle>, u64, u64)> {
-        let handle = self.files.create(path)?;
-        handle.preallocate(self.reserve.max(START + size))?;
-        handle.write_at(&header.encode()?, 0)?;
+    ) -> io::Result<(u64, u64)> {
+        self.handle.write_at(&header.encode()?, 0)?;
         let mut position = START;
         for mut piece in first.filter(|piece| piece.size() > 0) {
-            handle.write_at(piece.stamp(header.salt), position)?;
+            self.handle.write_at(piece.stamp(header.salt), position)?;
             position += piece.size();
         }
         // Twice what it begins with, so that a log with a large beginning is not renewed at once.
-        let limit = self.reserve.max(START + 2 * (position - START) + size);
-        if limit > self.reserve.max(START + size) {
-            handle.preallocate(limit)?;
+        let limit = reserve.max(START + 2 * (position - START) + size);
+        if limit > self.reserved {
+            self.handle.preallocate(limit)?;
         }
-        handle.sync()?;
-        Ok((handle, position, limit))
+        self.handle.sync()?;
+        Ok((position, limit))
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::spare;
 use crate::files::Files;
 
 /// How long a measurement of the directory is believed; what this process adds is counted at once.
@@ -55,7 +56,7 @@ impl Usage {
     }
 }
 
-/// Octets in the logs and body files of all writers, and in the consumer's log.
+/// Octets in the logs and body files of all writers, and in the consumer's log; not what is only made ready for a log.
 fn directory_size(files: &dyn Files, directory: &Path) -> io::Result<u64> {
     let mut total = flat_size(files, &directory.join("consumer"))?;
     for part in ["log", "spool"] {
@@ -69,7 +70,7 @@ fn directory_size(files: &dyn Files, directory: &Path) -> io::Result<u64> {
 
 fn flat_size(files: &dyn Files, directory: &Path) -> io::Result<u64> {
     let mut total = 0;
-    for name in files.list(directory)? {
+    for name in files.list(directory)?.iter().filter(|name| *name != spare::NAME) {
         match files.size(&directory.join(name)) {
             Ok(size) => total += size,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}

@@ -101,6 +101,10 @@ impl Files for RealFiles {
             }
         }
     }
+
+    fn in_background(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        std::thread::Builder::new().name("queue-background".to_owned()).spawn(work).map(drop)
+    }
 }
 
 impl FileHandle for File {

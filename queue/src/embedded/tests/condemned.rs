@@ -62,6 +62,9 @@ impl Files for Nameless {
     fn try_lock(&self, path: &Path) -> io::Result<Option<LockGuard>> {
         self.files.try_lock(path)
     }
+    fn in_background(&self, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+        self.files.in_background(work)
+    }
 }
 
 fn batch(number: u64) -> Batch {
