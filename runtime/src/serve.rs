@@ -143,7 +143,9 @@ where
     async fn enter(&self, mut tcp: TcpStream, peer: SocketAddr) {
         let mut client = peer;
         if self.limits.proxy_protocol_from.iter().any(|network| network.contains(peer.ip())) {
-            let named = tokio::time::timeout(PROXY_HEADER_MAX, crate::proxy::read(&mut tcp, peer)).await;
+            // Boxed, as what follows: a connection's task holds room for no more than what it is at.
+            let header = Box::pin(crate::proxy::read(&mut tcp, peer));
+            let named = tokio::time::timeout(PROXY_HEADER_MAX, header).await;
             match named.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
                 Ok(named) => client = named,
                 // A balancer that only looks whether the port is open says nothing.
@@ -155,10 +157,11 @@ where
         let span = info_span!("conn", peer = %client);
         match admit(&self.counts, &self.limits, client.ip()) {
             Ok(admission) => {
-                (self.serve)(Accepted::Connection(tcp, client, admission)).instrument(span).await;
+                Box::pin((self.serve)(Accepted::Connection(tcp, client, admission))).instrument(span).await;
             }
             Err(overload) => {
-                let refusal = (self.serve)(Accepted::Refused(tcp, client, overload)).instrument(span);
+                let refusal =
+                    Box::pin((self.serve)(Accepted::Refused(tcp, client, overload))).instrument(span);
                 drop(tokio::time::timeout(REFUSAL_MAX, refusal).await);
             }
         }

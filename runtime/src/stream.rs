@@ -68,6 +68,17 @@ impl Stream {
         Some((version, suite.replace("TLS13_", "TLS_")))
     }
 
+    /// Waits until there may be something to read, without a buffer for it; under TLS it does not wait.
+    ///
+    /// # Errors
+    /// Those of the socket.
+    pub async fn readable(&self) -> io::Result<()> {
+        match self {
+            Self::Plain(tcp) => tcp.readable().await,
+            Self::Tls(_) => Ok(()),
+        }
+    }
+
     /// The socket underneath.
     pub fn tcp(&self) -> &TcpStream {
         match self {

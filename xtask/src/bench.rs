@@ -9,7 +9,7 @@
 mod access;
 mod figures;
 mod mail;
-mod peer;
+pub(crate) mod peer;
 
 use std::path::PathBuf;
 

@@ -1,9 +1,10 @@
-//! The project's own tools: `cargo xtask bench | ci | fuzz | soak | tidy`.
+//! The project's own tools: `cargo xtask bench | ci | fuzz | growth | soak | tidy`.
 #![allow(clippy::print_stdout, reason = "a command-line tool speaks through standard output")]
 
 mod bench;
 mod ci;
 mod fuzz;
+mod growth;
 mod soak;
 mod tidy;
 
@@ -24,6 +25,8 @@ enum Command {
     Ci,
     /// Arbitrary octets for every parser, guided by coverage.
     Fuzz(fuzz::Arguments),
+    /// How cost grows with accounts, messages, connections and processes: tables and charts of docs/growth.md. Needs rabbitmq-server.
+    Growth(growth::Arguments),
     /// Long runs under faults, with a proof at the end: `operations N violations 0`.
     #[command(subcommand)]
     Soak(soak::Soak),
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Ci => ci::run(),
         Command::Fuzz(arguments) => fuzz::run(&arguments),
+        Command::Growth(arguments) => growth::run(&arguments),
         Command::Soak(soak) => soak::run(&soak),
         Command::Tidy => tidy::run(),
     }

@@ -10,7 +10,7 @@
     reason = "the broker of the tests: it says so and stops when it can't be started"
 )]
 #[path = "../../queue/src/rabbitmq/tests/broker.rs"]
-mod broker;
+pub(crate) mod broker;
 mod pipeline;
 mod store;
 

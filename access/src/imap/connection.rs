@@ -170,20 +170,31 @@ impl Connection {
     }
 
     async fn read_idle(&mut self, patience: Duration, drain: &Drain) -> Result<(), End> {
-        if self.input.capacity() > KEEP_MAX {
+        // Who says nothing for long holds no buffer, where the socket can be waited for without one.
+        if self.input.capacity() > KEEP_MAX || !self.is_tls() {
             self.input = Vec::new();
         }
+        let read = async {
+            if let Some(stream) = &self.stream {
+                stream.readable().await?;
+            }
+            self.read_some(READ_SMALL).await
+        };
         tokio::select! {
             biased;
             () = drain.requested() => Err(End::Drained),
-            read = self.read(READ_SMALL, patience) => read,
+            read = timeout(patience, read) => read.map_err(|_| End::Timeout)?,
         }
     }
 
     async fn read(&mut self, octets: usize, patience: Duration) -> Result<(), End> {
+        timeout(patience, self.read_some(octets)).await.map_err(|_| End::Timeout)?
+    }
+
+    async fn read_some(&mut self, octets: usize) -> Result<(), End> {
         let Some(stream) = &mut self.stream else { return Err(End::Closed) };
         self.input.reserve(octets);
-        let count = timeout(patience, stream.read_buf(&mut self.input)).await.map_err(|_| End::Timeout)??;
+        let count = stream.read_buf(&mut self.input).await?;
         self.received += count as u64;
         if count == 0 { Err(End::Closed) } else { Ok(()) }
     }

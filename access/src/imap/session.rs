@@ -8,7 +8,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use imap_proto::{Command, CommandError, Expect, Frame, FrameEvent, Refusal, Tag, parse_command};
+use imap_proto::{
+    Command, CommandBody, CommandError, Expect, Frame, FrameEvent, Refusal, Tag, parse_command,
+};
 use runtime::{Accepted, Drain, Stream};
 use tokio::io::AsyncWriteExt;
 use tracing::{debug, info};
@@ -117,7 +119,8 @@ pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bo
     let _admission = admission;
     let _counted = Counted::new(&server.metrics.connections);
     let stream = match (&server.tls, tls_first) {
-        (Some(tls), true) => match tls.upgrade_first(tcp, &drain).await {
+        // The handshake's room is not held for the session's life.
+        (Some(tls), true) => match Box::pin(tls.upgrade_first(tcp, &drain)).await {
             Ok(stream) => stream,
             Err(error) => {
                 debug!(%error, "tls handshake failed");
@@ -143,7 +146,7 @@ pub(crate) async fn serve(server: Arc<Server>, accepted: Accepted, tls_first: bo
         account: None,
         server,
     };
-    Box::pin(session.run()).await;
+    session.run().await;
 }
 
 impl Session {
@@ -246,7 +249,11 @@ impl Session {
                 self.commands += 1;
                 self.tag = Some(tag.clone());
                 let moment = dispatch::moment(&body);
-                let answer: Answer = Box::pin(dispatch::run(self, body)).await;
+                let answer: Answer = match body {
+                    // Most sessions spend their lives in it: they don't hold room for the largest of all commands.
+                    CommandBody::Idle => Box::pin(super::cmd::idle::run(self)).await,
+                    body => Box::pin(dispatch::run(self, body)).await,
+                };
                 let reply = match answer {
                     Ok(reply) | Err(Stop::Refused(reply)) => reply,
                     Err(Stop::End(end)) => return Err(end),

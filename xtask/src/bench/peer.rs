@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 
 /// The password of every account of every system.
-const PASSWORD: &str = "secret";
+pub(crate) const PASSWORD: &str = "secret";
 /// Ports that a system may use from its first one on.
 const PORTS: u16 = 1000;
 /// How often its memory is looked at.
@@ -28,12 +28,12 @@ pub(super) struct Peer {
 }
 
 /// The workspace's folder.
-pub(super) fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or_else(|| Path::new(".")).to_owned()
 }
 
 /// Builds what is measured, and what measures.
-pub(super) fn build() -> anyhow::Result<()> {
+pub(crate) fn build() -> anyhow::Result<()> {
     let built = Command::new("cargo").args(["build", "--release", "--locked", "--bin", "sluice"]).status()?;
     ensure!(built.success(), "the release build failed");
     Ok(())
@@ -46,7 +46,8 @@ pub(super) fn install() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn sluice() -> PathBuf {
+/// The program that is measured.
+pub(crate) fn sluice() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
     target.join("release/sluice")
 }
@@ -153,7 +154,7 @@ fn free_base() -> anyhow::Result<u16> {
 }
 
 /// Runs `sluice loadtest`; gives the report.
-pub(super) fn load(arguments: &[String]) -> anyhow::Result<Value> {
+pub(crate) fn load(arguments: &[String]) -> anyhow::Result<Value> {
     let mut command = Command::new(sluice());
     command
         .arg("loadtest")
@@ -182,7 +183,7 @@ pub(super) fn load(arguments: &[String]) -> anyhow::Result<Value> {
 }
 
 /// A figure of an operation in a report, such as `rate` or `latency/p99`.
-pub(super) fn figure(report: &Value, operation: &str, figure: &str) -> anyhow::Result<f64> {
+pub(crate) fn figure(report: &Value, operation: &str, figure: &str) -> anyhow::Result<f64> {
     let operations = report.get("operations").and_then(Value::as_array).context("no operations")?;
     let found = operations.iter().find(|one| one.get("name").is_some_and(|name| name == operation));
     let found = found.with_context(|| format!("no {operation} in the report"))?;

@@ -47,14 +47,23 @@ impl<'a, A> Envelope<'a, A> {
     ///
     /// The server fills in Sender and Reply-To from From (RFC 3501 §7.4.2).
     pub fn write(&self, address: &impl Fn(&'a A) -> Address<'a>, out: &mut Vec<u8>) {
-        let or_from = |field: &'a [A]| if field.is_empty() { self.from } else { field };
         out.push(b'(');
         word::nstring(self.date, out);
         out.push(b' ');
         word::nstring(self.subject, out);
-        let sender = or_from(self.sender);
-        let reply_to = or_from(self.reply_to);
-        for field in [self.from, sender, reply_to, self.to, self.cc, self.bcc] {
+        let begin = out.len();
+        out.push(b' ');
+        addresses(self.from.iter().map(address), out);
+        let from = begin..out.len();
+        for field in [self.sender, self.reply_to] {
+            if field.is_empty() {
+                out.extend_from_within(from.clone());
+            } else {
+                out.push(b' ');
+                addresses(field.iter().map(address), out);
+            }
+        }
+        for field in [self.to, self.cc, self.bcc] {
             out.push(b' ');
             addresses(field.iter().map(address), out);
         }

@@ -20,17 +20,23 @@ pub fn number(number: u64, out: &mut Vec<u8>) {
 ///
 /// Quoted when short, 7-bit and without CR and LF, else a literal.
 pub fn string(octets: &[u8], out: &mut Vec<u8>) {
-    let plain = |octet: &u8| matches!(octet, 1..=0x7f) && !matches!(octet, b'\r' | b'\n');
-    if octets.len() > QUOTED_MAX || !octets.iter().all(plain) {
+    let odd = |octet: u8| octet == 0 || octet > 0x7f || octet == b'\r' || octet == b'\n';
+    // No early end: this way a step takes many octets.
+    if octets.len() > QUOTED_MAX || octets.iter().fold(false, |found, octet| found | odd(*octet)) {
         return literal(octets, out);
     }
+    out.reserve(octets.len() + 2);
     out.push(b'"');
-    for octet in octets {
-        if matches!(octet, b'"' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(*octet);
+    let mut rest = octets;
+    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+        let (before, from) = rest.split_at(at);
+        out.extend_from_slice(before);
+        out.push(b'\\');
+        let (escaped, after) = from.split_at(1);
+        out.extend_from_slice(escaped);
+        rest = after;
     }
+    out.extend_from_slice(rest);
     out.push(b'"');
 }
 

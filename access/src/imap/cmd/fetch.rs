@@ -1,7 +1,7 @@
 //! FETCH (RFC 3501 §6.4.5).
 //!
-//! Works in batches: what a batch needs is read in one go on the store's threads, then written, and sent whenever much has gathered. So
-//! a client that does not read holds one batch in memory, whatever it asked for. A large text is never whole in memory.
+//! Works in batches: what a batch needs is read in one go on the store's threads, then written, and sent whenever much has gathered, while
+//! the next one is read. So a client that does not read holds two batches in memory, whatever it asked for. A large text is never whole in memory.
 
 mod load;
 mod write;
@@ -12,9 +12,10 @@ use std::sync::Arc;
 use imap_proto::{Fetch, FetchItem, Numbering};
 use store::{Entry, Uid};
 
-use super::super::answer::Answer;
+use super::super::answer::{Answer, Stop};
 use super::super::reply::Reply;
 use super::super::session::Session;
+use crate::work::WorkError;
 use load::{Batch, Need};
 
 pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
@@ -26,27 +27,26 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
     let need = Need::of(&args.items);
     let sets_seen = !selected.read_only && args.items.iter().any(FetchItem::sets_seen);
     let mut indices = messages.indices();
+    let since = args.changed_since.map(std::num::NonZeroU64::get);
+    let mut next = next_batch(session, &mut indices, need, since)?;
+    let mut batch = read(session, next, need, sets_seen)?.await?;
     let mut gone = false;
     loop {
-        let wanted =
-            next_batch(session, &mut indices, need, args.changed_since.map(std::num::NonZeroU64::get))?;
-        if wanted.is_empty() {
-            break;
-        }
-        let unseen: Vec<Uid> = if sets_seen {
-            wanted.iter().filter(|(_, entry)| !entry.flags.seen).map(|(_, entry)| entry.uid).collect()
+        next = next_batch(session, &mut indices, need, since)?;
+        let more = !next.is_empty();
+        if sets_seen {
+            // Nothing is marked before what came before it is written.
+            gone |= write(session, batch, &args.items).await?;
+            batch = read(session, next, need, sets_seen)?.await?;
         } else {
-            Vec::new()
-        };
-        let mailbox = Arc::clone(&session.state.selected()?.mailbox);
-        let work = move || load::load(&mailbox, wanted, need, &unseen);
-        let Batch { loaded, seen } = session.server.deps.work(work).await?;
-        let seen: HashMap<Uid, Entry> = seen.into_iter().map(|entry| (entry.uid, entry)).collect();
-        for message in loaded {
-            gone |= message.gone;
-            if !message.gone {
-                write::write(session, &message, &args.items, seen.get(&message.entry.uid)).await?;
-            }
+            // The next one is read meanwhile.
+            let reading = read(session, next, need, sets_seen)?;
+            let (read, written) = tokio::join!(reading, write(session, batch, &args.items));
+            gone |= written?;
+            batch = read?;
+        }
+        if !more {
+            break;
         }
     }
     if gone && args.numbering == Numbering::Sequence {
@@ -56,13 +56,48 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
     Ok(Reply::ok("FETCH completed"))
 }
 
+/// Reads what a batch needs on the store's threads.
+fn read(
+    session: &mut Session,
+    wanted: Vec<(usize, Entry)>,
+    need: Need,
+    sets_seen: bool,
+) -> Result<impl Future<Output = Result<Batch, WorkError>> + use<>, Stop> {
+    let unseen: Vec<Uid> = if sets_seen {
+        wanted.iter().filter(|(_, entry)| !entry.flags.seen).map(|(_, entry)| entry.uid).collect()
+    } else {
+        Vec::new()
+    };
+    let mailbox = Arc::clone(&session.state.selected()?.mailbox);
+    let deps = Arc::clone(&session.server.deps);
+    Ok(async move {
+        if wanted.is_empty() {
+            return Ok(Batch::default());
+        }
+        deps.work(move || load::load(&mailbox, wanted, need, &unseen)).await
+    })
+}
+
+/// Writes a batch; says whether a message of it is gone.
+async fn write(session: &mut Session, batch: Batch, items: &[FetchItem]) -> Result<bool, Stop> {
+    let seen: HashMap<Uid, Entry> = batch.seen.into_iter().map(|entry| (entry.uid, entry)).collect();
+    let mut gone = false;
+    for message in batch.loaded {
+        gone |= message.gone;
+        if !message.gone {
+            write::write(session, &message, items, seen.get(&message.entry.uid)).await?;
+        }
+    }
+    Ok(gone)
+}
+
 /// The next messages to read at once, with the flags that the client knows.
 fn next_batch(
     session: &mut Session,
     indices: &mut impl Iterator<Item = usize>,
     need: Need,
     changed_since: Option<u64>,
-) -> Result<Vec<(usize, Entry)>, super::super::answer::Stop> {
+) -> Result<Vec<(usize, Entry)>, Stop> {
     let selected = session.state.selected()?;
     let mut wanted = Vec::new();
     let mut octets = 0_u64;

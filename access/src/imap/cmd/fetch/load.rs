@@ -50,6 +50,7 @@ pub(super) struct Loaded {
 }
 
 /// What was read.
+#[derive(Default)]
 pub(super) struct Batch {
     pub(super) loaded: Vec<Loaded>,
     /// Messages that became `\Seen` by this.
