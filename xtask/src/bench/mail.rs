@@ -27,7 +27,7 @@ pub(super) fn measure(system: &Peer, arguments: &Arguments, figures: &mut Figure
         for sessions in &arguments.sessions {
             let messages = messages(*sessions, *size) / slowness(&system.name);
             let (cpu, begun) = (system.cpu()?, Instant::now());
-            let (report, memory) = system.most_memory(|| {
+            let ((report, through), memory) = system.most_memory(|| {
                 let report = send(system, *sessions, *size, messages)?;
                 while count(&folders)? < known + messages {
                     ensure!(
@@ -37,9 +37,8 @@ pub(super) fn measure(system: &Peer, arguments: &Arguments, figures: &mut Figure
                     );
                     std::thread::sleep(LOOK);
                 }
-                Ok(report)
+                Ok((report, begun.elapsed().as_secs_f64()))
             })?;
-            let through = begun.elapsed().as_secs_f64();
             let cpu = system.cpu()? - cpu;
             known = count(&folders)?;
             let many = f64::from(u32::try_from(messages)?);
