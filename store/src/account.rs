@@ -31,7 +31,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use crate::error::At as _;
-use crate::fs::{self, Fs};
+use crate::fs::{self, Fs, Syncs};
 use crate::lock::{LockFile, Locked};
 use crate::store::Shared;
 use crate::{Mailbox, MailboxName, SpecialUse, StoreError};
@@ -173,17 +173,24 @@ fn lock(shared: &Arc<Shared>, account: &Path) -> Result<Locked, StoreError> {
 /// A UIDVALIDITY that no mailbox of the account has had, larger than all before.
 pub(crate) fn next_uid_validity(shared: &Arc<Shared>, account: &Path) -> Result<u32, StoreError> {
     let _locked = lock(shared, account)?;
-    next_uid_validity_locked(shared, account)
+    uid_validities_locked(shared, account, 1, Syncs::Each)
 }
 
-fn next_uid_validity_locked(shared: &Shared, account: &Path) -> Result<u32, StoreError> {
+/// The first of so many of them.
+fn uid_validities_locked(
+    shared: &Shared,
+    account: &Path,
+    count: u32,
+    syncs: Syncs,
+) -> Result<u32, StoreError> {
     let path = account.join(COUNTER_FILE);
     let text = fs::read_optional(&*shared.fs, &path).at("read", &path)?.unwrap_or_default();
     let last = String::from_utf8_lossy(&text).trim().parse::<u32>().unwrap_or(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(1, |now| now.as_secs());
-    let next = u32::try_from(now).unwrap_or(u32::MAX - 1).max(last.saturating_add(1));
-    fs::replace(&*shared.fs, account, COUNTER_FILE, format!("{next}\n").as_bytes()).at("replace", &path)?;
-    Ok(next)
+    let first = u32::try_from(now).unwrap_or(u32::MAX - count).max(last.saturating_add(1));
+    let content = format!("{}\n", first.saturating_add(count - 1));
+    fs::replace_with(&*shared.fs, account, (COUNTER_FILE, content.as_bytes()), syncs).at("replace", &path)?;
+    Ok(first)
 }
 
 /// Makes a directory that may be there already.

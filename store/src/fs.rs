@@ -170,25 +170,59 @@ pub(crate) fn read_optional(fs: &dyn Fs, path: &Path) -> io::Result<Option<Vec<u
     }
 }
 
+/// When what is written is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Syncs {
+    /// Each file and directory by itself, in the order of the writes.
+    Each,
+    /// All of it later, by a sync of the whole volume: until then nothing may depend on it.
+    Later,
+}
+
+impl Syncs {
+    pub(crate) fn file(self, file: &dyn FsFile) -> io::Result<()> {
+        if self == Self::Each { file.sync() } else { Ok(()) }
+    }
+
+    pub(crate) fn directory(self, fs: &dyn Fs, path: &Path) -> io::Result<()> {
+        if self == Self::Each { fs.sync_dir(path) } else { Ok(()) }
+    }
+}
+
 /// Replaces a control file: a complete new file, synced, then renamed over the old one, then the directory synced.
 /// The caller holds the lock that guards `path`.
 pub(crate) fn replace(fs: &dyn Fs, directory: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    replace_with(fs, directory, (name, content), Syncs::Each)
+}
+
+/// As [`replace`].
+pub(crate) fn replace_with(
+    fs: &dyn Fs,
+    directory: &Path,
+    (name, content): (&str, &[u8]),
+    syncs: Syncs,
+) -> io::Result<()> {
     let temporary = directory.join(format!("{name}.new"));
-    let result = write_and_rename(fs, &temporary, &directory.join(name), content);
+    let result = write_and_rename(fs, &temporary, &directory.join(name), (content, syncs));
     if result.is_err() {
         let _ = fs.remove_file(&temporary);
     }
     result?;
-    fs.sync_dir(directory)
+    syncs.directory(fs, directory)
 }
 
-fn write_and_rename(fs: &dyn Fs, temporary: &Path, target: &Path, content: &[u8]) -> io::Result<()> {
+fn write_and_rename(
+    fs: &dyn Fs,
+    temporary: &Path,
+    target: &Path,
+    (content, syncs): (&[u8], Syncs),
+) -> io::Result<()> {
     match fs.remove_file(temporary) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
     let file = fs.create_new(temporary)?;
     file.write_all_at(content, 0)?;
-    file.sync()?;
+    syncs.file(&*file)?;
     fs.rename(temporary, target)
 }

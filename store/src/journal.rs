@@ -7,7 +7,7 @@ use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::codec::{Reader, Writer};
 use crate::error::At as _;
-use crate::fs::{self, Fs};
+use crate::fs::{self, Fs, Syncs};
 use crate::record::{Op, decode_body, encode_body};
 
 pub(crate) const FILE: &str = "sluice.journal";
@@ -90,6 +90,18 @@ impl Log {
         self.end += bytes.len() as u64;
         Ok(())
     }
+}
+
+/// Makes the first journal of a mailbox, an empty one.
+pub(crate) fn begin(
+    fs: &dyn Fs,
+    directory: &Path,
+    generation: u64,
+    uid_validity: u32,
+    syncs: Syncs,
+) -> Result<(), StoreError> {
+    fs::replace_with(fs, directory, (FILE, &encode_header(generation, uid_validity)), syncs)
+        .at("replace", &directory.join(FILE))
 }
 
 fn encode_header(generation: u64, uid_validity: u32) -> Vec<u8> {

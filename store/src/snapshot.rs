@@ -14,7 +14,7 @@ use crate::StoreError;
 use crate::codec::{Reader, Writer};
 use crate::error::At as _;
 use crate::flags::FlagBits;
-use crate::fs::{self, Fs};
+use crate::fs::{self, Fs, Syncs};
 use crate::items::Place;
 use crate::keywords::Keywords;
 use crate::record::{Added, decode_table, encode_table};
@@ -44,10 +44,16 @@ pub(crate) fn load(fs: &dyn Fs, directory: &Path) -> Result<Found, StoreError> {
     Ok(decode(&bytes).map_or(Found::Damaged, |snapshot| Found::Good(Box::new(snapshot))))
 }
 
-/// Writes and syncs; gives the size. The caller holds the mailbox's lock.
-pub(crate) fn save(fs: &dyn Fs, directory: &Path, generation: u64, state: &State) -> Result<u64, StoreError> {
+/// Writes it; gives the size. The caller holds the mailbox's lock.
+pub(crate) fn save(
+    fs: &dyn Fs,
+    directory: &Path,
+    generation: u64,
+    state: &State,
+    syncs: Syncs,
+) -> Result<u64, StoreError> {
     let bytes = encode(generation, state);
-    fs::replace(fs, directory, FILE, &bytes).at("replace", &directory.join(FILE))?;
+    fs::replace_with(fs, directory, (FILE, &bytes), syncs).at("replace", &directory.join(FILE))?;
     Ok(bytes.len() as u64)
 }
 

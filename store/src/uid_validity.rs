@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::StoreError;
 use crate::error::At as _;
-use crate::fs::{self, Fs};
+use crate::fs::{self, Fs, Syncs};
 
 pub(crate) const FILE: &str = "sluice.uidvalidity";
 /// How many numbers are reserved at once: one sync a block instead of one a message.
@@ -29,6 +29,11 @@ impl Reservation {
         Self { uid_validity, uid_end: 1, mod_seq_end: 2 }
     }
 
+    /// With the first block reserved: for a mailbox whose index is made with it, so that the first message finds all of it.
+    pub(crate) const fn with_block(uid_validity: u32) -> Self {
+        Self { uid_validity, uid_end: 1 + BLOCK, mod_seq_end: 2 + BLOCK as u64 }
+    }
+
     /// `None` when the file is missing or unreadable.
     pub(crate) fn load(fs: &dyn Fs, directory: &Path) -> Result<Option<Self>, StoreError> {
         let path = directory.join(FILE);
@@ -37,7 +42,12 @@ impl Reservation {
     }
 
     pub(crate) fn save(&self, fs: &dyn Fs, directory: &Path) -> Result<(), StoreError> {
-        fs::replace(fs, directory, FILE, self.print().as_bytes()).at("replace", &directory.join(FILE))
+        self.save_with(fs, directory, Syncs::Each)
+    }
+
+    pub(crate) fn save_with(&self, fs: &dyn Fs, directory: &Path, syncs: Syncs) -> Result<(), StoreError> {
+        fs::replace_with(fs, directory, (FILE, self.print().as_bytes()), syncs)
+            .at("replace", &directory.join(FILE))
     }
 
     fn print(&self) -> String {

@@ -1,13 +1,16 @@
 //! CREATE (RFC 3501 §6.3.3), and the account itself.
 
+use std::ops::RangeFrom;
 use std::path::Path;
 
-use super::{Account, DELETED, make_directory, next_uid_validity_locked};
+use super::{Account, DELETED, make_directory, uid_validities_locked};
 use crate::error::At as _;
-use crate::fs::{Fs, is_there};
+use crate::fs::{Fs, Syncs, is_there};
+use crate::keywords::Keywords;
 use crate::mailbox::fresh_id;
+use crate::state::State;
 use crate::uid_validity::Reservation;
-use crate::{MailboxName, SpecialUse, StoreError};
+use crate::{MailboxName, SpecialUse, StoreError, journal, snapshot};
 
 impl Account {
     /// Makes the mailbox and missing parents.
@@ -40,46 +43,70 @@ impl Account {
             parent = level.parent();
             missing.push(level);
         }
+        let count = u32::try_from(missing.len()).unwrap_or(u32::MAX);
+        let mut validities = uid_validities_locked(&self.shared, &self.path, count, Syncs::Each)?..;
         for level in missing.iter().rev() {
-            self.make_mailbox(level)?;
+            self.make_mailbox(level, (&mut validities, Syncs::Each))?;
         }
         self.fs().sync_dir(&self.path).at("sync", &self.path)
     }
 
-    /// The account's directory, INBOX and default folders. What a crash left half done is completed.
+    /// The account's directory, INBOX and default folders. What a crash left half done is completed. Where the volume can be
+    /// synced as a whole, that is one sync instead of some twenty.
     pub(super) fn make(&self) -> Result<(), StoreError> {
-        make_levels(self.fs(), &self.shared.volumes.of(&self.path).root, &self.path)?;
+        let volume = self.shared.volumes.of(&self.path);
+        let whole = volume.syncs_whole && !self.shared.network;
+        let writes = whole.then(|| volume.begin(self.fs())).transpose()?;
+        let syncs = if writes.is_some() { Syncs::Later } else { Syncs::Each };
+        make_levels(self.fs(), &volume.root, &self.path, syncs)?;
         let _locked = self.lock()?;
         let inbox = MailboxName::inbox();
         if self.is_mailbox(&inbox)? {
             return Ok(());
         }
+        let count = SpecialUse::DEFAULT.len() as u32 + 1;
+        let mut validities = uid_validities_locked(&self.shared, &self.path, count, syncs)?..;
         let mut defaults = Vec::new();
         for special in SpecialUse::DEFAULT {
             let name = MailboxName::parse(special.mailbox_name())?;
             if !self.is_mailbox(&name)? {
-                self.make_mailbox(&name)?;
+                self.make_mailbox(&name, (&mut validities, syncs))?;
             }
             defaults.push(name);
         }
-        self.subscribe_all(&defaults)?;
-        self.make_mailbox(&inbox)
+        self.subscribe_all(&defaults, syncs)?;
+        self.make_inbox((&mut validities, syncs))?;
+        if let Some(writes) = writes {
+            writes.sync()?;
+        }
+        self.make_cur(&self.path, Syncs::Each)
     }
 
-    /// A folder is built aside, so that a crash leaves no half of it for a listing; INBOX, which is the account, gets its
-    /// `cur` last.
-    fn make_mailbox(&self, name: &MailboxName) -> Result<(), StoreError> {
+    /// All of INBOX but its `cur`, with an index: it gets mail soon, and many accounts may get their first at once.
+    fn make_inbox(&self, (validities, syncs): Making<'_>) -> Result<(), StoreError> {
+        let (fs, directory) = (self.fs(), &*self.path);
+        make_directory(fs, &directory.join("tmp"))?;
+        make_directory(fs, &directory.join("new"))?;
+        if Reservation::load(fs, directory)?.is_some() {
+            return Ok(());
+        }
+        let reservation = Reservation::with_block(validities.next().unwrap_or(u32::MAX));
+        let state = State::new(reservation.uid_validity, Keywords::load(fs, directory)?);
+        journal::begin(fs, directory, FIRST, reservation.uid_validity, syncs)?;
+        snapshot::save(fs, directory, FIRST, &state, syncs)?;
+        reservation.save_with(fs, directory, syncs)
+    }
+
+    /// A folder is built aside, so that a crash leaves no half of it for a listing.
+    fn make_mailbox(&self, name: &MailboxName, making: Making<'_>) -> Result<(), StoreError> {
         let fs = self.fs();
         let directory = self.directory(name);
-        if name.is_inbox() {
-            return self.make_parts(&directory);
-        }
         if is_there(fs, &directory).at("look at", &directory)? {
             // Half of one that another program made.
-            return self.make_folder(&directory);
+            return self.make_folder(&directory, making);
         }
         let aside = self.path.join(format!("{DELETED}{}", fresh_id()?));
-        self.make_folder(&aside)?;
+        self.make_folder(&aside, making)?;
         let renamed = fs.rename(&aside, &directory).at("rename", &aside);
         if renamed.is_err() && !is_there(fs, &directory.join("cur")).at("look at", &directory)? {
             return renamed;
@@ -87,42 +114,54 @@ impl Account {
         Ok(())
     }
 
-    fn make_folder(&self, directory: &Path) -> Result<(), StoreError> {
+    fn make_folder(&self, directory: &Path, (validities, syncs): Making<'_>) -> Result<(), StoreError> {
         let fs = self.fs();
         make_directory(fs, directory)?;
         let mark = directory.join("maildirfolder");
         drop(fs.open_write(&mark).at("create", &mark)?);
-        self.make_parts(directory)
+        self.make_parts(directory, (validities, syncs))?;
+        self.make_cur(directory, syncs)
     }
 
-    fn make_parts(&self, directory: &Path) -> Result<(), StoreError> {
+    /// All of a folder but `cur`, which says that a mailbox is there.
+    fn make_parts(&self, directory: &Path, (validities, syncs): Making<'_>) -> Result<(), StoreError> {
         let fs = self.fs();
         make_directory(fs, &directory.join("tmp"))?;
         make_directory(fs, &directory.join("new"))?;
         if Reservation::load(fs, directory)?.is_none() {
-            let uid_validity = next_uid_validity_locked(&self.shared, &self.path)?;
-            Reservation::fresh(uid_validity).save(fs, directory)?;
+            let uid_validity = validities.next().unwrap_or(u32::MAX);
+            Reservation::fresh(uid_validity).save_with(fs, directory, syncs)?;
         }
-        make_directory(fs, &directory.join("cur"))?;
-        fs.sync_dir(directory).at("sync", directory)
+        Ok(())
+    }
+
+    fn make_cur(&self, directory: &Path, syncs: Syncs) -> Result<(), StoreError> {
+        make_directory(self.fs(), &directory.join("cur"))?;
+        syncs.directory(self.fs(), directory).at("sync", directory)
     }
 }
 
+/// The generation of an index that is made with its mailbox.
+const FIRST: u64 = 1;
+
+/// The UIDVALIDITYs of what is made, and when it is made durable.
+type Making<'a> = (&'a mut RangeFrom<u32>, Syncs);
+
 /// Makes the directory that is to hold `path`, as [`make_levels`].
 pub(crate) fn make_parents(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
-    path.parent().map_or(Ok(()), |parent| make_levels(fs, root, parent))
+    path.parent().map_or(Ok(()), |parent| make_levels(fs, root, parent, Syncs::Each))
 }
 
 /// Makes every missing directory from `root`, which is there, down to `path`, and syncs the names: those too that are there
 /// already, for who made them may have died before the sync.
-fn make_levels(fs: &dyn Fs, root: &Path, path: &Path) -> Result<(), StoreError> {
+fn make_levels(fs: &dyn Fs, root: &Path, path: &Path, syncs: Syncs) -> Result<(), StoreError> {
     let below = path.strip_prefix(root).unwrap_or(Path::new(""));
     let mut directory = root.to_owned();
     for level in below.components() {
         let parent = directory.clone();
         directory.push(level);
         make_directory(fs, &directory)?;
-        fs.sync_dir(&parent).at("sync", &parent)?;
+        syncs.directory(fs, &parent).at("sync", &parent)?;
     }
     Ok(())
 }

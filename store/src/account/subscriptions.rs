@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::Account;
 use crate::error::At as _;
-use crate::fs;
+use crate::fs::{self, Syncs};
 use crate::{MailboxName, StoreError};
 
 pub(crate) const FILE: &str = "subscriptions";
@@ -28,13 +28,13 @@ impl Account {
         if names.len() > self.shared.config.mailboxes_max as usize {
             return Err(StoreError::Limit("subscriptions of one account"));
         }
-        self.write_subscriptions(&names)
+        self.write_subscriptions(&names, Syncs::Each)
     }
 
-    pub(super) fn subscribe_all(&self, names: &[MailboxName]) -> Result<(), StoreError> {
+    pub(super) fn subscribe_all(&self, names: &[MailboxName], syncs: Syncs) -> Result<(), StoreError> {
         let mut all = self.subscriptions()?;
         all.extend(names.iter().cloned());
-        self.write_subscriptions(&all)
+        self.write_subscriptions(&all, syncs)
     }
 
     pub(super) fn subscriptions(&self) -> Result<BTreeSet<MailboxName>, StoreError> {
@@ -43,8 +43,9 @@ impl Account {
         Ok(parse(&String::from_utf8_lossy(&bytes)))
     }
 
-    fn write_subscriptions(&self, names: &BTreeSet<MailboxName>) -> Result<(), StoreError> {
-        fs::replace(self.fs(), &self.path, FILE, print(names).as_bytes()).at("replace", &self.path.join(FILE))
+    fn write_subscriptions(&self, names: &BTreeSet<MailboxName>, syncs: Syncs) -> Result<(), StoreError> {
+        fs::replace_with(self.fs(), &self.path, (FILE, print(names).as_bytes()), syncs)
+            .at("replace", &self.path.join(FILE))
     }
 }
 

@@ -14,7 +14,7 @@ use super::{LOCK_FILE, Mailbox, locked};
 use crate::append_file::AppendFile;
 use crate::error::At as _;
 use crate::flags::FlagBits;
-use crate::fs::is_stale;
+use crate::fs::{Syncs, is_stale};
 use crate::items::{Place, Position};
 use crate::journal::{self, Log};
 use crate::keywords::Keywords;
@@ -442,7 +442,7 @@ impl Writer<'_> {
             self.core.state.uid_validity,
             mailbox.shared.network,
         )?;
-        let saved = snapshot::save(fs, &mailbox.path, generation, &self.core.state);
+        let saved = snapshot::save(fs, &mailbox.path, generation, &self.core.state, Syncs::Each);
         let installed = saved.and_then(|size| Log::install(fs, &mailbox.path).map(|()| size));
         match installed {
             Ok(size) => {

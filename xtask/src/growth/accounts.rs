@@ -46,7 +46,7 @@ fn mail(node: &Node, (accounts, seed): (u64, u64), growth: &mut Growth) -> anyho
     let begun = Instant::now();
     let mut words: Vec<String> =
         ["smtp", "--from", "load@bench.test", "--size", "5000", "--server"].map(str::to_owned).into();
-    words.push(node.address("smtp")?);
+    words.push(node.address("mx")?);
     let numbers =
         [("--sessions", SESSIONS), ("--messages", MESSAGES), ("--accounts", accounts), ("--seed", seed)];
     words.extend(numbers.iter().flat_map(|(name, value)| [(*name).to_owned(), value.to_string()]));

@@ -171,7 +171,8 @@ pub(super) fn imap(
     count: u64,
     logins: &[String],
 ) -> anyhow::Result<serde_json::Value> {
-    let mut arguments: Vec<String> = ["imap", "--as", script, "--server"].map(str::to_owned).into();
+    let mut arguments: Vec<String> =
+        ["imap", "--as", script, "--answer-max", "10m", "--server"].map(str::to_owned).into();
     arguments.push(node.address("imap")?);
     arguments.extend([
         "--sessions".to_owned(),

@@ -83,7 +83,7 @@ fn send(
     let mut words: Vec<String> =
         ["smtp", "--from", "load@bench.test", "--size", "5000"].map(str::to_owned).into();
     for gateway in gateways {
-        words.extend(["--server".to_owned(), gateway.address("smtp")?]);
+        words.extend(["--server".to_owned(), gateway.address("mx")?]);
     }
     words.extend([
         "--sessions".to_owned(),

@@ -29,6 +29,47 @@ fn create() {
 }
 
 #[test]
+fn make() {
+    let (folders, opened) = (["INBOX", "Drafts", "Junk", "Sent", "Trash"], ["INBOX", "Trash"]);
+    // UIDVALIDITYs that somebody may have seen.
+    let told = std::cell::RefCell::new(Vec::new());
+    let validities = |account: &Account| -> Vec<u32> {
+        let view = |text: &str| account.mailbox(&name(text)).unwrap().refresh().unwrap();
+        opened.iter().map(|text| view(text).uid_validity.0).collect()
+    };
+    check(
+        |store| {
+            let account = store.account(&newcomer())?;
+            told.replace(Vec::new());
+            for text in opened {
+                let seen = account.mailbox(&name(text))?.refresh()?.uid_validity.0;
+                told.borrow_mut().push(seen);
+            }
+            Ok(())
+        },
+        |store, acknowledged| {
+            let account = match store.existing_account(&newcomer()).unwrap() {
+                Some(account) => account,
+                None => {
+                    assert!(!acknowledged, "an account is lost");
+                    store.account(&newcomer()).unwrap()
+                }
+            };
+            let listed = account.list().unwrap();
+            for text in folders {
+                let found = listed.iter().find(|info| info.name.as_str() == text).unwrap();
+                assert!(found.exists && (found.subscribed || text == "INBOX"), "{text}");
+            }
+            let now = validities(&account);
+            assert!(!acknowledged || now == *told.borrow(), "a UIDVALIDITY is another one");
+            for text in opened {
+                deliver(&account.mailbox(&name(text)).unwrap(), 1).unwrap();
+            }
+        },
+    );
+}
+
+#[test]
 fn delete() {
     check(
         |store| store.account(&ann())?.delete(&name("Sent")),
