@@ -60,11 +60,12 @@ pub(crate) enum Op {
 
 impl Op {
     /// Whether what it says would be lost with it. A delivery is found again by its file's name in `new/`; so are places in
-    /// the cache and times of directories, or they don't matter.
+    /// the cache and times of directories, or they don't matter. After a power cut a message may be `\Recent` once more (RFC 3501
+    /// §2.3.2: where that can't be told, it should be).
     pub(crate) fn must_be_synced(&self) -> bool {
         match self {
             Self::Added(added) => added.place == Place::Cur,
-            Self::Cached { .. } | Self::Directories { .. } => false,
+            Self::Cached { .. } | Self::Directories { .. } | Self::Recent { .. } => false,
             _ => true,
         }
     }
