@@ -23,7 +23,8 @@ async fn next_id(queue: &dyn Queue) -> u64 {
 }
 
 pub(crate) async fn senders_take_turns(queue: Arc<dyn Queue>) {
-    for number in 1..=100 {
+    // Few enough for one file of any log: what comes after them is known as soon as it is there.
+    for number in 1..=6 {
         publish_from(&*queue, number, "much@example.org", Priority::Interactive).await;
     }
     assert_eq!(next_id(&*queue).await, 1);
