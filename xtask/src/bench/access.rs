@@ -126,12 +126,13 @@ fn with_logins(words: &[&str], logins: &[String]) -> Vec<String> {
 fn idle(system: &Peer, figures: &mut Figures) -> anyhow::Result<()> {
     let server = system.server("imap")?;
     let [fewer, more] = IDLE;
+    let names = names(0..fewer);
+    imap(system, &names, ("login", 10, fewer))?;
     let mut held = Vec::new();
     for sessions in IDLE {
         let count = sessions.to_string();
-        let words = ["idle", "--server", &server, "--sessions", &count, "--hold", "2s"];
-        let (_, memory) = system.most_memory(|| load(&with_logins(&words, &names(0..fewer))))?;
-        held.push(memory);
+        let words = ["idle", "--server", &server, "--sessions", &count, "--hold", "3s"];
+        held.push(system.memory_before_end(|| load(&with_logins(&words, &names)))?);
     }
     if let [few, many] = held.as_slice() {
         let sessions = f64::from(u32::try_from(more - fewer)?);

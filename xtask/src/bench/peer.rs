@@ -110,20 +110,37 @@ impl Peer {
         &self,
         work: impl FnOnce() -> anyhow::Result<T>,
     ) -> anyhow::Result<(T, f64)> {
+        let (done, looks) = self.memory_during(work)?;
+        Ok((done, looks.into_iter().fold(0.0, f64::max)))
+    }
+
+    /// The memory that was in use about a second before something ended.
+    pub(super) fn memory_before_end<T>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T>,
+    ) -> anyhow::Result<f64> {
+        let (_, looks) = self.memory_during(work)?;
+        let second = (1000 / LOOK.as_millis()) as usize;
+        let place = looks.len().saturating_sub(second + 1);
+        looks.get(place).copied().context("it was over before the memory was looked at")
+    }
+
+    /// The memory in use at each look while something was done.
+    fn memory_during<T>(&self, work: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<(T, Vec<f64>)> {
         let over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let looking = scope.spawn(|| {
-                let mut most = 0.0_f64;
+                let mut looks = Vec::new();
                 while !over.load(Ordering::Relaxed) {
-                    most = most.max(self.memory().unwrap_or_default());
+                    looks.push(self.memory().unwrap_or_default());
                     std::thread::sleep(LOOK);
                 }
-                most
+                looks
             });
             let done = work();
             over.store(true, Ordering::Relaxed);
             match looking.join() {
-                Ok(most) => Ok((done?, most)),
+                Ok(looks) => Ok((done?, looks)),
                 Err(_) => bail!("the look at the memory broke"),
             }
         })
