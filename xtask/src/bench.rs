@@ -89,6 +89,11 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     std::fs::remove_dir_all(&folder).context("failed to remove the data")
 }
 
+/// `1 session`, `50 sessions`.
+fn sessions(count: usize) -> String {
+    format!("{count} session{}", if count == 1 { "" } else { "s" })
+}
+
 fn write(tables: &str) -> anyhow::Result<()> {
     let path = peer::root().join("docs/performance.md");
     let text = std::fs::read_to_string(&path)?;

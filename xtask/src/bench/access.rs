@@ -47,7 +47,7 @@ pub(super) fn measure(
         );
     }
     for sessions in arguments.sessions.iter().copied() {
-        let cell = format!("{sessions} sessions");
+        let cell = super::sessions(sessions);
         let count = |most: usize| if sessions < 5 { most / 4 } else { most };
         for (protocol, tls, what) in
             [("imap", "none", "IMAP logins"), ("imaps", "implicit", "IMAP logins over TLS")]

@@ -44,7 +44,7 @@ pub(super) fn measure(system: &Peer, arguments: &Arguments, figures: &mut Figure
             let many = f64::from(u32::try_from(messages)?);
             let mut put = |what: &str, unit, value| {
                 figures.put(
-                    (what, &format!("{} KB, {sessions} sessions", size / 1000), unit),
+                    (what, &format!("{} KB, {}", size / 1000, super::sessions(*sessions)), unit),
                     &system.name,
                     value,
                 )

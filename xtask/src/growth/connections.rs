@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -12,7 +13,9 @@ use crate::bench::peer::{self, figure};
 /// Accounts that idle: beyond so many connections each has several.
 const ACCOUNTS: u64 = 1000;
 /// Longer than what is measured meanwhile takes.
-const HOLD: &str = "20s";
+const HOLD: &str = "60s";
+/// After so long the threads that a burst of logins needed are gone, with what they kept for the next.
+const SETTLE: Duration = Duration::from_secs(12);
 
 pub(super) fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Growth> {
     let mut growth = Growth::new("idle connections");
@@ -32,6 +35,7 @@ pub(super) fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Gr
             node::imap(&node, "append", 1, 10, &worker)?;
             let before = node.memory()?;
             let idling = idle_until(&node, connections, &names)?;
+            std::thread::sleep(SETTLE);
             let memory = node.memory()?;
             growth.put(("memory of the node", "MB"), connections, memory / 1e6);
             let each = (memory - before).max(0.0) / connections as f64 / 1024.0;
