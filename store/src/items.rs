@@ -3,6 +3,8 @@
 //! A picture of the mailbox is a copy of the chunk list; a change copies only the chunks it touches. So a delivery
 //! into a mailbox of 100,000 messages copies one chunk and 200 pointers.
 
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use envelope::{MessageId, Timestamp};
@@ -132,6 +134,23 @@ impl Items {
             .checked_sub(1)
     }
 
+    /// Ranges of indices outside of which the other has the very same items. Takes a look at each chunk, not at each item.
+    pub(crate) fn unshared(&self, other: &Self) -> Vec<Range<usize>> {
+        let theirs: HashSet<_> = other.chunks.iter().map(Arc::as_ptr).collect();
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (chunk, start) in self.chunks.iter().zip(&self.starts) {
+            if theirs.contains(&Arc::as_ptr(chunk)) {
+                continue;
+            }
+            let end = start + chunk.len();
+            match ranges.last_mut().filter(|last| last.end == *start) {
+                Some(last) => last.end = end,
+                None => ranges.push(*start..end),
+            }
+        }
+        ranges
+    }
+
     /// The index of the first item with a UID of at least `uid`.
     pub(crate) fn lower_bound(&self, uid: u32) -> usize {
         let Some(chunk) = self.chunk_of(uid) else { return 0 };
@@ -236,6 +255,26 @@ pub(crate) mod tests {
             base: Base::Foreign("x".into()),
             disk_size: 10,
             cached: None,
+        }
+    }
+
+    #[test]
+    fn what_is_outside_of_the_unshared_ranges_is_the_same() {
+        let mut old = Items::default();
+        (1..=2000).for_each(|uid| assert!(old.push(item(uid))));
+        let mut new = old.clone();
+        assert_eq!(old.unshared(&new), []);
+        new.by_uid_mut(3).unwrap().entry.mod_seq = ModSeq(9);
+        new.by_uid_mut(700).unwrap().entry.mod_seq = ModSeq(9);
+        assert_eq!(old.unshared(&new), [0..256, 512..768]);
+        assert!(new.push(item(2001)));
+        let gone: Vec<u32> = (1100..1400).collect();
+        assert_eq!(new.remove(&gone).len(), 300);
+        let ranges = old.unshared(&new);
+        assert!(ranges.iter().map(Range::len).sum::<usize>() < 1800, "{ranges:?}");
+        for (index, ours) in old.iter().enumerate() {
+            let same = new.by_uid(ours.uid()).is_some_and(|(_, now)| now.entry.mod_seq == ours.entry.mod_seq);
+            assert!(same || ranges.iter().any(|range| range.contains(&index)), "{index}");
         }
     }
 

@@ -1,6 +1,6 @@
 //! An immutable picture of a mailbox.
 
-use std::ops::{Bound, RangeBounds};
+use std::ops::{Bound, Range, RangeBounds};
 
 use crate::items::{Item, Items};
 use crate::{Entry, MailboxStatus, ModSeq, Uid, UidValidity};
@@ -71,6 +71,12 @@ impl View {
             Bound::Unbounded => usize::MAX,
         };
         (from..to.min(self.len())).filter_map(|index| self.get(index))
+    }
+
+    /// Ranges of indices outside of which the other picture has the very same entries: what has changed since then is inside. Most
+    /// of two pictures of a mailbox is shared, and that is not looked through.
+    pub fn unshared(&self, other: &Self) -> Vec<Range<usize>> {
+        self.items.unshared(&other.items)
     }
 
     /// What STATUS tells of this picture.

@@ -57,19 +57,31 @@ impl Selected {
     /// Indices of messages that are gone, and messages (by their index in `told`) whose flags the client does not know.
     fn difference(&self, view: &View) -> (Vec<usize>, Vec<(usize, Entry)>) {
         let (mut gone, mut changed) = (Vec::new(), Vec::new());
-        let mut theirs = view.iter().peekable();
-        for (index, ours) in self.told.iter().enumerate() {
-            while theirs.next_if(|entry| entry.uid < ours.uid).is_some() {}
-            let Some(now) = theirs.next_if(|entry| entry.uid == ours.uid) else {
-                gone.push(index);
-                continue;
-            };
-            let known = self.flags(ours);
-            if !Arc::ptr_eq(known, &now.flags) && **known != *now.flags {
-                changed.push((index, now.clone()));
+        let ranges = self.told.unshared(view);
+        for range in &ranges {
+            let first = self.told.get(range.start).map_or(0, |entry| view.lower_bound(entry.uid));
+            let mut theirs = view.range(first..).peekable();
+            for (index, ours) in range.clone().zip(self.told.range(range.clone())) {
+                while theirs.next_if(|entry| entry.uid < ours.uid).is_some() {}
+                match theirs.next_if(|entry| entry.uid == ours.uid) {
+                    None => gone.push(index),
+                    Some(now) if self.knows_flags(ours, now) => {}
+                    Some(now) => changed.push((index, now.clone())),
+                }
             }
         }
+        // What the client was told beside the picture may be older than both.
+        let beside = self.told_flags.keys().filter_map(|uid| self.told.by_uid(*uid));
+        let beside = beside.filter(|(index, _)| !ranges.iter().any(|range| range.contains(index)));
+        let beside = beside.filter(|(_, entry)| !self.knows_flags(entry, entry));
+        changed.extend(beside.map(|(index, entry)| (index, entry.clone())));
+        changed.sort_unstable_by_key(|(index, _)| *index);
         (gone, changed)
+    }
+
+    fn knows_flags(&self, ours: &Entry, now: &Entry) -> bool {
+        let known = self.flags(ours);
+        Arc::ptr_eq(known, &now.flags) || **known == *now.flags
     }
 
     /// `* n FETCH (UID u FLAGS (…))`
