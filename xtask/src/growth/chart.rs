@@ -2,15 +2,17 @@
 
 use std::fmt::Write as _;
 
-const WIDTH: f64 = 720.0;
+const WIDTH: f64 = 820.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 64.0;
-const RIGHT: f64 = 250.0;
+const RIGHT: f64 = 350.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 34.0;
 /// Lines are told apart by these, in both light and dark.
-const COLOURS: [&str; 8] =
-    ["#2f7ed8", "#d8572f", "#3c9d4e", "#9b59b6", "#c9971c", "#1aa3a3", "#c2477f", "#7f8c8d"];
+const COLOURS: [&str; 10] = [
+    "#2f7ed8", "#d8572f", "#3c9d4e", "#9b59b6", "#c9971c", "#1aa3a3", "#c2477f", "#7f8c8d", "#1b2a49",
+    "#8a5a2b",
+];
 
 /// One figure at each size.
 pub(super) struct Line {
