@@ -33,7 +33,7 @@ pub struct Config {
     pub dir: PathBuf,
     /// A message body up to this size is kept in memory and in the log; a larger one gets a file of its own.
     pub inline_max: ByteSize,
-    /// Space reserved for a file of the log; a new one is begun when it is full.
+    /// Space reserved for a file of the log; a new one is begun when it is full. As much again is made ready for that one, where eight times as much is free on the disk.
     pub segment_size: ByteSize,
     /// At most this much is written to the log before one sync answers all publishers in it.
     pub batch_max: ByteSize,

@@ -29,11 +29,6 @@ impl Reservation {
         Self { uid_validity, uid_end: 1, mod_seq_end: 2 }
     }
 
-    /// With the first block reserved: for a mailbox whose index is made with it, so that the first message finds all of it.
-    pub(crate) const fn with_block(uid_validity: u32) -> Self {
-        Self { uid_validity, uid_end: 1 + BLOCK, mod_seq_end: 2 + BLOCK as u64 }
-    }
-
     /// `None` when the file is missing or unreadable.
     pub(crate) fn load(fs: &dyn Fs, directory: &Path) -> Result<Option<Self>, StoreError> {
         let path = directory.join(FILE);

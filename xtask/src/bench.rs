@@ -8,7 +8,7 @@
 
 mod access;
 mod figures;
-mod mail;
+pub(crate) mod mail;
 pub(crate) mod peer;
 
 use std::path::PathBuf;

@@ -27,6 +27,30 @@ async fn expunges_and_flags_are_seen_by_the_other() {
     assert_eq!(two.ok("UID SEARCH ALL").await, ["* SEARCH 1 3 4"]);
 }
 
+/// More messages than a part of a picture holds, so that pictures share parts.
+#[tokio::test]
+async fn changes_far_apart_are_told_once() {
+    let node = node().await;
+    node.deliver_many("alice", "INBOX", 700).await;
+    let mut one = node.alice("INBOX").await;
+    let mut two = node.alice("INBOX").await;
+    one.ok("STORE 3,690 +FLAGS (\\Flagged)").await;
+    one.ok("UID STORE 300 +FLAGS (\\Deleted)").await;
+    one.ok("EXPUNGE").await;
+    let flagged = |number, uid| format!("* {number} FETCH (UID {uid} FLAGS (\\Flagged))");
+    // FETCH tells of flags and not of what is gone, and what was told is not told again.
+    let lines = two.ok("FETCH 10 UID").await;
+    assert_eq!(lines, ["* 10 FETCH (UID 10)".to_owned(), flagged(3, 3), flagged(690, 690)]);
+    assert_eq!(two.ok("FETCH 10 UID").await, ["* 10 FETCH (UID 10)"]);
+    // Back to what the picture said before it was told otherwise.
+    one.ok("STORE 689 -FLAGS (\\Flagged)").await;
+    assert_eq!(two.ok("FETCH 10 UID").await, ["* 10 FETCH (UID 10)", "* 690 FETCH (UID 690 FLAGS ())"]);
+    assert_eq!(two.ok("NOOP").await, ["* 300 EXPUNGE"]);
+    assert!(two.ok("NOOP").await.is_empty());
+    one.ok("STORE 1,699 +FLAGS (\\Flagged)").await;
+    assert_eq!(two.ok("NOOP").await, [flagged(1, 1), flagged(699, 700)]);
+}
+
 #[tokio::test]
 async fn silent_stores_tell_others_changes_only() {
     let node = node().await;

@@ -10,7 +10,7 @@ use crate::keywords::Keywords;
 use crate::mailbox::fresh_id;
 use crate::state::State;
 use crate::uid_validity::Reservation;
-use crate::{MailboxName, SpecialUse, StoreError, journal, snapshot};
+use crate::{MailboxName, SpecialUse, StoreError, journal, snapshot, uid_validity};
 
 impl Account {
     /// Makes the mailbox and missing parents.
@@ -51,8 +51,9 @@ impl Account {
         self.fs().sync_dir(&self.path).at("sync", &self.path)
     }
 
-    /// The account's directory, INBOX and default folders. What a crash left half done is completed. Where the volume can be
-    /// synced as a whole, that is one sync instead of some twenty.
+    /// The account's directory, INBOX and default folders. What a crash left half done is completed, and what is there already
+    /// is written once more, for the sync of whoever wrote it may have failed. Where the volume can be synced as a whole,
+    /// that is one sync instead of some twenty.
     pub(super) fn make(&self) -> Result<(), StoreError> {
         let volume = self.shared.volumes.of(&self.path);
         let whole = volume.syncs_whole && !self.shared.network;
@@ -69,32 +70,22 @@ impl Account {
         let mut defaults = Vec::new();
         for special in SpecialUse::DEFAULT {
             let name = MailboxName::parse(special.mailbox_name())?;
-            if !self.is_mailbox(&name)? {
-                self.make_mailbox(&name, (&mut validities, syncs))?;
-            }
+            self.make_mailbox(&name, (&mut validities, syncs))?;
             defaults.push(name);
         }
         self.subscribe_all(&defaults, syncs)?;
-        self.make_inbox((&mut validities, syncs))?;
-        if let Some(writes) = writes {
-            writes.sync()?;
+        // With an index: it gets mail soon, and many accounts may get their first at once.
+        let made = self.make_parts(&self.path, Index::Made, (&mut validities, syncs))?;
+        if let Some(writes) = writes
+            && let Err(error) = writes.sync()
+        {
+            // A later sync need not bring to disk what this one did not: nobody goes on with these files.
+            for file in [journal::FILE, snapshot::FILE, uid_validity::FILE].iter().filter(|_| made) {
+                let _ = self.fs().remove_file(&self.path.join(file));
+            }
+            return Err(error);
         }
         self.make_cur(&self.path, Syncs::Each)
-    }
-
-    /// All of INBOX but its `cur`, with an index: it gets mail soon, and many accounts may get their first at once.
-    fn make_inbox(&self, (validities, syncs): Making<'_>) -> Result<(), StoreError> {
-        let (fs, directory) = (self.fs(), &*self.path);
-        make_directory(fs, &directory.join("tmp"))?;
-        make_directory(fs, &directory.join("new"))?;
-        if Reservation::load(fs, directory)?.is_some() {
-            return Ok(());
-        }
-        let reservation = Reservation::with_block(validities.next().unwrap_or(u32::MAX));
-        let state = State::new(reservation.uid_validity, Keywords::load(fs, directory)?);
-        journal::begin(fs, directory, FIRST, reservation.uid_validity, syncs)?;
-        snapshot::save(fs, directory, FIRST, &state, syncs)?;
-        reservation.save_with(fs, directory, syncs)
     }
 
     /// A folder is built aside, so that a crash leaves no half of it for a listing.
@@ -102,7 +93,7 @@ impl Account {
         let fs = self.fs();
         let directory = self.directory(name);
         if is_there(fs, &directory).at("look at", &directory)? {
-            // Half of one that another program made.
+            // Of an account that was not finished, or half of one that another program made.
             return self.make_folder(&directory, making);
         }
         let aside = self.path.join(format!("{DELETED}{}", fresh_id()?));
@@ -119,20 +110,30 @@ impl Account {
         make_directory(fs, directory)?;
         let mark = directory.join("maildirfolder");
         drop(fs.open_write(&mark).at("create", &mark)?);
-        self.make_parts(directory, (validities, syncs))?;
+        self.make_parts(directory, Index::Later, (validities, syncs))?;
         self.make_cur(directory, syncs)
     }
 
-    /// All of a folder but `cur`, which says that a mailbox is there.
-    fn make_parts(&self, directory: &Path, (validities, syncs): Making<'_>) -> Result<(), StoreError> {
+    /// All of a mailbox but `cur`, which says that it is there. Says whether its UIDVALIDITY is a new one.
+    fn make_parts(
+        &self,
+        directory: &Path,
+        index: Index,
+        (validities, syncs): Making<'_>,
+    ) -> Result<bool, StoreError> {
         let fs = self.fs();
         make_directory(fs, &directory.join("tmp"))?;
         make_directory(fs, &directory.join("new"))?;
-        if Reservation::load(fs, directory)?.is_none() {
-            let uid_validity = validities.next().unwrap_or(u32::MAX);
-            Reservation::fresh(uid_validity).save_with(fs, directory, syncs)?;
+        let known = Reservation::load(fs, directory)?;
+        // Nothing is reserved in a new one: the first message has the directory synced again, whoever made it may have died before.
+        let reservation = known.unwrap_or_else(|| Reservation::fresh(validities.next().unwrap_or(u32::MAX)));
+        if known.is_none() && index == Index::Made {
+            let state = State::new(reservation.uid_validity, Keywords::load(fs, directory)?);
+            journal::begin(fs, directory, FIRST, reservation.uid_validity, syncs)?;
+            snapshot::save(fs, directory, FIRST, &state, syncs)?;
         }
-        Ok(())
+        reservation.save_with(fs, directory, syncs)?;
+        Ok(known.is_none())
     }
 
     fn make_cur(&self, directory: &Path, syncs: Syncs) -> Result<(), StoreError> {
@@ -143,6 +144,13 @@ impl Account {
 
 /// The generation of an index that is made with its mailbox.
 const FIRST: u64 = 1;
+
+/// Whether a mailbox gets its index with its directories, or from whoever opens it first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Index {
+    Made,
+    Later,
+}
 
 /// The UIDVALIDITYs of what is made, and when it is made durable.
 type Making<'a> = (&'a mut RangeFrom<u32>, Syncs);

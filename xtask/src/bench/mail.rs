@@ -1,5 +1,7 @@
 //! Mail in: how fast it is accepted, how fast it is in the Maildirs, and what that costs.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -20,7 +22,7 @@ pub(super) fn measure(system: &Peer, arguments: &Arguments, figures: &mut Figure
     // Every Maildir exists, and everything that is started on demand runs.
     send(system, 10, 2000, 200)?;
     std::thread::sleep(Duration::from_secs(1));
-    let folders = folders(&system.maildirs()?)?;
+    let folders = folders(&system.maildirs()?, &recipients())?;
     ensure!(folders.len() >= RECIPIENTS * 2, "only {} folders of Maildirs", folders.len());
     let mut known = count(&folders)?;
     for size in &arguments.sizes {
@@ -59,6 +61,10 @@ pub(super) fn measure(system: &Peer, arguments: &Arguments, figures: &mut Figure
     Ok(())
 }
 
+fn recipients() -> Vec<String> {
+    (0..RECIPIENTS).map(|number| format!("u{number}@bench.test")).collect()
+}
+
 /// Slow systems get less, so that a run of all of them ends.
 fn slowness(name: &str) -> usize {
     match name {
@@ -85,26 +91,21 @@ fn send(system: &Peer, sessions: usize, size: usize, messages: usize) -> anyhow:
     for (name, value) in [("--sessions", sessions), ("--size", size), ("--messages", messages)] {
         arguments.extend([name.to_owned(), value.to_string()]);
     }
-    for recipient in 0..RECIPIENTS {
-        arguments.extend(["--to".to_owned(), format!("u{recipient}@bench.test")]);
+    for recipient in recipients() {
+        arguments.extend(["--to".to_owned(), recipient]);
     }
     // A server that makes clients wait for a connection is slow, and has refused no mail.
     arguments.extend(["--answer-max", "20s", "--require", "smtp.message failed <= 0"].map(str::to_owned));
     load(&arguments)
 }
 
-/// `new` and `cur` of the recipients' INBOXes.
-fn folders(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let ours = |path: &Path| {
-        let of = |recipient: usize| {
-            path.components().any(|part| {
-                let part = part.as_os_str();
-                part == format!("u{recipient}").as_str()
-                    || part == format!("u{recipient}@bench.test").as_str()
-            })
-        };
-        (0..RECIPIENTS).any(of)
-    };
+/// `new` and `cur` of these people's INBOXes: their address, or what is before its `@`, is part of the path.
+pub(crate) fn folders(root: &Path, people: &[String]) -> anyhow::Result<Vec<PathBuf>> {
+    let names: HashSet<&OsStr> = people
+        .iter()
+        .flat_map(|person| [person.as_str(), person.split('@').next().unwrap_or_default()])
+        .map(OsStr::new)
+        .collect();
     let (mut found, mut open) = (Vec::new(), vec![root.to_owned()]);
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(&folder)? {
@@ -114,7 +115,7 @@ fn folders(root: &Path) -> anyhow::Result<Vec<PathBuf>> {
             }
             let (path, name) = (entry.path(), entry.file_name());
             if name == "new" || name == "cur" {
-                if ours(&path) {
+                if path.components().any(|part| names.contains(part.as_os_str())) {
                     found.push(path);
                 }
             } else if name != "tmp" && !name.to_string_lossy().starts_with('.') {

@@ -40,26 +40,21 @@ impl Chart {
             escaped(self.unit),
             escaped(self.axis)
         );
-        for power in powers(left, right) {
-            let at = x(power);
+        let (bottom, end) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        let mut tick = |line: String, (x, y): (f64, f64), anchor: &str, power: f64| {
             let _ = writeln!(
                 out,
-                "<path d=\"M{at:.1} {TOP}V{:.1}\" stroke=\"#ddd\"/><text x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#555\">{}</text>",
-                HEIGHT - BOTTOM,
-                HEIGHT - BOTTOM + 16.0,
+                "<path d=\"{line}\" stroke=\"#ddd\"/><text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\" fill=\"#555\">{}</text>",
                 label(power)
             );
+        };
+        for power in powers(left, right) {
+            let at = x(power);
+            tick(format!("M{at:.1} {TOP}V{bottom:.1}"), (at, bottom + 16.0), "middle", power);
         }
         for power in powers(low, high) {
             let at = y(power);
-            let _ = writeln!(
-                out,
-                "<path d=\"M{LEFT} {at:.1}H{:.1}\" stroke=\"#ddd\"/><text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#555\">{}</text>",
-                WIDTH - RIGHT,
-                LEFT - 6.0,
-                at + 4.0,
-                label(power)
-            );
+            tick(format!("M{LEFT} {at:.1}H{end:.1}"), (LEFT - 6.0, at + 4.0), "end", power);
         }
         for ((number, line), colour) in self.lines.iter().enumerate().zip(COLOURS.iter().cycle()) {
             let positive = line.points.iter().filter(|(_, value)| *value > 0.0);

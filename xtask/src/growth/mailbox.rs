@@ -7,6 +7,7 @@ use anyhow::Context as _;
 
 use super::node::{self, Node};
 use super::{Arguments, Growth};
+use crate::bench::mail::folders;
 use crate::bench::peer::figure;
 
 /// Operations of one session: script, operation in the report, what it is, how often in a run.
@@ -37,7 +38,9 @@ pub(super) fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Gr
             let node = Node::up(&data)?;
             node::imap(&node, "select", 1, 1, &login)?;
         }
-        fill(&maildir(&data, &login[0])?, messages)?;
+        let folders = folders(&data.join("mail"), &login)?;
+        let new = folders.iter().find(|folder| folder.ends_with("new")).context("no Maildir")?;
+        fill(new, messages)?;
         // Started anew: nothing of it is in the node's memory.
         let node = Node::up(&data)?;
         node::imap(&node, "login", 1, 1, &login)?;
@@ -63,34 +66,8 @@ pub(super) fn measure(folder: &Path, arguments: &Arguments) -> anyhow::Result<Gr
     Ok(growth)
 }
 
-/// The account's INBOX: the directory above the one `cur` that the store has for it.
-fn maildir(data: &Path, address: &str) -> anyhow::Result<std::path::PathBuf> {
-    let (local, _) = address.split_once('@').context("an address")?;
-    let mut open = vec![data.join("mail")];
-    while let Some(folder) = open.pop() {
-        for entry in std::fs::read_dir(&folder)?.flatten() {
-            let path = entry.path();
-            if !entry.file_type()?.is_dir() {
-                continue;
-            }
-            let named = path.components().any(|part| {
-                let part = part.as_os_str();
-                part == local || part == address
-            });
-            if named && path.join("cur").is_dir() {
-                return Ok(path);
-            }
-            if entry.file_name() != "cur" && entry.file_name() != "new" && entry.file_name() != "tmp" {
-                open.push(path);
-            }
-        }
-    }
-    anyhow::bail!("{address} has no Maildir")
-}
-
 /// Files as another delivery agent names them: no two of a mailbox in one second, and not in the order of their names.
-fn fill(maildir: &Path, messages: u64) -> anyhow::Result<()> {
-    let new = maildir.join("new");
+fn fill(new: &Path, messages: u64) -> anyhow::Result<()> {
     for number in 0..messages {
         let (second, micro) = (1_700_000_000 + number, number.wrapping_mul(7_919_993) % 1_000_000);
         let inode = number.wrapping_mul(2_654_435_761) % 0xffff_ffff;

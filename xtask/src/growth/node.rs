@@ -92,6 +92,7 @@ impl Node {
     /// The sum of a metric over its labels.
     pub(super) fn metric(&self, name: &str) -> anyhow::Result<f64> {
         let mut stream = TcpStream::connect(self.address("health")?)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
         let mut page = String::new();
         stream.read_to_string(&mut page)?;

@@ -28,26 +28,22 @@ pub(crate) async fn run(session: &mut Session, args: Fetch) -> Answer {
     let sets_seen = !selected.read_only && args.items.iter().any(FetchItem::sets_seen);
     let mut indices = messages.indices();
     let since = args.changed_since.map(std::num::NonZeroU64::get);
-    let mut next = next_batch(session, &mut indices, need, since)?;
-    let mut batch = read(session, next, need, sets_seen)?.await?;
+    let first = next_batch(session, &mut indices, need, since)?;
+    let mut batch = read(session, first, need, sets_seen)?.await?;
     let mut gone = false;
-    loop {
-        next = next_batch(session, &mut indices, need, since)?;
-        let more = !next.is_empty();
-        if sets_seen {
+    while !batch.loaded.is_empty() {
+        let wanted = next_batch(session, &mut indices, need, since)?;
+        let next = read(session, wanted, need, sets_seen)?;
+        let write = write(session, batch, &args.items);
+        batch = if sets_seen {
             // Nothing is marked before what came before it is written.
-            gone |= write(session, batch, &args.items).await?;
-            batch = read(session, next, need, sets_seen)?.await?;
+            gone |= write.await?;
+            next.await?
         } else {
-            // The next one is read meanwhile.
-            let reading = read(session, next, need, sets_seen)?;
-            let (read, written) = tokio::join!(reading, write(session, batch, &args.items));
+            let (next, written) = tokio::join!(next, write);
             gone |= written?;
-            batch = read?;
-        }
-        if !more {
-            break;
-        }
+            next?
+        };
     }
     if gone && args.numbering == Numbering::Sequence {
         // RFC 2180 §4.1.2; a UID that is not there is no error (RFC 3501 §6.4.8).

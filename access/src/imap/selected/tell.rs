@@ -71,10 +71,12 @@ impl Selected {
             }
         }
         // What the client was told beside the picture may be older than both.
-        let beside = self.told_flags.keys().filter_map(|uid| self.told.by_uid(*uid));
-        let beside = beside.filter(|(index, _)| !ranges.iter().any(|range| range.contains(index)));
-        let beside = beside.filter(|(_, entry)| !self.knows_flags(entry, entry));
-        changed.extend(beside.map(|(index, entry)| (index, entry.clone())));
+        for (index, entry) in self.told_flags.keys().filter_map(|uid| self.told.by_uid(*uid)) {
+            let looked_at = ranges.iter().any(|range| range.contains(&index));
+            if !looked_at && !self.knows_flags(entry, entry) {
+                changed.push((index, entry.clone()));
+            }
+        }
         changed.sort_unstable_by_key(|(index, _)| *index);
         (gone, changed)
     }

@@ -1,5 +1,7 @@
 //! Mailboxes and accounts: made, named, counted, taken over, moved.
 
+use std::cell::Cell;
+
 use super::*;
 
 fn exists(store: &Store, text: &str) -> bool {
@@ -31,40 +33,50 @@ fn create() {
 #[test]
 fn make() {
     let (folders, opened) = (["INBOX", "Drafts", "Junk", "Sent", "Trash"], ["INBOX", "Trash"]);
-    // UIDVALIDITYs that somebody may have seen.
-    let told = std::cell::RefCell::new(Vec::new());
-    let validities = |account: &Account| -> Vec<u32> {
-        let view = |text: &str| account.mailbox(&name(text)).unwrap().refresh().unwrap();
-        opened.iter().map(|text| view(text).uid_validity.0).collect()
-    };
+    let open = |account: &Account, text: &str| account.mailbox(&name(text)).unwrap();
+    let validities =
+        |account: &Account| opened.map(|text| open(account, text).refresh().unwrap().uid_validity.0);
+    // UIDVALIDITYs that somebody has seen, and whether a message was delivered to each.
+    let (told, delivered) = (Cell::new(None), Cell::new(false));
     check(
         |store| {
+            told.set(None);
+            delivered.set(false);
             let account = store.account(&newcomer())?;
-            told.replace(Vec::new());
-            for text in opened {
-                let seen = account.mailbox(&name(text))?.refresh()?.uid_validity.0;
-                told.borrow_mut().push(seen);
+            let mut seen = [0; 2];
+            for (seen, text) in seen.iter_mut().zip(opened) {
+                let mailbox = account.mailbox(&name(text))?;
+                // Who saw a sync fail looks once more, and writes anew what is not to be trusted.
+                *seen = mailbox.refresh().inspect_err(|_| drop(mailbox.refresh()))?.uid_validity.0;
             }
+            told.set(Some(seen));
             Ok(())
         },
         |store, acknowledged| {
-            let account = match store.existing_account(&newcomer()).unwrap() {
-                Some(account) => account,
-                None => {
-                    assert!(!acknowledged, "an account is lost");
-                    store.account(&newcomer()).unwrap()
-                }
-            };
+            // Where the last sync failed the account may have to be made once more; all else of it holds.
+            let found = store.existing_account(&newcomer()).unwrap();
+            assert!(!acknowledged || found.is_some(), "an account is lost");
+            let before = told.get();
+            let account = store.account(&newcomer()).unwrap();
             let listed = account.list().unwrap();
             for text in folders {
                 let found = listed.iter().find(|info| info.name.as_str() == text).unwrap();
                 assert!(found.exists && (found.subscribed || text == "INBOX"), "{text}");
             }
             let now = validities(&account);
-            assert!(!acknowledged || now == *told.borrow(), "a UIDVALIDITY is another one");
+            assert!(before.is_none_or(|before| before == now), "a UIDVALIDITY is another one");
             for text in opened {
-                deliver(&account.mailbox(&name(text)).unwrap(), 1).unwrap();
+                let mailbox = open(&account, text);
+                assert!(!delivered.get() || has(&mailbox, 1), "a message is lost");
+                deliver(&mailbox, 1).unwrap();
+                let view = mailbox.refresh().unwrap();
+                let first = view.get(0).unwrap();
+                assert!(!delivered.get() || first.flags.flagged, "a flag is lost");
+                let flagged = Flags { flagged: true, ..Flags::default() };
+                mailbox.store(&[first.uid], FlagChange::Add, &flagged, None).unwrap();
             }
+            delivered.set(true);
+            told.set(Some(now));
         },
     );
 }
