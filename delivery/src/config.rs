@@ -19,13 +19,18 @@ pub struct Config {
     /// Octets of messages that are worked on at once; a message beyond waits for `batch_wait_max`, then it is tried again later. 32 messages may be in memory
     /// besides.
     pub content_memory_max: ByteSize,
-    /// How many messages are written and synced together; nobody waits for company.
+    /// How many copies of messages are written and synced together, in mailboxes of at most 100 accounts; nobody waits for company.
     pub batch_max: u16,
     /// Octets of messages that are written and synced together; a larger one goes alone.
     pub batch_octets_max: ByteSize,
     /// How much less of a busy processor than others those threads get that write messages to mailboxes (`nice`, 0 to 19): where a gateway runs beside them,
     /// it answers first.
     pub niceness: u8,
+    /// Which part of the time, in percent, batches are written in while the gateway of the same process has several messages to accept at once and the
+    /// processors nothing to spare; else they rest. 100: they never do.
+    pub crowd_share: u8,
+    /// A message that was accepted longer ago than this is delivered all the same.
+    pub crowd_wait_max: Span,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,
     /// How long a message waits for a batch or for memory, when all are with disks that hang; then it is tried again later.
@@ -66,11 +71,13 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            concurrency: 256,
+            concurrency: 1024,
             content_memory_max: ByteSize::mib(256),
-            batch_max: 128,
+            batch_max: 512,
             batch_octets_max: ByteSize::mib(32),
             niceness: 10,
+            crowd_share: 10,
+            crowd_wait_max: Span::secs(5),
             batches_at_once: 2,
             batch_wait_max: Span::secs(30),
             directory_max: Span::secs(30),
@@ -112,6 +119,7 @@ impl Config {
         check(self.batch_octets_max.as_u64() > 0, "batch_octets_max", "at least 1 B");
         check(self.content_memory_max.as_u64() > 0, "content_memory_max", "at least 1 B");
         check(self.niceness <= 19, "niceness", "at most 19");
+        check((1..=100).contains(&self.crowd_share), "crowd_share", "from 1 to 100");
         check(self.batches_at_once > 0, "batches_at_once", "at least 1");
         check(self.concurrency > 0, "concurrency", "at least 1");
         check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");

@@ -46,7 +46,7 @@ impl Worker {
         metrics.in_flight_limit.set(i64::from(config.concurrency));
         // Whoever sends mail waits for a gateway; nobody waits for a worker.
         let yielding = deps.blocking.yielding(config.niceness);
-        let batches = Batches::new(&config, deps.store.clone(), yielding, &metrics);
+        let batches = Batches::new(&config, &deps, yielding, &metrics);
         let content = Content::new(&config, &metrics);
         let remote = Remote::open(&config.remote, &deps.hostname, deps.tls_reports.clone());
         let signatures = Arc::new(signatures);

@@ -64,7 +64,8 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let directory = PathBuf::from(arguments.first().map_or("filters-bench", String::as_str));
     let number = |at: usize, default: usize| arguments.get(at).map_or(default, |text| text.parse().unwrap());
-    let (runs, messages) = (number(1, 5), number(2, 10_000));
+    // Every client sends as many as the others.
+    let (runs, messages) = (number(1, 5), number(2, 10_000).next_multiple_of(CLIENTS));
     assert!(!directory.exists(), "{} exists: name a directory that does not", directory.display());
     std::fs::create_dir_all(&directory).unwrap();
     let (signed, records) = signed();

@@ -77,6 +77,7 @@ mod at_hand;
 mod cleanup;
 mod committer;
 mod consumer;
+mod crowd;
 mod inspect;
 mod lease;
 mod orders;
@@ -401,6 +402,10 @@ impl Queue for EmbeddedQueue {
             }
         }
         Err(failed(io::Error::new(io::ErrorKind::TimedOut, "it was begun, and no answer has come")))
+    }
+
+    fn is_crowded(&self) -> bool {
+        self.consumer.crowd.is_there()
     }
 
     async fn close(&self) {

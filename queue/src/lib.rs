@@ -99,6 +99,12 @@ pub trait Queue: Send + Sync + 'static {
     /// a line of the trail.
     async fn order(&self, filter: &ListFilter, order: Order) -> Result<Ordered, QueueError>;
 
+    /// Whether several publishers of this process wait at once, now or a moment ago: a worker beside them can leave them the processors.
+    /// False where gateways are other processes.
+    fn is_crowded(&self) -> bool {
+        false
+    }
+
     /// Stops taking publishes, answers those that wait, and syncs what is owed.
     async fn close(&self);
 }

@@ -1,10 +1,13 @@
 //! Messages that are on their way at the same time become durable together.
 //!
 //! Nobody waits for company: a message that finds a place free goes at once, alone if need be. While all places are taken
-//! messages gather, and whoever gets the next place takes along what is there. So an idle worker is quick, and a busy one
-//! shares its syncs.
+//! messages gather, and whoever gets the next place takes along what is there: those that have waited longest, and what else is for
+//! their mailboxes, since a mailbox's lock and its records cost the same for one message as for many. So an idle worker is quick, and a
+//! busy one shares its syncs. Where a gateway beside needs the processors, batches take turns with rests ([`pace`]).
 
-use std::collections::VecDeque;
+mod pace;
+
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,11 +16,15 @@ use store::{Patience, Store};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout_at};
 
+use envelope::AccountId;
+
+use self::pace::Pace;
 use super::mailbox::{Filed, Job, file_all};
+use crate::Deps;
 use crate::config::Config;
 use crate::metrics::Metrics;
 
-/// Mailboxes of one batch.
+/// Accounts whose mailboxes one batch writes to.
 pub(super) const TARGETS_MAX: usize = 100;
 
 /// What waits for a place.
@@ -33,6 +40,7 @@ type Answer = Vec<Option<Filed>>;
 pub(crate) struct Batches {
     waiting: Mutex<VecDeque<Waiting>>,
     places: Semaphore,
+    pace: Pace,
     batch_max: usize,
     octets_max: u64,
     wait_max: Duration,
@@ -42,14 +50,15 @@ pub(crate) struct Batches {
 }
 
 impl Batches {
-    pub(crate) fn new(config: &Config, store: Store, blocking: BlockingPool, metrics: &Metrics) -> Self {
+    pub(crate) fn new(config: &Config, deps: &Deps, blocking: BlockingPool, metrics: &Metrics) -> Self {
         Self {
             waiting: Mutex::default(),
             places: Semaphore::new(usize::from(config.batches_at_once)),
+            pace: Pace::new(config, Arc::clone(&deps.queue)),
             batch_max: usize::from(config.batch_max),
             octets_max: config.batch_octets_max.as_u64(),
             wait_max: config.batch_wait_max.as_duration(),
-            store,
+            store: deps.store.clone(),
             blocking,
             messages: metrics.batch_messages.clone(),
         }
@@ -80,7 +89,12 @@ impl Batches {
                         // Nothing was begun.
                         return undone(&BlockingError::Busy, count).into_iter().flatten().collect();
                     }
-                    let batch = if place.is_ok() { self.take() } else { Vec::new() };
+                    let batch = if place.is_ok() {
+                        self.pace.turn(|| self.waiting().front().map(|oldest| oldest.job.received_at())).await;
+                        self.take()
+                    } else {
+                        Vec::new()
+                    };
                     if batch.is_empty() {
                         // Somebody took our message along.
                         drop(place);
@@ -106,18 +120,29 @@ impl Batches {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Those who have waited longest, as many as one batch takes.
+    /// Those who have waited longest, and whoever else waits for the same mailboxes, as many as one batch takes.
     fn take(&self) -> Vec<Waiting> {
         let mut waiting = self.waiting();
-        let (mut targets, mut octets) = (0, 0);
-        let fits = |one: &Waiting| {
-            targets += one.job.targets().count();
-            octets += one.job.octets();
-            targets <= TARGETS_MAX && octets <= self.octets_max
-        };
-        let fitting = waiting.iter().take(self.batch_max).map(fits).take_while(|fits| *fits).count();
-        let count = fitting.max(1).min(waiting.len());
-        waiting.drain(..count).collect()
+        let (mut batch, mut left) = (Vec::new(), VecDeque::new());
+        let mut accounts: HashSet<AccountId> = HashSet::new();
+        let (mut copies, mut octets) = (0, 0);
+        for one in waiting.drain(..) {
+            let others = one.job.accounts().filter(|account| !accounts.contains(account)).count();
+            let (more_copies, more_octets) = (one.job.targets().count(), one.job.octets());
+            let fits = copies + more_copies <= self.batch_max
+                && octets + more_octets <= self.octets_max
+                && accounts.len() + others <= TARGETS_MAX;
+            if fits || batch.is_empty() {
+                accounts.extend(one.job.accounts().cloned());
+                copies += more_copies;
+                octets += more_octets;
+                batch.push(one);
+            } else {
+                left.push_back(one);
+            }
+        }
+        *waiting = left;
+        batch
     }
 
     async fn run(&self, batch: Vec<Waiting>) {
@@ -125,7 +150,10 @@ impl Batches {
         let jobs: Vec<_> =
             batch.iter().map(|one| (Arc::clone(&one.job), one.job.targets().collect())).collect();
         let store = self.store.clone();
-        let answers = match self.blocking.run(move || file_all(&store, &jobs, Patience::Little)).await {
+        let began = Instant::now();
+        let filed = self.blocking.run(move || file_all(&store, &jobs, Patience::Little)).await;
+        self.pace.rest(began.elapsed());
+        let answers = match filed {
             Ok(answers) => answers,
             // Whose fault it was shows when each is tried alone.
             Err(BlockingError::Panicked) if batch.len() > 1 => {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use envelope::{Disposition, Envelope, MessageId, Quota, ReversePath, Timestamp, Usage};
+use envelope::{AccountId, Disposition, Envelope, MessageId, Quota, ReversePath, Timestamp, Usage};
 use store::{
     Account, Delivered, Delivery, Filing, Flags, Mailbox, MailboxName, Patience, SpecialUse, Store,
     StoreError,
@@ -54,6 +54,15 @@ impl Job {
     /// Numbers of the targets.
     pub(super) fn targets(&self) -> std::ops::Range<usize> {
         0..self.wanted.len()
+    }
+
+    /// Whose mailboxes it goes to.
+    pub(super) fn accounts(&self) -> impl Iterator<Item = &AccountId> {
+        self.wanted.iter().map(|wanted| &wanted.target.account)
+    }
+
+    pub(super) const fn received_at(&self) -> Timestamp {
+        self.received_at
     }
 
     /// Size of the message as it came.

@@ -58,6 +58,7 @@ impl Committer {
                 waiting.push(next);
             }
             self.metrics.waiting_publishers.set(waiting.len() as i64);
+            self.consumer.crowd.note(waiting.len());
             self.commit(waiting, size);
             self.metrics.waiting_publishers.set(0);
         }

@@ -16,6 +16,7 @@ use envelope::{Envelope, MessageId};
 use tokio::sync::mpsc;
 
 use super::at_hand::AtHand;
+use super::crowd::Crowd;
 use super::lease::{Held, Taken};
 use super::read::{Unreadable, read_message};
 use super::record::{Header, Kind};
@@ -44,6 +45,7 @@ pub(super) struct Consumer {
     pub(super) turns: Turns,
     pub(super) bells: Bells,
     pub(super) at_hand: AtHand,
+    pub(super) crowd: Crowd,
     pub(super) closing: AtomicBool,
     inner: Mutex<Inner>,
     wake: Condvar,
@@ -125,6 +127,7 @@ impl Consumer {
             turns,
             bells,
             at_hand: AtHand::default(),
+            crowd: Crowd::new(),
             closing,
             inner: Mutex::new(inner),
             wake: Condvar::new(),

@@ -3,7 +3,7 @@
 use envelope::Timestamp;
 
 use super::Mailbox;
-use super::deliver::Arrival;
+use super::deliver::{Arrival, Arrived};
 use super::stage::fresh_id;
 use crate::file_name::Base;
 use crate::items::Place;
@@ -19,7 +19,7 @@ impl Mailbox {
         let id = fresh_id()?;
         let mut staged = self.stage(content, internal_date)?;
         let summary = summary::parse(content);
-        let (uid, mark) = {
+        let Arrived { uids, mark, failure } = {
             let mut writer = self.writer()?;
             let untouched = writer.seek_strays()?;
             let size = content.len() as u64;
@@ -30,11 +30,11 @@ impl Mailbox {
                 size,
                 disk_size: size,
                 bits: writer.bits_of(flags)?,
-                place: Place::Cur,
                 summary: Some(&summary),
             };
-            writer.arrive(arrival, untouched)?
+            writer.arrive(&mut [arrival], Place::Cur, untouched)?
         };
+        let uid = uids.first().copied().ok_or_else(|| failure.unwrap_or(StoreError::Busy))?;
         self.settle(&[(uid, Some(id))], mark)?;
         Ok(Uid(uid))
     }

@@ -11,14 +11,14 @@ use std::time::Instant;
 use envelope::MessageId;
 
 use super::Mailbox;
-use super::deliver::Arrival;
+use super::deliver::{Arrival, Arrived};
 use super::flags::sorted;
 use super::stage::{Staged, fresh_id};
 use super::writer::{Writer, now};
 use crate::file_name::Base;
 use crate::items::{Item, Place};
 use crate::lock::{FIRST_PAUSE, LONGEST_PAUSE};
-use crate::record::{Added, Op};
+use crate::record::Op;
 use crate::{Copied, StoreError, Uid, UidValidity};
 
 impl Mailbox {
@@ -134,51 +134,27 @@ impl Writer<'_> {
     /// Gives staged files their names and writes one record for all of them. All or none.
     fn take_in(&mut self, staged: &mut [(Staged, Item)]) -> Result<Taken, StoreError> {
         let mut taken = Taken { pairs: Vec::new(), arrived: Vec::new() };
-        if staged.is_empty() {
-            return Ok(taken);
-        }
-        let count = u32::try_from(staged.len()).map_err(|_| StoreError::Limit("messages in one copy"))?;
         let untouched = self.seek_strays()?;
-        let first = self.allocate(count)?;
-        self.announce(count)?;
-        self.disturb()?;
-        let mut operations = Vec::new();
-        let mut failure = None;
-        for (uid, (file, item)) in (first..).zip(staged) {
-            match self.take_one(uid, file, item) {
-                Ok(added) => {
-                    taken.pairs.push((item.entry.uid, Uid(uid)));
-                    taken.arrived.push((uid, added.base.message_id()));
-                    operations.push(Op::Added(added));
-                }
-                Err(error) => {
-                    failure = Some(error);
-                    break;
-                }
-            }
+        let mut arrivals = Vec::with_capacity(staged.len());
+        for (staged, item) in &mut *staged {
+            arrivals.push(Arrival {
+                staged,
+                base: Base::Own { seconds: item.entry.internal_date.unix_seconds(), id: fresh_id()? },
+                internal_date: item.entry.internal_date,
+                size: item.entry.size,
+                disk_size: item.disk_size,
+                bits: self.bits_of(&item.entry.flags)?,
+                summary: None,
+            });
         }
-        if !operations.is_empty() {
-            operations.extend(self.touched(None, Some(untouched)));
-            self.record(&operations)?;
+        let Arrived { uids, failure, .. } = self.arrive(&mut arrivals, Place::Cur, untouched)?;
+        let ids: Vec<_> = arrivals.iter().map(|arrival| arrival.base.message_id()).collect();
+        for ((uid, (_, item)), id) in uids.into_iter().zip(&*staged).zip(ids) {
+            taken.pairs.push((item.entry.uid, Uid(uid)));
+            taken.arrived.push((uid, id));
         }
         let Some(error) = failure else { return Ok(taken) };
-        if !taken.arrived.is_empty() {
-            self.take_back(&taken.arrived)?;
-        }
+        self.take_back(&taken.arrived)?;
         Err(error)
-    }
-
-    fn take_one(&mut self, uid: u32, file: &mut Staged, item: &Item) -> Result<Added, StoreError> {
-        let arrival = Arrival {
-            staged: file,
-            base: Base::Own { seconds: item.entry.internal_date.unix_seconds(), id: fresh_id()? },
-            internal_date: item.entry.internal_date,
-            size: item.entry.size,
-            disk_size: item.disk_size,
-            bits: self.bits_of(&item.entry.flags)?,
-            place: Place::Cur,
-            summary: None,
-        };
-        self.arrive_as(uid, arrival)
     }
 }

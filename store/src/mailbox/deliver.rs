@@ -4,6 +4,7 @@
 //! tmp: create write utimens fsync fstat close │ flock lstat stat×3 │ cache: fstat pwrite │ rename stat journal: pwrite │ unlock │ fsync new/
 //! ```
 
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use envelope::MessageId;
@@ -15,7 +16,7 @@ use super::writer::{Writer, now};
 use super::{Mailbox, locked};
 use crate::file_name::{Base, FileName};
 use crate::flags::FlagBits;
-use crate::items::Place;
+use crate::items::{Place, Position};
 use crate::record::{Added, Op};
 use crate::summary::{self, Summary};
 use crate::{Delivered, Delivery, StoreError, Uid};
@@ -28,8 +29,17 @@ pub(super) struct Arrival<'a> {
     pub(super) size: u64,
     pub(super) disk_size: u64,
     pub(super) bits: FlagBits,
-    pub(super) place: Place,
     pub(super) summary: Option<&'a Summary>,
+}
+
+/// Messages that have entered the mailbox.
+pub(super) struct Arrived {
+    /// Their numbers, in their order.
+    pub(super) uids: Vec<u32>,
+    /// Behind their record.
+    pub(super) mark: Mark,
+    /// Why the one behind them has not.
+    pub(super) failure: Option<StoreError>,
 }
 
 /// A message to be brought to its place.
@@ -111,29 +121,25 @@ impl Mailbox {
         wait: Option<Duration>,
     ) -> Vec<Result<Placed, StoreError>> {
         let mut placed = Vec::with_capacity(arriving.len());
-        let mut arriving = arriving.into_iter();
+        let mut arriving = VecDeque::from(arriving);
         let mut held = None;
-        while let Some(next) = arriving.next() {
+        while !arriving.is_empty() {
             let writer = match held.take() {
                 Some(writer) => Ok(writer),
                 None => self.writer_within(wait),
             };
             match writer {
                 Ok(mut writer) => {
-                    let done = writer.place(next);
+                    let done = writer.place_some(arriving.make_contiguous());
+                    arriving.drain(..done.len());
                     // What failed may have to be repaired, which is done with the lock taken anew.
-                    held = done.is_ok().then_some(writer);
-                    placed.push(done);
+                    held = done.iter().all(Result::is_ok).then_some(writer);
+                    placed.extend(done);
                 }
                 Err(StoreError::LockTimeout) if wait.is_none() => {
-                    let rest = std::iter::once(next).chain(arriving);
-                    placed.extend(rest.map(|one| self.deliver_unlocked(one)));
-                    return placed;
+                    placed.extend(arriving.drain(..).map(|one| self.deliver_unlocked(one)));
                 }
-                Err(error) => {
-                    placed.extend(arriving.by_ref().map(|_| Err(error.clone())));
-                    placed.push(Err(error));
-                }
+                Err(error) => placed.extend(arriving.drain(..).map(|_| Err(error.clone()))),
             }
         }
         placed
@@ -199,28 +205,69 @@ const fn base(delivery: &Delivery<'_>) -> Base {
 }
 
 impl Writer<'_> {
-    fn place(&mut self, arriving: Arriving<'_>) -> Result<Placed, StoreError> {
-        let Arriving { delivery, summary, mut staged } = arriving;
-        let untouched = self.seek_strays()?;
-        if let Some(known) = self.known(delivery.message_id)? {
-            let delivered = Delivered { uid: known.map(Uid), duplicate: true };
-            return Ok(Placed { delivered, arrived: None, mark: Some(self.mark()) });
-        }
-        let bits = self.bits_of(&delivery.flags)?;
-        let size = delivery.content.len() as u64;
-        let arrival = Arrival {
-            staged: &mut staged,
-            base: base(delivery),
-            internal_date: delivery.received_at,
-            size,
-            disk_size: size,
-            bits,
-            place: if bits == FlagBits::default() { Place::New } else { Place::Cur },
-            summary: Some(summary),
+    /// Brings the first of `arriving` to their places: as many as one record takes, those with the same flags and ids that differ. At
+    /// least one has an answer; behind an error none has.
+    fn place_some(&mut self, arriving: &mut [Arriving<'_>]) -> Vec<Result<Placed, StoreError>> {
+        let mut ids = HashSet::new();
+        let flags = arriving.first().map(|first| &first.delivery.flags);
+        let fits = |one: &&Arriving<'_>| {
+            Some(&one.delivery.flags) == flags && ids.insert(one.delivery.message_id.to_bytes())
         };
-        let (uid, mark) = self.arrive(arrival, untouched)?;
-        let delivered = Delivered { uid: Some(Uid(uid)), duplicate: false };
-        Ok(Placed { delivered, arrived: Some((uid, Some(delivery.message_id))), mark: Some(mark) })
+        let count = arriving.iter().take_while(fits).count();
+        let (together, _) = arriving.split_at_mut(count);
+        match self.place_together(together) {
+            Ok((placed, failure)) => placed.into_iter().map(Ok).chain(failure.map(Err)).collect(),
+            Err(error) => vec![Err(error)],
+        }
+    }
+
+    /// Those that are in their places, and why the one behind them is not.
+    fn place_together(
+        &mut self,
+        together: &mut [Arriving<'_>],
+    ) -> Result<(Vec<Placed>, Option<StoreError>), StoreError> {
+        let Some(first) = together.first() else { return Ok((Vec::new(), None)) };
+        let untouched = self.seek_strays()?;
+        let bits = self.bits_of(&first.delivery.flags)?;
+        let place = if bits == FlagBits::default() { Place::New } else { Place::Cur };
+        let known: Vec<_> =
+            together.iter().map(|one| self.known(one.delivery.message_id)).collect::<Result<_, _>>()?;
+        let new = together.iter_mut().zip(&known).filter(|(_, known)| known.is_none());
+        let mut arrivals: Vec<_> = new
+            .map(|(Arriving { delivery, summary, staged }, _)| {
+                let size = delivery.content.len() as u64;
+                Arrival {
+                    staged,
+                    base: base(delivery),
+                    internal_date: delivery.received_at,
+                    size,
+                    disk_size: size,
+                    bits,
+                    summary: Some(summary),
+                }
+            })
+            .collect();
+        let Arrived { uids, mark, mut failure } = self.arrive(&mut arrivals, place, untouched)?;
+        let mut uids = uids.into_iter();
+        let mut placed = Vec::with_capacity(together.len());
+        for (one, known) in together.iter().zip(known) {
+            let duplicate = known.is_some();
+            let uid = match known {
+                Some(known) => known,
+                None => match uids.next() {
+                    Some(uid) => Some(uid),
+                    // The one that failed.
+                    None => break,
+                },
+            };
+            let arrived = uid.filter(|_| !duplicate).map(|uid| (uid, Some(one.delivery.message_id)));
+            let delivered = Delivered { uid: uid.map(Uid), duplicate };
+            placed.push(Placed { delivered, arrived, mark: Some(mark) });
+        }
+        if placed.len() == together.len() {
+            failure = None;
+        }
+        Ok((placed, failure))
     }
 
     /// The UID under which a message is here, or `Some(None)` when it was and went. A record whose file is gone, left by a
@@ -237,61 +284,80 @@ impl Writer<'_> {
         }
     }
 
-    /// Publishes a staged file as a new message; `untouched` is what [`Self::seek_strays`] said.
+    /// Publishes staged files as new messages with one record for all of them; `untouched` is what [`Self::seek_strays`] said.
+    ///
+    /// # Errors
+    /// Of none it is known that it is there.
     pub(super) fn arrive(
         &mut self,
-        arrival: Arrival<'_>,
+        arrivals: &mut [Arrival<'_>],
+        place: Place,
         untouched: bool,
-    ) -> Result<(u32, Mark), StoreError> {
-        let uid = self.allocate(1)?;
-        if arrival.place == Place::Cur {
-            self.announce(1)?;
+    ) -> Result<Arrived, StoreError> {
+        if arrivals.is_empty() {
+            return Ok(Arrived { uids: Vec::new(), mark: self.mark(), failure: None });
+        }
+        let count =
+            u32::try_from(arrivals.len()).map_err(|_| StoreError::Limit("messages that arrive together"))?;
+        let first = self.allocate(count)?;
+        if place == Place::Cur {
+            self.announce(count)?;
         }
         self.disturb()?;
-        let added = self.arrive_as(uid, arrival)?;
-        let place = added.place;
-        let mut operations = vec![Op::Added(added)];
+        let summaries: Vec<_> =
+            (first..).zip(&*arrivals).filter_map(|(uid, one)| Some((uid, one.summary?))).collect();
+        let cached: BTreeMap<u32, Position> =
+            if summaries.is_empty() { BTreeMap::new() } else { self.cache(&summaries).into_iter().collect() };
+        let (mut uids, mut failure) = (Vec::with_capacity(arrivals.len()), None);
+        let mut operations = Vec::with_capacity(arrivals.len() + 1);
+        for (uid, arrival) in (first..).zip(arrivals) {
+            match self.arrive_as(uid, arrival, place) {
+                Ok(added) => {
+                    uids.push(uid);
+                    operations.push(Op::Added(Added { cached: cached.get(&uid).copied(), ..added }));
+                }
+                Err(error) => {
+                    failure = Some(error);
+                    break;
+                }
+            }
+        }
+        if operations.is_empty() {
+            return Err(failure.unwrap_or(StoreError::Busy));
+        }
         let times = match place {
             Place::New => self.touched(Some(untouched), None),
             Place::Cur => self.touched(None, Some(untouched)),
         };
-        operations.extend(times);
+        // Behind an error the times stay struck out or old: what failed may be there all the same, and is to be looked for.
+        operations.extend(times.filter(|_| failure.is_none()));
         self.record(&operations)?;
-        Ok((uid, self.mark()))
+        Ok(Arrived { uids, mark: self.mark(), failure })
     }
 
     /// Records that the next `count` UIDs are given, before files get them: nobody seeks strays in `cur/`, so what a
     /// process leaves there when it dies in between must not have a number that the index believes to be free.
-    pub(super) fn announce(&mut self, count: u32) -> Result<(), StoreError> {
+    fn announce(&mut self, count: u32) -> Result<(), StoreError> {
         let state = &self.core.state;
         let (uid_next, mod_seq) = (state.uid_next.saturating_add(count), state.mod_seq);
         self.record(&[Op::Counters { uid_next, mod_seq }])
     }
 
     /// Renames a staged file to its name with a UID; the record of it is the caller's to write.
-    pub(super) fn arrive_as(&mut self, uid: u32, arrival: Arrival<'_>) -> Result<Added, StoreError> {
+    fn arrive_as(&mut self, uid: u32, arrival: &mut Arrival<'_>, place: Place) -> Result<Added, StoreError> {
         let mod_seq = self.next_mod_seq()?;
-        let position = arrival.summary.and_then(|summary| self.cache(&[(uid, summary)]).pop());
+        let Arrival { ref base, internal_date, size, disk_size, bits, .. } = *arrival;
         let name = FileName {
-            base: arrival.base.clone(),
+            base: base.clone(),
             uid: Some(uid),
-            disk_size: Some(arrival.disk_size),
-            wire_size: Some(arrival.size),
-            flags: (arrival.place == Place::Cur).then_some(arrival.bits),
+            disk_size: Some(disk_size),
+            wire_size: Some(size),
+            flags: (place == Place::Cur).then_some(bits),
         };
-        let published = arrival.staged.publish(&self.mailbox.path, arrival.place, &name.to_string());
+        let published = arrival.staged.publish(&self.mailbox.path, place, &name.to_string());
         published.map_err(|error| self.mailbox.explain(error))?;
-        Ok(Added {
-            uid,
-            mod_seq,
-            base: arrival.base,
-            internal_date: arrival.internal_date,
-            size: arrival.size,
-            disk_size: arrival.disk_size,
-            bits: arrival.bits,
-            place: arrival.place,
-            cached: position.map(|(_, position)| position),
-        })
+        let base = name.base;
+        Ok(Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None })
     }
 
     /// Removes messages that could not be made durable, and forgets their ids.

@@ -62,6 +62,48 @@ fn a_batch() {
     }
 }
 
+/// Each message of a batch for one mailbox has its own answer, whichever call fails: the same id twice, one that is there already, one with a
+/// flag.
+#[test]
+fn each_of_a_batch_has_its_own_answer() {
+    let numbers = [9, 10, 9, 1, 11, 12];
+    let flags = |number: u8| if number == 11 { seen() } else { Flags::default() };
+    let run = |store: &Store| -> Vec<bool> {
+        let texts = numbers.map(text);
+        let Ok(inbox) = open_inbox(store) else { return vec![false; numbers.len()] };
+        let filing = |(number, content)| Filing {
+            delivery: Delivery { message_id: id(number), content, received_at: DATE, flags: flags(number) },
+            mailboxes: vec![inbox.clone()],
+        };
+        let contents = texts.iter().map(Vec::as_slice);
+        let filings: Vec<Filing<'_>> = numbers.into_iter().zip(contents).map(filing).collect();
+        store.deliver_batch(&filings, Patience::Little).into_iter().flatten().map(|one| one.is_ok()).collect()
+    };
+    for network in [false, true] {
+        for fault in [Fault::FailBefore, Fault::FailAfter] {
+            for call in 1.. {
+                let mut scene = Scene::on(disk(network)(), config());
+                let store = scene.store();
+                scene.fs.plan(call, fault);
+                let answers = run(&store);
+                let ended = !scene.fs.clear_plan();
+                for (number, _) in numbers.iter().zip(&answers).filter(|(_, done)| **done) {
+                    assert!(has(&inbox(&store), *number), "call {call}: message {number} is lost");
+                }
+                assert_eq!(run(&store), [true; 6], "call {call}");
+                untouched(&store, &[1, 2, 3, 9, 10, 11, 12]);
+                assert_eq!(inbox(&store).refresh().unwrap().len(), 7, "call {call}: one is there twice");
+                scene.observe(&inbox(&store));
+                inbox(&store).rebuild().unwrap();
+                scene.observe(&inbox(&store));
+                if ended {
+                    break;
+                }
+            }
+        }
+    }
+}
+
 /// The queue gives other messages before it gives the one that was under way again.
 #[test]
 fn delivery_after_another_one() {
