@@ -1,7 +1,7 @@
 # dovecot_start [OFFSET], dovecot_stop: IMAP, POP3 and LMTP over the Maildirs, ports from BASE + OFFSET on.
 dovecot_start() {
-  local from=$((base + ${1:-0})) home="$dir/dovecot" mail="$dir/mail" reuse=1
-  [ "$name" = dovecot-reused ] && reuse=0
+  local from=$((base + ${1:-0})) home="$dir/dovecot" mail="$dir/mail" reuse=1 sync=optimized
+  case "$name" in dovecot-reused) reuse=0 ;; dovecot-synced) reuse=0 sync=always ;; esac
   mkdir -p "$home/run" "$home/conf" "$mail"; chmod 755 "$home" "$home/run"
   maildirs "$mail"
   [ -e "$home/conf/key.pem" ] || openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -days 30 \
@@ -24,7 +24,7 @@ mail_location = maildir:$mail/%n/Maildir
 mail_uid = 5000
 mail_gid = 5000
 first_valid_uid = 100
-mail_fsync = optimized
+mail_fsync = $sync
 mail_max_userip_connections = 5000
 default_vsz_limit = 2G
 default_client_limit = 8192

@@ -11,8 +11,6 @@
 
 use std::path::Path;
 
-use bytes::Bytes;
-
 use crate::StoreError;
 use crate::append_file::AppendFile;
 use crate::codec::{Reader, Writer};
@@ -76,7 +74,7 @@ pub(crate) fn compacted(
     let mut positions = Vec::with_capacity(wanted.len());
     let (mut buffer, mut written, mut failure) = (Vec::new(), 0u64, None);
     records(file, wanted, |uid, record| {
-        if failure.is_some() || decode(uid, record).is_none() {
+        if failure.is_some() || checked(uid, record).is_none() {
             return;
         }
         let Ok(length) = u32::try_from(record.len()) else { return };
@@ -99,15 +97,15 @@ pub(crate) fn install_compacted(fs: &dyn Fs, directory: &Path) -> std::io::Resul
     fs.rename(&directory.join(NEW), &directory.join(FILE))
 }
 
-/// Calls `found` for each of `wanted` (in order of offset) whose record is sound, with what stands for it there.
+/// Calls `found` for each of `wanted` (in order of offset) whose record is sound, with what stands for it there and the octets of its summary.
 pub(crate) fn read<K: Copy>(
     file: &dyn FsFile,
     wanted: Vec<(K, u32, Position)>,
-    mut found: impl FnMut(K, Summary),
+    mut found: impl FnMut(K, &[u8]),
 ) -> std::io::Result<()> {
     let wanted = wanted.into_iter().map(|(key, uid, position)| ((key, uid), position)).collect();
     records(file, wanted, |(key, uid), record| {
-        if let Some(summary) = decode(uid, record) {
+        if let Some(summary) = checked(uid, record) {
             found(key, summary);
         }
     })
@@ -146,7 +144,8 @@ fn records<K: Copy>(
     Ok(())
 }
 
-fn decode(uid: u32, record: &[u8]) -> Option<Summary> {
+/// The octets of a summary, when its record is sound.
+fn checked(uid: u32, record: &[u8]) -> Option<&[u8]> {
     let mut reader = Reader(record);
     let (length, checksum) = (reader.u32()?, reader.u32()?);
     let body = reader.raw(length as usize)?;
@@ -154,8 +153,5 @@ fn decode(uid: u32, record: &[u8]) -> Option<Summary> {
         return None;
     }
     let (number, summary) = body.split_first_chunk::<4>()?;
-    if u32::from_le_bytes(*number) != uid {
-        return None;
-    }
-    summary::codec::decode(&Bytes::copy_from_slice(summary))
+    (u32::from_le_bytes(*number) == uid).then_some(summary)
 }

@@ -87,7 +87,9 @@ pub use probe::{Probed, Verdict, probe};
 pub use snapshot::fuzz_snapshot;
 pub use special_use::SpecialUse;
 pub use store::Store;
-pub use summary::{MailAddress, Parameters, Part, PartKind, Summary, fuzz_summary, parse as parse_summary};
+pub use summary::{
+    Fields, MailAddress, Parameters, Part, PartKind, Summary, fuzz_summary, parse as parse_summary,
+};
 pub use transfer::Transferred;
 pub use view::View;
 pub use volume::VolumeState;

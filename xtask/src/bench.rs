@@ -57,7 +57,7 @@ enum Part {
 }
 
 const MAIL: [&str; 5] = ["sluice", "postfix", "postfix-stock", "postfix-dovecot", "opensmtpd"];
-const ACCESS: [&str; 3] = ["sluice", "dovecot", "dovecot-reused"];
+const ACCESS: [&str; 4] = ["sluice", "dovecot", "dovecot-reused", "dovecot-synced"];
 
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     peer::build()?;

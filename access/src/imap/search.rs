@@ -1,14 +1,13 @@
 //! Which messages a SEARCH means (RFC 3501 §6.4.4).
 //!
-//! A key is answered with what is at hand: first the index, then the summary, then the message's text, each read only
+//! A key is answered with what is at hand: first the index, then the fields of the summary, then the message's text, each read only
 //! for messages about which the cheaper could not decide ([`matches`] gives None).
 
 mod decode;
 mod facts;
 
-use bytes::Bytes;
 use imap_proto::{Date, MessageSet, SearchKey};
-use store::{Flags, MailAddress, Part, Summary};
+use store::{Fields, Flags, MailAddress, Part};
 
 pub(crate) use facts::{Facts, Picture, Texts};
 
@@ -62,7 +61,7 @@ pub(crate) fn matches(key: &SearchKey, facts: &Facts<'_>) -> Option<bool> {
         | SearchKey::Cc(_)
         | SearchKey::From(_)
         | SearchKey::Subject(_)
-        | SearchKey::To(_) => facts.summary.map(|summary| in_summary(key, summary, facts)),
+        | SearchKey::To(_) => facts.fields.map(|fields| in_fields(key, fields, facts)),
         SearchKey::Header { field, text } => facts.texts.map(|texts| texts.header_field_holds(field, text)),
         SearchKey::Body(text) => facts.texts.map(|texts| texts.body_holds(text)),
         SearchKey::Text(text) => facts.texts.map(|texts| texts.header_holds(text) || texts.body_holds(text)),
@@ -103,30 +102,35 @@ fn has_flag(key: &SearchKey, flags: &Flags) -> bool {
     }
 }
 
-fn in_summary(key: &SearchKey, summary: &Summary, facts: &Facts<'_>) -> bool {
+fn in_fields(key: &SearchKey, fields: &Fields<&[u8]>, facts: &Facts<'_>) -> bool {
     // Quirk `sent-date-fallback`: a message whose Date can't be read counts by its internal date.
-    let sent = || summary.date.as_deref().and_then(decode::day).unwrap_or_else(|| facts.day());
+    let sent = || fields.date.and_then(decode::day).unwrap_or_else(|| facts.day());
     let before = |date: &Date| sent() < date.unix_days();
     match key {
         SearchKey::SentBefore(date) => before(date),
         SearchKey::SentOn(date) => sent() == date.unix_days(),
         SearchKey::SentSince(date) => !before(date),
-        SearchKey::Bcc(text) => addresses_hold(&summary.bcc, text),
-        SearchKey::Cc(text) => addresses_hold(&summary.cc, text),
-        SearchKey::From(text) => addresses_hold(&summary.from, text),
-        SearchKey::To(text) => addresses_hold(&summary.to, text),
+        SearchKey::Bcc(text) => addresses_hold(&fields.bcc, text),
+        SearchKey::Cc(text) => addresses_hold(&fields.cc, text),
+        SearchKey::From(text) => addresses_hold(&fields.from, text),
+        SearchKey::To(text) => addresses_hold(&fields.to, text),
         SearchKey::Subject(text) => {
-            summary.subject.as_ref().is_some_and(|subject| decode::folded(subject).contains(text))
+            fields.subject.is_some_and(|subject| decode::folded(subject).contains(text))
         }
         _ => false,
     }
 }
 
 /// Whether an address holds a text, as `Name <mailbox@host>`.
-fn addresses_hold(addresses: &[MailAddress], text: &str) -> bool {
+fn addresses_hold(addresses: &[MailAddress<&[u8]>], text: &str) -> bool {
+    let mut whole = String::new();
     addresses.iter().any(|address| {
-        let part = |octets: &Option<Bytes>| octets.as_deref().map(decode::folded).unwrap_or_default();
-        let whole = format!("{} <{}@{}>", part(&address.name), part(&address.mailbox), part(&address.host));
+        whole.clear();
+        let parts = [(address.name, " <"), (address.mailbox, "@"), (address.host, ">")];
+        for (part, behind) in parts {
+            decode::push_folded(part.unwrap_or_default(), &mut whole);
+            whole.push_str(behind);
+        }
         whole.contains(text)
     })
 }

@@ -105,6 +105,7 @@ pub(crate) fn fields(header: &[u8], names: &[String], not: bool) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use store::Fields;
 
     use super::*;
 
@@ -129,22 +130,7 @@ mod tests {
     }
 
     fn summary(structure: Part) -> Summary {
-        Summary {
-            date: None,
-            subject: None,
-            from: Vec::new(),
-            sender: Vec::new(),
-            reply_to: Vec::new(),
-            to: Vec::new(),
-            cc: Vec::new(),
-            bcc: Vec::new(),
-            in_reply_to: None,
-            message_id: None,
-            references: None,
-            sent_at: None,
-            preview: String::new(),
-            structure,
-        }
+        Summary { fields: Fields::default(), preview: String::new(), structure }
     }
 
     /// RFC 3501 §6.4.5's example in small: 1 text, 2 a message with two parts of its own.

@@ -2,11 +2,11 @@
 
 use imap_proto::response::body::{self, BodyContent, BodyPart};
 use imap_proto::response::envelope::{Address, Envelope};
-use store::{MailAddress, Part, PartKind, Summary};
+use store::{Fields, MailAddress, Part, PartKind};
 
 /// Writes ENVELOPE's value.
-pub(crate) fn encode_envelope(summary: &Summary, out: &mut Vec<u8>) {
-    envelope(summary).write(&address, out);
+pub(crate) fn encode_envelope<T: AsRef<[u8]> + PartialEq>(fields: &Fields<T>, out: &mut Vec<u8>) {
+    envelope(fields).write(&address, out);
 }
 
 /// Writes the value of BODYSTRUCTURE, or of BODY.
@@ -14,26 +14,28 @@ pub(crate) fn encode_structure(root: &Part, extended: bool, out: &mut Vec<u8>) {
     body::write(root, &part, &address, extended, out);
 }
 
-fn address(address: &MailAddress) -> Address<'_> {
-    Address {
-        name: address.name.as_deref(),
-        mailbox: address.mailbox.as_deref(),
-        host: address.host.as_deref(),
-    }
+fn octets<T: AsRef<[u8]>>(text: &Option<T>) -> Option<&[u8]> {
+    text.as_ref().map(AsRef::as_ref)
 }
 
-fn envelope(summary: &Summary) -> Envelope<'_, MailAddress> {
+fn address<T: AsRef<[u8]>>(address: &MailAddress<T>) -> Address<'_> {
+    Address { name: octets(&address.name), mailbox: octets(&address.mailbox), host: octets(&address.host) }
+}
+
+fn envelope<T: AsRef<[u8]> + PartialEq>(fields: &Fields<T>) -> Envelope<'_, MailAddress<T>> {
+    // Most are as From is: what was written once is copied then.
+    let differs = |list: &Vec<MailAddress<T>>| *list != fields.from;
     Envelope {
-        date: summary.date.as_deref(),
-        subject: summary.subject.as_deref(),
-        from: &summary.from,
-        sender: &summary.sender,
-        reply_to: &summary.reply_to,
-        to: &summary.to,
-        cc: &summary.cc,
-        bcc: &summary.bcc,
-        in_reply_to: summary.in_reply_to.as_deref(),
-        message_id: summary.message_id.as_deref(),
+        date: octets(&fields.date),
+        subject: octets(&fields.subject),
+        from: &fields.from,
+        sender: if differs(&fields.sender) { &fields.sender } else { &[] },
+        reply_to: if differs(&fields.reply_to) { &fields.reply_to } else { &[] },
+        to: &fields.to,
+        cc: &fields.cc,
+        bcc: &fields.bcc,
+        in_reply_to: octets(&fields.in_reply_to),
+        message_id: octets(&fields.message_id),
     }
 }
 
@@ -55,7 +57,7 @@ fn part(part: &Part) -> BodyPart<'_, Part, MailAddress> {
             PartKind::Leaf => BodyContent::Leaf,
             PartKind::Multipart(parts) => BodyContent::Multipart(parts),
             PartKind::Message(inner) => {
-                BodyContent::Message { envelope: envelope(inner), structure: &inner.structure }
+                BodyContent::Message { envelope: envelope(&inner.fields), structure: &inner.structure }
             }
         },
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 
+use bytes::Bytes;
 use envelope::Usage;
 
 use super::Mailbox;
@@ -166,7 +167,10 @@ impl Mailbox {
     fn cached(&self, uid: u32, position: Position) -> Option<Summary> {
         let file = super::locked(&self.core).cache_file(self).ok()?.reader();
         let mut summary = None;
-        cache::read(&*file, vec![((), uid, position)], |(), found| summary = Some(found)).ok()?;
+        cache::read(&*file, vec![((), uid, position)], |(), found| {
+            summary = summary::codec::decode(&Bytes::copy_from_slice(found));
+        })
+        .ok()?;
         summary
     }
 }
@@ -306,8 +310,10 @@ impl Writer<'_> {
         }
         let file = core.cache_file(mailbox)?.reader();
         let wanted = unread.iter().map(|(uid, position)| (*uid, *uid, *position)).collect();
-        let read = cache::read(&*file, wanted, |uid, _| {
-            unread.remove(&uid);
+        let read = cache::read(&*file, wanted, |uid, summary| {
+            if summary::codec::decode(&Bytes::copy_from_slice(summary)).is_some() {
+                unread.remove(&uid);
+            }
         });
         read.at("read", &mailbox.path.join(cache::FILE))?;
         for (uid, position) in unread {

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{MailAddress, Part, PartKind, Summary};
+use super::{Fields, MailAddress, Part, PartKind, Summary};
 use crate::codec::{Reader, Writer};
 
 /// Nesting that is read back; more than the parser makes.
@@ -32,26 +32,27 @@ pub(crate) fn encode(summary: &Summary, writer: &mut Writer) {
 
 /// Everything in the summary is a part of `record`: it costs one piece of memory, not one for each text.
 pub(crate) fn decode(record: &Bytes) -> Option<Summary> {
-    let mut decoder = Decoder { record, reader: Reader(record) };
-    decoder.summary(0)
+    Decoder { reader: Reader(record), take: |octets: &[u8]| record.slice_ref(octets) }.summary(0)
 }
 
-struct Decoder<'a> {
-    record: &'a Bytes,
+/// Its fields alone, which come first; they stay where they are.
+pub(crate) fn decode_fields(record: &[u8]) -> Option<Fields<&[u8]>> {
+    Decoder { reader: Reader(record), take: std::convert::identity }.fields()
+}
+
+/// `take` makes of octets of the record what is given out.
+struct Decoder<'a, F> {
     reader: Reader<'a>,
+    take: F,
 }
 
-impl Decoder<'_> {
-    fn bytes(&mut self) -> Option<Bytes> {
-        self.reader.bytes().map(|bytes| self.record.slice_ref(bytes))
-    }
-
-    fn optional(&mut self) -> Option<Option<Bytes>> {
-        self.reader.optional().map(|field| field.map(|bytes| self.record.slice_ref(bytes)))
+impl<'a, T, F: Fn(&'a [u8]) -> T> Decoder<'a, F> {
+    fn optional(&mut self) -> Option<Option<T>> {
+        self.reader.optional().map(|field| field.map(&self.take))
     }
 
     /// As many as are announced, and no more memory than there can be.
-    fn list<T>(&mut self, mut one: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<T>> {
+    fn list<One>(&mut self, mut one: impl FnMut(&mut Self) -> Option<One>) -> Option<Vec<One>> {
         let count = self.reader.len()?;
         let mut list = Vec::with_capacity(count.min(LIST_START));
         for _ in 0..count {
@@ -60,7 +61,7 @@ impl Decoder<'_> {
         Some(list)
     }
 
-    fn addresses(&mut self) -> Option<Vec<MailAddress>> {
+    fn addresses(&mut self) -> Option<Vec<MailAddress<T>>> {
         self.list(|decoder| {
             Some(MailAddress {
                 name: decoder.optional()?,
@@ -70,11 +71,7 @@ impl Decoder<'_> {
         })
     }
 
-    fn parameters(&mut self) -> Option<Vec<(Bytes, Bytes)>> {
-        self.list(|decoder| Some((decoder.bytes()?, decoder.bytes()?)))
-    }
-
-    fn summary(&mut self, depth: u32) -> Option<Summary> {
+    fn fields(&mut self) -> Option<Fields<T>> {
         let date = self.optional()?;
         let subject = self.optional()?;
         let in_reply_to = self.optional()?;
@@ -88,9 +85,7 @@ impl Decoder<'_> {
         let bcc = self.addresses()?;
         let has_date = self.reader.u8()? != 0;
         let sent_at = Some(self.reader.signed()?).filter(|_| has_date);
-        let preview = self.reader.text()?.to_owned();
-        let structure = self.part(depth + 1)?;
-        Some(Summary {
+        Some(Fields {
             date,
             subject,
             from,
@@ -103,9 +98,24 @@ impl Decoder<'_> {
             message_id,
             references,
             sent_at,
-            preview,
-            structure,
         })
+    }
+}
+
+impl<'a, F: Fn(&'a [u8]) -> Bytes> Decoder<'a, F> {
+    fn bytes(&mut self) -> Option<Bytes> {
+        self.reader.bytes().map(&self.take)
+    }
+
+    fn parameters(&mut self) -> Option<Vec<(Bytes, Bytes)>> {
+        self.list(|decoder| Some((decoder.bytes()?, decoder.bytes()?)))
+    }
+
+    fn summary(&mut self, depth: u32) -> Option<Summary> {
+        let fields = self.fields()?;
+        let preview = self.reader.text()?.to_owned();
+        let structure = self.part(depth + 1)?;
+        Some(Summary { fields, preview, structure })
     }
 
     fn part(&mut self, depth: u32) -> Option<Part> {

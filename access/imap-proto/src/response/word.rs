@@ -1,6 +1,5 @@
 //! The parts that responses are made of (RFC 3501 §4, §9).
 
-use std::io::Write as _;
 use std::ops::RangeInclusive;
 
 use crate::{chars, mutf7};
@@ -10,8 +9,20 @@ const QUOTED_MAX: usize = 1024;
 
 /// A number in digits.
 pub fn number(number: u64, out: &mut Vec<u8>) {
-    // Writing to a Vec does not fail.
-    let _ = write!(out, "{number}");
+    /// Digits of the largest.
+    const DIGITS: usize = 20;
+    let mut digits = [b'0'; DIGITS];
+    let mut rest = number;
+    let mut from = DIGITS;
+    for digit in digits.iter_mut().rev() {
+        from -= 1;
+        *digit += (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(digits.get(from..).unwrap_or_default());
 }
 
 /// ```abnf
@@ -20,14 +31,23 @@ pub fn number(number: u64, out: &mut Vec<u8>) {
 ///
 /// Quoted when short, 7-bit and without CR and LF, else a literal.
 pub fn string(octets: &[u8], out: &mut Vec<u8>) {
-    let odd = |octet: u8| octet == 0 || octet > 0x7f || octet == b'\r' || octet == b'\n';
+    let (mut is_odd, mut is_escaped) = (false, false);
     // No early end: this way a step takes many octets.
-    if octets.len() > QUOTED_MAX || octets.iter().fold(false, |found, octet| found | odd(*octet)) {
+    for octet in octets {
+        is_odd |= matches!(octet, 0 | b'\r' | b'\n') || *octet > 0x7f;
+        is_escaped |= matches!(octet, b'"' | b'\\');
+    }
+    if octets.len() > QUOTED_MAX || is_odd {
         return literal(octets, out);
     }
     out.reserve(octets.len() + 2);
     out.push(b'"');
     let mut rest = octets;
+    if !is_escaped {
+        out.extend_from_slice(rest);
+        out.push(b'"');
+        return;
+    }
     while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
         let (before, from) = rest.split_at(at);
         out.extend_from_slice(before);
@@ -72,7 +92,9 @@ pub fn literal_octets(octets: &[u8], out: &mut Vec<u8>) {
 
 /// The announcement of a literal; [`literal_octets`] follow, in pieces of any length.
 pub fn literal_head(octets: u64, out: &mut Vec<u8>) {
-    let _ = write!(out, "{{{octets}}}\r\n");
+    out.push(b'{');
+    number(octets, out);
+    out.extend_from_slice(b"}\r\n");
 }
 
 /// ```abnf
@@ -150,11 +172,11 @@ fn range(range: &RangeInclusive<u32>, comma: &mut bool, out: &mut Vec<u8>) {
     if std::mem::replace(comma, true) {
         out.push(b',');
     }
-    let _ = if range.start() == range.end() {
-        write!(out, "{}", range.start())
-    } else {
-        write!(out, "{}:{}", range.start(), range.end())
-    };
+    number(u64::from(*range.start()), out);
+    if range.start() != range.end() {
+        out.push(b':');
+        number(u64::from(*range.end()), out);
+    }
 }
 
 /// Free text up to the line's end: printable, in one line.

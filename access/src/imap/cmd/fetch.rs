@@ -104,7 +104,7 @@ fn next_batch(
         }
         let flags = Arc::clone(selected.flags(entry));
         octets = octets.saturating_add(entry.size);
-        wanted.push((index, Entry { flags, ..entry.clone() }));
+        wanted.push((index, Entry { flags, ..*entry }));
         if need.is_full(wanted.len(), octets) {
             break;
         }

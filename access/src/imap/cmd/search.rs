@@ -1,6 +1,5 @@
 //! SEARCH (RFC 3501 §6.4.4), ESEARCH (RFC 4731), `$` (RFC 5182).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -8,7 +7,7 @@ use envelope::Timestamp;
 use imap_proto::response::data::{self, Esearch};
 use imap_proto::response::word;
 use imap_proto::{Numbering, Search, SearchKey, SearchReturn};
-use store::{Entry, Mailbox, StoreError, Summary, Uid};
+use store::{Entry, Fields, Mailbox, StoreError, Summary, Uid};
 
 use super::super::answer::{Answer, Stop};
 use super::super::reply::Reply;
@@ -114,44 +113,60 @@ fn candidates(selected: &Selected, from: usize) -> Vec<Candidate> {
     let numbered = selected.told().range(from..from + BATCH).zip(from + 1..);
     let candidates = numbered.map(|(entry, sequence)| Candidate {
         sequence: u32::try_from(sequence).unwrap_or(u32::MAX),
-        entry: Entry { flags: Arc::clone(selected.flags(entry)), ..entry.clone() },
+        entry: Entry { flags: Arc::clone(selected.flags(entry)), ..*entry },
         recent: selected.is_recent(entry.uid),
     });
     candidates.collect()
 }
 
-/// Looks at a batch: index first, then summaries of those left open, then texts.
+/// Looks at a batch: index first, then fields of those left open, then texts.
 fn search_batch(work: &Work, batch: Vec<Candidate>) -> Result<Vec<(u32, Uid)>, StoreError> {
-    let decide = |candidate: &Candidate, summary: Option<&Summary>, texts: Option<&Texts>| {
+    let decide = |candidate: &Candidate, fields: Option<&Fields<&[u8]>>, texts: Option<&Texts>| {
         let Candidate { sequence, entry, recent } = candidate;
         let (sequence, recent) = (*sequence, *recent);
-        matches(&work.key, &Facts { picture: &work.picture, sequence, entry, recent, summary, texts })
+        matches(&work.key, &Facts { picture: &work.picture, sequence, entry, recent, fields, texts })
     };
-    let first: Vec<Option<bool>> = batch.iter().map(|candidate| decide(candidate, None, None)).collect();
-    let open = batch.iter().zip(&first).filter(|(_, answer)| answer.is_none());
-    let uids: Vec<Uid> = open.map(|(candidate, _)| candidate.entry.uid).collect();
-    let summaries: HashMap<Uid, Arc<Summary>> =
-        if uids.is_empty() { HashMap::new() } else { work.mailbox.summaries(&uids)?.into_iter().collect() };
     let mut found = Vec::new();
-    for (candidate, first) in batch.iter().zip(first) {
-        let answer = match (first, summaries.get(&candidate.entry.uid)) {
-            (Some(answer), _) => answer,
-            // Gone meanwhile: it matches nothing.
-            (None, None) => false,
-            (None, Some(summary)) => match decide(candidate, Some(summary), None) {
-                Some(answer) => answer,
-                None => match texts(work, candidate, summary) {
-                    Ok(texts) => decide(candidate, Some(summary), Some(&texts)).unwrap_or(false),
-                    Err(StoreError::NoSuchMessage) => false,
-                    Err(error) => return Err(error),
-                },
-            },
-        };
-        if answer {
+    let mut is_open = |candidate: &Candidate, answer: Option<bool>| {
+        if answer == Some(true) {
             found.push((candidate.sequence, candidate.entry.uid));
         }
+        answer.is_none()
+    };
+    let mut open = batch;
+    open.retain(|candidate| is_open(candidate, decide(candidate, None, None)));
+    if !open.is_empty() {
+        // Gone meanwhile: it is not shown, and matches nothing.
+        let mut left = vec![false; open.len()];
+        work.mailbox.fields(&uids(&open), |index, fields| {
+            if let (Some(left), Some(candidate)) = (left.get_mut(index), open.get(index)) {
+                *left = is_open(candidate, decide(candidate, Some(fields), None));
+            }
+        })?;
+        let mut left = left.into_iter();
+        open.retain(|_| left.next() == Some(true));
     }
+    if !open.is_empty() {
+        let mut summaries = work.mailbox.summaries(&uids(&open))?.into_iter().peekable();
+        for candidate in &open {
+            let summary = summaries.next_if(|(uid, _)| *uid == candidate.entry.uid);
+            let Some((_, summary)) = summary else { continue };
+            match texts(work, candidate, &summary) {
+                Ok(texts) => {
+                    let fields = summary.fields.borrowed();
+                    is_open(candidate, decide(candidate, Some(&fields), Some(&texts)))
+                }
+                Err(StoreError::NoSuchMessage) => continue,
+                Err(error) => return Err(error),
+            };
+        }
+    }
+    found.sort_unstable();
     Ok(found)
+}
+
+fn uids(candidates: &[Candidate]) -> Vec<Uid> {
+    candidates.iter().map(|candidate| candidate.entry.uid).collect()
 }
 
 fn texts(work: &Work, candidate: &Candidate, summary: &Arc<Summary>) -> Result<Texts, StoreError> {

@@ -14,6 +14,25 @@ use store::Part;
 /// A header's value: unfolded, encoded words (RFC 2047) decoded, lower case.
 pub(super) fn folded(value: &[u8]) -> String {
     let mut text = String::with_capacity(value.len());
+    push_folded(value, &mut text);
+    text
+}
+
+/// As [`folded`], at the end of a text.
+pub(super) fn push_folded(value: &[u8], text: &mut String) {
+    let from = text.len();
+    push_decoded(value, text);
+    let added = text.get_mut(from..).unwrap_or_default();
+    if added.is_ascii() {
+        added.make_ascii_lowercase();
+    } else {
+        let lower = added.to_lowercase();
+        text.truncate(from);
+        text.push_str(&lower);
+    }
+}
+
+fn push_decoded(value: &[u8], text: &mut String) {
     let mut rest = value;
     let mut after_word = false;
     while let Some(at) = memchr::memmem::find(rest, b"=?") {
@@ -21,7 +40,7 @@ pub(super) fn folded(value: &[u8]) -> String {
         let decoded = word_at(word);
         // RFC 2047 §6.2: white space between two encoded words is no text.
         if !(after_word && decoded.is_some() && before.iter().all(u8::is_ascii_whitespace)) {
-            push_plain(before, &mut text);
+            push_plain(before, text);
         }
         match decoded {
             Some((decoded, length)) => {
@@ -36,8 +55,7 @@ pub(super) fn folded(value: &[u8]) -> String {
             }
         }
     }
-    push_plain(rest, &mut text);
-    text.to_lowercase()
+    push_plain(rest, text);
 }
 
 /// The encoded word at the beginning of `octets`, and its length.
@@ -61,8 +79,9 @@ pub(super) fn day(date: &[u8]) -> Option<i64> {
 
 /// Text as it stands, line ends left out.
 fn push_plain(octets: &[u8], text: &mut String) {
-    let unfolded: Vec<u8> = octets.iter().copied().filter(|octet| !matches!(octet, b'\r' | b'\n')).collect();
-    text.push_str(&String::from_utf8_lossy(&unfolded));
+    for line in octets.split(|octet| matches!(octet, b'\r' | b'\n')) {
+        text.push_str(&String::from_utf8_lossy(line));
+    }
 }
 
 /// A text part's body, decoded, in lower case.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use store::{Entry, Part, Summary};
+use store::{Entry, Fields, Part, Summary};
 
 use super::decode;
 
@@ -26,7 +26,7 @@ pub(crate) struct Facts<'a> {
     pub(crate) sequence: u32,
     pub(crate) entry: &'a Entry,
     pub(crate) recent: bool,
-    pub(crate) summary: Option<&'a Summary>,
+    pub(crate) fields: Option<&'a Fields<&'a [u8]>>,
     pub(crate) texts: Option<&'a Texts>,
 }
 

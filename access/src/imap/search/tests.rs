@@ -58,9 +58,11 @@ fn answers_of(message: &str, mut key: SearchKey) -> [Option<bool>; 3] {
         message_id: None,
     };
     let picture = Picture { count: 9, largest_uid: 12, saved: vec![(6, 7)], now: 1_704_326_400 + 60 };
-    let levels = [(None, None), (Some(&*summary), None), (Some(&*summary), Some(&texts))];
-    levels.map(|(summary, texts)| {
-        let facts = Facts { picture: &picture, sequence: 3, entry: &entry, recent: false, summary, texts };
+    let borrowed = summary.fields.borrowed();
+    let fields = Some(&borrowed);
+    let levels = [(None, None), (fields, None), (fields, Some(&texts))];
+    levels.map(|(fields, texts)| {
+        let facts = Facts { picture: &picture, sequence: 3, entry: &entry, recent: false, fields, texts };
         matches(&key, &facts)
     })
 }

@@ -22,8 +22,7 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// The rhythm of all batches.
 pub(super) struct Pace {
-    queue: Arc<dyn Queue>,
-    processors: Processors,
+    others_need_it: Box<dyn Fn() -> bool + Send + Sync>,
     share: u8,
     wait_max: Duration,
     rest_until: Mutex<Option<Instant>>,
@@ -31,9 +30,15 @@ pub(super) struct Pace {
 
 impl Pace {
     pub(super) fn new(config: &Config, queue: Arc<dyn Queue>) -> Self {
+        let processors = Processors::default();
+        let others_need_it =
+            move || queue.is_crowded() && processors.spare().is_some_and(|spare| spare < SPARE);
+        Self::with(config, Box::new(others_need_it))
+    }
+
+    fn with(config: &Config, others_need_it: Box<dyn Fn() -> bool + Send + Sync>) -> Self {
         Self {
-            queue,
-            processors: Processors::default(),
+            others_need_it,
             share: config.crowd_share,
             wait_max: config.crowd_wait_max.as_duration(),
             rest_until: Mutex::default(),
@@ -44,7 +49,7 @@ impl Pace {
     pub(super) async fn turn(&self, oldest: impl Fn() -> Option<Timestamp>) {
         loop {
             let left = self.left();
-            if left.is_zero() || !self.others_need_it() || oldest().is_some_and(|at| self.is_late(at)) {
+            if left.is_zero() || !(self.others_need_it)() || oldest().is_some_and(|at| self.is_late(at)) {
                 return;
             }
             sleep(left.min(LOOK)).await;
@@ -64,11 +69,72 @@ impl Pace {
         until.map_or(Duration::ZERO, |until| until.saturating_duration_since(Instant::now()))
     }
 
-    fn others_need_it(&self) -> bool {
-        self.queue.is_crowded() && self.processors.spare().is_some_and(|spare| spare < SPARE)
-    }
-
     fn is_late(&self, accepted: Timestamp) -> bool {
         Timestamp::from(SystemTime::now()).since(accepted) >= self.wait_max
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    const BATCH: Duration = Duration::from_millis(100);
+
+    /// A rhythm whose rests last nine times a batch, and what says that others need the processors.
+    fn pace() -> (Pace, Arc<AtomicBool>) {
+        let config = Config { crowd_share: 10, ..Config::default() };
+        let crowded = Arc::new(AtomicBool::new(true));
+        let asked = Arc::clone(&crowded);
+        (Pace::with(&config, Box::new(move || asked.load(Ordering::Relaxed))), crowded)
+    }
+
+    fn now() -> Option<Timestamp> {
+        Some(Timestamp::from(SystemTime::now()))
+    }
+
+    /// How long a worker waits for its turn.
+    async fn waited(pace: &Pace, oldest: impl Fn() -> Option<Timestamp>) -> Duration {
+        let from = Instant::now();
+        pace.turn(oldest).await;
+        from.elapsed()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rests_after_a_batch_while_others_need_the_processors() {
+        let (pace, crowded) = pace();
+        assert_eq!(waited(&pace, now).await, Duration::ZERO, "nothing to rest from");
+        pace.rest(BATCH);
+        let rested = waited(&pace, now).await;
+        assert!(
+            rested >= 9 * BATCH && rested <= 9 * BATCH + LOOK,
+            "a tenth of the time is its own: {rested:?}"
+        );
+        assert_eq!(waited(&pace, now).await, Duration::ZERO, "one rest for one batch");
+
+        pace.rest(BATCH);
+        crowded.store(false, Ordering::Relaxed);
+        assert_eq!(waited(&pace, now).await, Duration::ZERO, "nobody needs it");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rest_ends_when_the_crowd_does() {
+        let (pace, crowded) = pace();
+        pace.rest(BATCH);
+        let (waited, ()) = tokio::join!(waited(&pace, now), async {
+            sleep(2 * BATCH).await;
+            crowded.store(false, Ordering::Relaxed);
+        });
+        assert!(waited >= 2 * BATCH && waited <= 2 * BATCH + LOOK, "{waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn messages_that_waited_for_long_end_a_rest() {
+        let (pace, _crowded) = pace();
+        pace.rest(BATCH);
+        let long_ago = || Some(Timestamp::from(SystemTime::now() - pace.wait_max));
+        assert_eq!(waited(&pace, long_ago).await, Duration::ZERO);
+        assert!(waited(&pace, || None).await >= 9 * BATCH, "the rest is still there for others");
     }
 }

@@ -1,11 +1,12 @@
 //! Reading what a batch of messages needs. Runs on the store's threads.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use imap_proto::{FetchItem, SectionText};
 use store::{Entry, FlagChange, Flags, Mailbox, StoreError, Summary, Uid};
+
+use super::super::super::structure;
 
 /// A message up to this size is read whole; of larger ones, what is asked for is read piece by piece.
 const WHOLE_MAX: u64 = 256 * 1024;
@@ -19,8 +20,16 @@ const BATCH_FILES: usize = 32;
 /// What must be read of each message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Need {
-    summary: bool,
+    parsed: Depth,
     text: Text,
+}
+
+/// How much of the message's summary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Depth {
+    Nothing,
+    Envelope,
+    Whole,
 }
 
 /// How much of the message's text.
@@ -40,11 +49,31 @@ pub(super) enum Data {
     Pieces,
 }
 
+/// As much of the message's summary as is needed.
+#[derive(Debug)]
+pub(super) enum Parsed {
+    /// None of it.
+    Nothing,
+    /// ENVELOPE as it is sent: it is written where it is read, so that nothing else of it passes to another thread.
+    Envelope(Bytes),
+    /// All.
+    Whole(Arc<Summary>),
+}
+
+impl Parsed {
+    pub(super) fn whole(&self) -> Option<&Summary> {
+        match self {
+            Self::Whole(summary) => Some(summary),
+            Self::Nothing | Self::Envelope(_) => None,
+        }
+    }
+}
+
 /// A message of a batch.
 pub(super) struct Loaded {
     pub(super) index: usize,
     pub(super) entry: Entry,
-    pub(super) summary: Option<Arc<Summary>>,
+    pub(super) parsed: Parsed,
     pub(super) data: Data,
     pub(super) gone: bool,
 }
@@ -59,21 +88,22 @@ pub(super) struct Batch {
 
 impl Need {
     pub(super) fn of(items: &[FetchItem]) -> Self {
-        let mut need = Self { summary: false, text: Text::None };
+        let mut need = Self { parsed: Depth::Nothing, text: Text::None };
         for item in items {
-            let (summary, text) = match item {
-                FetchItem::Body | FetchItem::BodyStructure | FetchItem::Envelope => (true, Text::None),
+            let (parsed, text) = match item {
+                FetchItem::Envelope => (Depth::Envelope, Text::None),
+                FetchItem::Body | FetchItem::BodyStructure => (Depth::Whole, Text::None),
                 FetchItem::BodySection { section, .. } if section.part.is_empty() => match section.text {
-                    SectionText::Everything => (false, Text::Whole),
-                    SectionText::Text | SectionText::Mime => (true, Text::Whole),
-                    _ => (true, Text::Header),
+                    SectionText::Everything => (Depth::Nothing, Text::Whole),
+                    SectionText::Text | SectionText::Mime => (Depth::Whole, Text::Whole),
+                    _ => (Depth::Whole, Text::Header),
                 },
-                FetchItem::BodySection { .. } | FetchItem::Rfc822Text => (true, Text::Whole),
-                FetchItem::Rfc822 => (false, Text::Whole),
-                FetchItem::Rfc822Header => (true, Text::Header),
+                FetchItem::BodySection { .. } | FetchItem::Rfc822Text => (Depth::Whole, Text::Whole),
+                FetchItem::Rfc822 => (Depth::Nothing, Text::Whole),
+                FetchItem::Rfc822Header => (Depth::Whole, Text::Header),
                 _ => continue,
             };
-            need.summary |= summary;
+            need.parsed = need.parsed.max(parsed);
             need.text = need.text.max(text);
         }
         need
@@ -95,22 +125,17 @@ pub(super) fn load(
     need: Need,
     unseen: &[Uid],
 ) -> Result<Batch, StoreError> {
-    let mut summaries: HashMap<Uid, Arc<Summary>> = HashMap::new();
-    if need.summary {
-        let uids: Vec<Uid> = wanted.iter().map(|(_, entry)| entry.uid).collect();
-        summaries.extend(mailbox.summaries(&uids)?);
-    }
+    let known = parsed(mailbox, &wanted, need.parsed)?;
     let mut loaded = Vec::with_capacity(wanted.len());
-    for (index, entry) in wanted {
-        let summary = summaries.remove(&entry.uid);
-        let missing = need.summary && summary.is_none();
-        let (data, gone) = match read(mailbox, &entry, summary.as_deref(), need.text) {
+    for ((index, entry), parsed) in wanted.into_iter().zip(known) {
+        let missing = need.parsed > Depth::Nothing && matches!(parsed, Parsed::Nothing);
+        let (data, gone) = match read(mailbox, &entry, parsed.whole(), need.text) {
             _ if missing => (Data::Pieces, true),
             Ok(data) => (data, false),
             Err(StoreError::NoSuchMessage) => (Data::Pieces, true),
             Err(error) => return Err(error),
         };
-        loaded.push(Loaded { index, entry, summary, data, gone });
+        loaded.push(Loaded { index, entry, parsed, data, gone });
     }
     let mut seen = Vec::new();
     if !unseen.is_empty() {
@@ -122,6 +147,38 @@ pub(super) fn load(
         }
     }
     Ok(Batch { loaded, seen })
+}
+
+/// One for each of `wanted`; nothing of messages that are gone.
+fn parsed(mailbox: &Mailbox, wanted: &[(usize, Entry)], depth: Depth) -> Result<Vec<Parsed>, StoreError> {
+    let mut parsed: Vec<Parsed> = wanted.iter().map(|_| Parsed::Nothing).collect();
+    let uids = || wanted.iter().map(|(_, entry)| entry.uid).collect::<Vec<Uid>>();
+    match depth {
+        Depth::Nothing => {}
+        Depth::Envelope => {
+            let (mut text, mut places) = (Vec::new(), Vec::with_capacity(wanted.len()));
+            mailbox.fields(&uids(), |at, fields| {
+                let from = text.len();
+                structure::encode_envelope(fields, &mut text);
+                places.push((at, from..text.len()));
+            })?;
+            let text = Bytes::from(text);
+            for (at, place) in places {
+                if let Some(slot) = parsed.get_mut(at) {
+                    *slot = Parsed::Envelope(text.slice(place));
+                }
+            }
+        }
+        Depth::Whole => {
+            let mut summaries = mailbox.summaries(&uids())?.into_iter().peekable();
+            for ((_, entry), slot) in wanted.iter().zip(&mut parsed) {
+                if let Some((_, summary)) = summaries.next_if(|(uid, _)| *uid == entry.uid) {
+                    *slot = Parsed::Whole(summary);
+                }
+            }
+        }
+    }
+    Ok(parsed)
 }
 
 fn read(mailbox: &Mailbox, entry: &Entry, summary: Option<&Summary>, text: Text) -> Result<Data, StoreError> {

@@ -14,7 +14,7 @@ use super::super::super::connection::End;
 use super::super::super::section::{Place, cut, fields, locate};
 use super::super::super::session::Session;
 use super::super::super::{flags, structure};
-use super::load::{Data, Loaded};
+use super::load::{Data, Loaded, Parsed};
 
 /// How much of a large message is read and sent at once.
 const PIECE: u64 = 128 * 1024;
@@ -63,7 +63,6 @@ pub(super) async fn write(
 
 /// Items that the index knows.
 fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, out: &mut Vec<u8>) {
-    let summary = message.summary.as_deref();
     match item {
         FetchItem::Uid => {
             out.extend_from_slice(b"UID ");
@@ -87,15 +86,16 @@ fn write_fact(message: &Loaded, entry: &Entry, recent: bool, item: &FetchItem, o
         }
         FetchItem::Envelope => {
             out.extend_from_slice(b"ENVELOPE ");
-            match summary {
-                Some(summary) => structure::encode_envelope(summary, out),
-                None => out.extend_from_slice(b"NIL"),
+            match &message.parsed {
+                Parsed::Envelope(envelope) => out.extend_from_slice(envelope),
+                Parsed::Whole(summary) => structure::encode_envelope(&summary.fields, out),
+                Parsed::Nothing => out.extend_from_slice(b"NIL"),
             }
         }
         FetchItem::Body | FetchItem::BodyStructure => {
             let extension = *item == FetchItem::BodyStructure;
             out.extend_from_slice(if extension { b"BODYSTRUCTURE ".as_slice() } else { b"BODY " });
-            match summary {
+            match message.parsed.whole() {
                 Some(summary) => structure::encode_structure(&summary.structure, extension, out),
                 None => out.extend_from_slice(b"NIL"),
             }
@@ -129,7 +129,7 @@ async fn write_text(
 ) -> Result<(), Stop> {
     session.connection.out.extend_from_slice(label.as_bytes());
     session.connection.out.push(b' ');
-    let place = match (&message.summary, &message.data) {
+    let place = match (message.parsed.whole(), &message.data) {
         _ if *section == Section::default() => {
             let length = match &message.data {
                 Data::Read(data) => data.len() as u64,
