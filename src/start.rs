@@ -34,6 +34,8 @@ pub(crate) use failures::Failures;
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// How long work on files that nobody waits for any more may go on at the end.
 const LEFTOVERS_MAX: Duration = Duration::from_secs(1);
+/// A node with fewer files than this may run out of them in a burst: connections, mailboxes, messages that are being written.
+const OPEN_FILES_USUAL: u64 = 8192;
 /// The domain of a first start.
 const FIRST_DOMAIN: &str = "example.test";
 
@@ -54,6 +56,18 @@ pub(crate) fn run(node: &Node, roles: &[Role]) -> anyhow::Result<()> {
     served
 }
 
+/// As many as the system lets this process have.
+fn allow_open_files() {
+    let most = runtime::process::open_files_max();
+    if let Some(most) = most.filter(|most| *most < OPEN_FILES_USUAL) {
+        warn!(
+            most,
+            usual = OPEN_FILES_USUAL,
+            "few files may be open at once: raise the hard limit (LimitNOFILE= in systemd)"
+        );
+    }
+}
+
 async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Result<()> {
     let process = process_name(roles);
     let data = DataFolder::create(&node.place.data)?;
@@ -61,6 +75,7 @@ async fn serve(node: &Node, settings: Settings, roles: &[Role]) -> anyhow::Resul
     let registry = prometheus::Registry::new();
     let _telemetry = runtime::telemetry::init(&settings.log, process, &data.trail(), &registry)?;
     runtime::process::observe(&registry)?;
+    allow_open_files();
     let mut terminate = Terminate::new().context("failed to listen for signals")?;
     let hangup = Hangup::new().context("failed to listen for signals")?;
     let first = roles.len() > 1 && data.is_new();

@@ -29,7 +29,7 @@ pub struct Config {
     /// Which part of the time, in percent, batches are written in while the gateway of the same process has several messages to accept at once and the
     /// processors nothing to spare; else they rest. 100: they never do.
     pub crowd_share: u8,
-    /// A message that was accepted longer ago than this is delivered all the same.
+    /// A message that was accepted longer ago than this, or than half of `batch_wait_max`, is delivered all the same.
     pub crowd_wait_max: Span,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,

@@ -4,9 +4,19 @@ use std::fs;
 use std::panic;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry};
+
+/// Lets the process open as many files as it may: what it is given at first is meant for programs that wait with `select` (1,024 of them), and a
+/// burst of mail opens more. Gives how many that is; none where there is no bound.
+pub fn open_files_max() -> Option<u64> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
+    if raised.is_ok() { maximum } else { current }
+}
 
 /// Registers memory, open files, threads and start time, and counts panics from now on. Once a process.
 pub fn observe(registry: &Registry) -> Result<(), prometheus::Error> {
@@ -36,6 +46,7 @@ pub fn observe(registry: &Registry) -> Result<(), prometheus::Error> {
 struct Process {
     memory: IntGauge,
     open_files: IntGauge,
+    open_files_max: IntGauge,
     threads: IntGauge,
 }
 
@@ -44,8 +55,13 @@ impl Process {
         Ok(Self {
             memory: IntGauge::new("process_resident_memory_bytes", "Memory in use.")?,
             open_files: IntGauge::new("process_open_fds", "Open file descriptors.")?,
+            open_files_max: IntGauge::new("process_max_fds", "File descriptors that it may open.")?,
             threads: IntGauge::new("process_threads", "Threads.")?,
         })
+    }
+
+    const fn gauges(&self) -> [&IntGauge; 4] {
+        [&self.memory, &self.open_files, &self.open_files_max, &self.threads]
     }
 
     fn read(&self) {
@@ -54,6 +70,8 @@ impl Process {
         self.threads.set(field(&status, "Threads:"));
         let open = fs::read_dir("/proc/self/fd").map_or(0, Iterator::count);
         self.open_files.set(i64::try_from(open).unwrap_or(i64::MAX));
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        self.open_files_max.set(i64::try_from(most).unwrap_or(i64::MAX));
     }
 }
 
@@ -65,18 +83,25 @@ fn field(status: &str, name: &str) -> i64 {
 
 impl Collector for Process {
     fn desc(&self) -> Vec<&Desc> {
-        [&self.memory, &self.open_files, &self.threads].into_iter().flat_map(Collector::desc).collect()
+        self.gauges().into_iter().flat_map(Collector::desc).collect()
     }
 
     fn collect(&self) -> Vec<MetricFamily> {
         self.read();
-        [&self.memory, &self.open_files, &self.threads].into_iter().flat_map(Collector::collect).collect()
+        self.gauges().into_iter().flat_map(Collector::collect).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn opens_as_many_files_as_it_may() {
+        let most = open_files_max();
+        let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+        assert_eq!((current, most), (maximum, maximum));
+    }
 
     #[test]
     fn counts_panics_and_reads_the_process() {
@@ -90,6 +115,7 @@ mod tests {
         };
         assert!(value("process_resident_memory_bytes") > 1e6);
         assert!(value("process_open_fds") >= 3.0);
+        assert!(value("process_max_fds") >= value("process_open_fds"));
         assert!(value("process_threads") >= 1.0);
         assert!(value("process_start_time_seconds") > 1.7e9);
         let _ = std::thread::spawn(|| panic!("on purpose")).join();

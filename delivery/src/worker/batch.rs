@@ -14,7 +14,7 @@ use std::time::Duration;
 use runtime::{BlockingError, BlockingPool};
 use store::{Patience, Store};
 use tokio::sync::{Semaphore, oneshot};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use envelope::AccountId;
 
@@ -26,6 +26,9 @@ use crate::metrics::Metrics;
 
 /// Accounts whose mailboxes one batch writes to.
 pub(super) const TARGETS_MAX: usize = 100;
+
+/// Messages that are tried alone at once. Each may wait long for its mailbox's lock, and in a thread that mailboxes of others want too.
+const ALONE_MAX: usize = 8;
 
 /// What waits for a place.
 struct Waiting {
@@ -40,6 +43,8 @@ type Answer = Vec<Option<Filed>>;
 pub(crate) struct Batches {
     waiting: Mutex<VecDeque<Waiting>>,
     places: Semaphore,
+    /// For those that are tried alone.
+    alone: Semaphore,
     pace: Pace,
     batch_max: usize,
     octets_max: u64,
@@ -54,6 +59,7 @@ impl Batches {
         Self {
             waiting: Mutex::default(),
             places: Semaphore::new(usize::from(config.batches_at_once)),
+            alone: Semaphore::new(ALONE_MAX),
             pace: Pace::new(config, Arc::clone(&deps.queue)),
             batch_max: usize::from(config.batch_max),
             octets_max: config.batch_octets_max.as_u64(),
@@ -90,8 +96,12 @@ impl Batches {
                         return undone(&BlockingError::Busy, count).into_iter().flatten().collect();
                     }
                     let batch = if place.is_ok() {
-                        self.pace.turn(|| self.waiting().front().map(|oldest| oldest.job.received_at())).await;
-                        self.take()
+                        let oldest = || self.waiting().front().map(|oldest| oldest.job.received_at());
+                        tokio::select! {
+                            biased;
+                            together = &mut answered => break together,
+                            () = self.pace.turn(oldest) => self.take(),
+                        }
                     } else {
                         Vec::new()
                     };
@@ -178,7 +188,11 @@ impl Batches {
         let mut alone = Vec::new().into_iter();
         if !left.is_empty() {
             let (store, jobs, count) = (self.store.clone(), [(Arc::clone(job), left.clone())], left.len());
-            let answers = match self.blocking.run(move || file_all(&store, &jobs, Patience::Full)).await {
+            let answers = match timeout(self.wait_max, self.alone.acquire()).await {
+                Ok(_turn) => self.blocking.run(move || file_all(&store, &jobs, Patience::Full)).await,
+                Err(_) => Err(BlockingError::Busy),
+            };
+            let answers = match answers {
                 Ok(mut answers) => answers.pop().unwrap_or_default(),
                 Err(error) => undone(&error, count),
             };

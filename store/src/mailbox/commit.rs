@@ -27,8 +27,21 @@ pub(super) struct Synced {
     good: Mark,
     /// How far the journal itself is: behind `good` by records that files' names tell as well.
     journal: Mark,
-    /// Syncs up to here failed: what lies between is not to be trusted.
-    failed: Mark,
+    /// Syncs behind the first and up to the second failed: what lies between is not to be trusted, though later ones end well.
+    failed: (Mark, Mark),
+}
+
+impl Synced {
+    fn has_failed(&self, mark: Mark) -> bool {
+        let (from, to) = self.failed;
+        from < mark && mark <= to
+    }
+
+    fn fail(&mut self, target: Mark) {
+        let (from, to) = self.failed;
+        let from = if to == Mark::default() { self.good } else { from.min(self.good) };
+        self.failed = (from, target.max(to));
+    }
 }
 
 const PUBLISH_TRIES: u32 = 3;
@@ -37,11 +50,11 @@ impl Mailbox {
     /// Returns when everything up to `mark`, and the directories' names, are on disk and in the picture.
     pub(super) fn commit(&self, mark: Mark) -> Result<(), StoreError> {
         let mut synced = locked(&self.synced);
-        if synced.good >= mark && self.is_published() {
-            return Ok(());
-        }
-        if synced.failed >= mark {
+        if synced.has_failed(mark) {
             return Err(self.sync_failed());
+        }
+        if synced.good >= mark && self.is_settled() {
+            return Ok(());
         }
         for attempt in 0.. {
             let mut core = locked(&self.core);
@@ -50,7 +63,10 @@ impl Mailbox {
             let (flushed, flush_failed) = (core.flushed, core.flush_failed);
             let journal_too = core.needed > synced.journal.max(flushed);
             let file = log.file.written();
-            let directories = std::mem::take(&mut core.unsynced);
+            let mut directories = std::mem::take(&mut core.unsynced);
+            if std::mem::take(&mut core.names_unsure) {
+                directories = (true, true);
+            }
             // While others go on appending, wait for them only so often.
             let patient = attempt < PUBLISH_TRIES;
             let held = if patient {
@@ -73,7 +89,7 @@ impl Mailbox {
             };
             let mut core = held.unwrap_or_else(|| locked(&self.core));
             if let Err(failure) = result {
-                synced.failed = target;
+                synced.fail(target);
                 core.damage = Some("failed_write");
                 core.unsynced = (true, true);
                 error!(mailbox = %self.path.display(), error = %failure, "sync failed, the index will be written anew");
@@ -102,7 +118,7 @@ impl Mailbox {
     pub(crate) fn note_synced(&self, target: Mark) {
         let mut synced = locked(&self.synced);
         let mut core = locked(&self.core);
-        if core.damage.is_some() || synced.failed >= target {
+        if core.damage.is_some() || synced.failed.1 >= target {
             return;
         }
         synced.good = synced.good.max(target);
@@ -142,8 +158,10 @@ impl Mailbox {
         Ok(())
     }
 
-    fn is_published(&self) -> bool {
-        !locked(&self.core).changed
+    /// Nothing of what was committed is missing from the picture, and nobody relies on names that may not be on disk.
+    fn is_settled(&self) -> bool {
+        let core = locked(&self.core);
+        !core.changed && !core.names_unsure
     }
 
     /// Makes the picture of what is synced.

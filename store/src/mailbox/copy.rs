@@ -154,7 +154,9 @@ impl Writer<'_> {
             taken.arrived.push((uid, id));
         }
         let Some(error) = failure else { return Ok(taken) };
-        self.take_back(&taken.arrived)?;
+        if !taken.arrived.is_empty() {
+            self.take_back(&taken.arrived)?;
+        }
         Err(error)
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Core {
     pub(super) damage: Option<&'static str>,
     /// Directories with changes that are not synced: new, cur.
     pub(super) unsynced: (bool, bool),
+    /// Both may have names of an earlier process, which died before it synced them; somebody relies on those now.
+    pub(super) names_unsure: bool,
     /// A change of our own may hide one of another program; since when.
     pub(super) look_again: Option<Instant>,
     /// The directories were changed without the lock: they are listed whatever their times say.

@@ -97,10 +97,17 @@ impl Mailbox {
             return room.map(|()| None);
         }
         self.refresh()?;
-        match locked(&self.core).state.find_id(id) {
-            Some(known) => Ok(Some(Delivered { uid: known.map(Uid), duplicate: true })),
-            None => room.map(|()| None),
+        let known = {
+            let mut core = locked(&self.core);
+            let known = core.state.find_id(id);
+            core.names_unsure |= known.is_some();
+            known
+        };
+        let Some(known) = known else { return room.map(|()| None) };
+        if let Some(mark) = self.journal_end() {
+            self.commit(mark)?;
         }
+        Ok(Some(Delivered { uid: known.map(Uid), duplicate: true }))
     }
 
     pub(crate) fn count_delivery(&self, result: &Result<Delivered, StoreError>) {
@@ -199,6 +206,17 @@ impl Mailbox {
     }
 }
 
+/// The name of a message that came.
+fn name_of(added: &Added) -> FileName {
+    FileName {
+        base: added.base.clone(),
+        uid: Some(added.uid),
+        disk_size: Some(added.disk_size),
+        wire_size: Some(added.size),
+        flags: (added.place == Place::Cur).then_some(added.bits),
+    }
+}
+
 /// What a delivery's file name begins with.
 const fn base(delivery: &Delivery<'_>) -> Base {
     Base::Own { seconds: delivery.received_at.unix_seconds(), id: delivery.message_id }
@@ -232,6 +250,8 @@ impl Writer<'_> {
         let place = if bits == FlagBits::default() { Place::New } else { Place::Cur };
         let known: Vec<_> =
             together.iter().map(|one| self.known(one.delivery.message_id)).collect::<Result<_, _>>()?;
+        // Who is told that a message is here forgets it: its name has to be on disk, whoever gave it and however he ended.
+        self.core.names_unsure |= known.iter().any(Option::is_some);
         let new = together.iter_mut().zip(&known).filter(|(_, known)| known.is_none());
         let mut arrivals: Vec<_> = new
             .map(|(Arriving { delivery, summary, staged }, _)| {
@@ -287,7 +307,7 @@ impl Writer<'_> {
     /// Publishes staged files as new messages with one record for all of them; `untouched` is what [`Self::seek_strays`] said.
     ///
     /// # Errors
-    /// Of none it is known that it is there.
+    /// Of none it is known that it is there; of those that were to come to `cur/` none is, where the disk still works.
     pub(super) fn arrive(
         &mut self,
         arrivals: &mut [Arrival<'_>],
@@ -323,7 +343,7 @@ impl Writer<'_> {
             }
         }
         if operations.is_empty() {
-            return Err(failure.unwrap_or(StoreError::Busy));
+            return Ok(Arrived { uids, mark: self.mark(), failure });
         }
         let times = match place {
             Place::New => self.touched(Some(untouched), None),
@@ -331,8 +351,24 @@ impl Writer<'_> {
         };
         // Behind an error the times stay struck out or old: what failed may be there all the same, and is to be looked for.
         operations.extend(times.filter(|_| failure.is_none()));
-        self.record(&operations)?;
+        if let Err(error) = self.record(&operations) {
+            if place == Place::Cur {
+                self.withdraw(&operations);
+            }
+            return Err(error);
+        }
         Ok(Arrived { uids, mark: self.mark(), failure })
+    }
+
+    /// Removes files that have no record: whoever brought them hears that nothing came, and will try again under other ids. A delivery
+    /// comes again with the same one, and finds its file.
+    fn withdraw(&self, operations: &[Op]) {
+        for operation in operations {
+            let Op::Added(added) = operation else { continue };
+            let path = self.mailbox.path.join(added.place.directory()).join(name_of(added).to_string());
+            let removed = self.mailbox.shared.fs.remove_file(&path);
+            info!(path = %path.display(), done = removed.is_ok(), "arrival without a record removed");
+        }
     }
 
     /// Records that the next `count` UIDs are given, before files get them: nobody seeks strays in `cur/`, so what a
@@ -347,17 +383,11 @@ impl Writer<'_> {
     fn arrive_as(&mut self, uid: u32, arrival: &mut Arrival<'_>, place: Place) -> Result<Added, StoreError> {
         let mod_seq = self.next_mod_seq()?;
         let Arrival { ref base, internal_date, size, disk_size, bits, .. } = *arrival;
-        let name = FileName {
-            base: base.clone(),
-            uid: Some(uid),
-            disk_size: Some(disk_size),
-            wire_size: Some(size),
-            flags: (place == Place::Cur).then_some(bits),
-        };
-        let published = arrival.staged.publish(&self.mailbox.path, place, &name.to_string());
+        let base = base.clone();
+        let added = Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None };
+        let published = arrival.staged.publish(&self.mailbox.path, place, &name_of(&added).to_string());
         published.map_err(|error| self.mailbox.explain(error))?;
-        let base = name.base;
-        Ok(Added { uid, mod_seq, base, internal_date, size, disk_size, bits, place, cached: None })
+        Ok(added)
     }
 
     /// Removes messages that could not be made durable, and forgets their ids.

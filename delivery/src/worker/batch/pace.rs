@@ -40,16 +40,17 @@ impl Pace {
         Self {
             others_need_it,
             share: config.crowd_share,
-            wait_max: config.crowd_wait_max.as_duration(),
+            // Who waits for a place must not give up because of rests.
+            wait_max: config.crowd_wait_max.as_duration().min(config.batch_wait_max.as_duration() / 2),
             rest_until: Mutex::default(),
         }
     }
 
-    /// Returns when a batch may begin; `oldest` says when the message that has waited longest was accepted.
+    /// Returns when a batch may begin, or when there is nothing for one; `oldest` says when the message that has waited longest was accepted.
     pub(super) async fn turn(&self, oldest: impl Fn() -> Option<Timestamp>) {
         loop {
             let left = self.left();
-            if left.is_zero() || !(self.others_need_it)() || oldest().is_some_and(|at| self.is_late(at)) {
+            if left.is_zero() || !(self.others_need_it)() || oldest().is_none_or(|at| self.is_late(at)) {
                 return;
             }
             sleep(left.min(LOOK)).await;
@@ -59,7 +60,8 @@ impl Pace {
     /// To be called when a batch is done: what it took.
     pub(super) fn rest(&self, spent: Duration) {
         let rest = spent * u32::from(100 - self.share.min(100)) / u32::from(self.share.max(1));
-        let until = Instant::now() + rest;
+        // Longer than messages wait, nobody rests; and of a disk that hung, others have nothing.
+        let until = Instant::now() + rest.min(self.wait_max);
         let mut rest_until = self.rest_until.lock().unwrap_or_else(PoisonError::into_inner);
         *rest_until = (*rest_until).max(Some(until));
     }
@@ -135,6 +137,9 @@ mod tests {
         pace.rest(BATCH);
         let long_ago = || Some(Timestamp::from(SystemTime::now() - pace.wait_max));
         assert_eq!(waited(&pace, long_ago).await, Duration::ZERO);
-        assert!(waited(&pace, || None).await >= 9 * BATCH, "the rest is still there for others");
+        assert_eq!(waited(&pace, || None).await, Duration::ZERO, "nothing to rest for");
+        assert!(waited(&pace, now).await >= 8 * BATCH, "the rest is still there for others");
+        pace.rest(Duration::from_secs(60));
+        assert!(waited(&pace, now).await <= pace.wait_max + LOOK, "a disk that hung for a minute");
     }
 }

@@ -104,6 +104,32 @@ fn each_of_a_batch_has_its_own_answer() {
     }
 }
 
+/// A process is killed before it synced the names it gave, and the queue gives its message to the next one, which says that it is there.
+#[test]
+fn a_message_that_is_said_to_be_here_is_on_disk() {
+    for network in [false, true] {
+        for call in 1.. {
+            let scene = Scene::on(disk(network)(), config());
+            let store = scene.store();
+            inbox(&store).refresh().unwrap();
+            scene.fs.plan(call, Fault::Cut);
+            let first = open_inbox(&store).and_then(|inbox| deliver(&inbox, 9));
+            if !scene.fs.clear_plan() {
+                assert!(first.is_ok() && call > 3);
+                break;
+            }
+            // The machine has not lost anything yet.
+            scene.fs.power_on(Loss::Nothing);
+            drop(store);
+            let store = scene.store();
+            deliver(&inbox(&store), 9).unwrap();
+            scene.fs.power_on(Loss::Both);
+            drop(store);
+            assert!(has(&inbox(&scene.store()), 9), "call {call}: an acknowledged delivery is lost");
+        }
+    }
+}
+
 /// The queue gives other messages before it gives the one that was under way again.
 #[test]
 fn delivery_after_another_one() {
