@@ -56,7 +56,7 @@ enum Load {
 
 pub(crate) fn run(arguments: Arguments) -> anyhow::Result<()> {
     // Each session is one.
-    runtime::process::open_files_max();
+    runtime::process::raise_open_files();
     let executor =
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("failed to start")?;
     match arguments.load {

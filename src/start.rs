@@ -58,7 +58,7 @@ pub(crate) fn run(node: &Node, roles: &[Role]) -> anyhow::Result<()> {
 
 /// As many as the system lets this process have.
 fn allow_open_files() {
-    let most = runtime::process::open_files_max();
+    let most = runtime::process::raise_open_files();
     if let Some(most) = most.filter(|most| *most < OPEN_FILES_USUAL) {
         warn!(
             most,

@@ -31,6 +31,9 @@ pub struct Config {
     pub crowd_share: u8,
     /// A message that was accepted longer ago than this, or than half of `batch_wait_max`, is delivered all the same.
     pub crowd_wait_max: Span,
+    /// How many messages whose mailbox is locked are tried by themselves at once: each may wait for the lock for long, in a thread that mailboxes of others
+    /// want too. Another one waits for `batch_wait_max`, then it is tried again later.
+    pub alone_max: u16,
     /// How many such batches may be under way at once.
     pub batches_at_once: u16,
     /// How long a message waits for a batch or for memory, when all are with disks that hang; then it is tried again later.
@@ -78,6 +81,7 @@ impl Default for Config {
             niceness: 10,
             crowd_share: 10,
             crowd_wait_max: Span::secs(5),
+            alone_max: 8,
             batches_at_once: 2,
             batch_wait_max: Span::secs(30),
             directory_max: Span::secs(30),
@@ -120,6 +124,7 @@ impl Config {
         check(self.content_memory_max.as_u64() > 0, "content_memory_max", "at least 1 B");
         check(self.niceness <= 19, "niceness", "at most 19");
         check((1..=100).contains(&self.crowd_share), "crowd_share", "from 1 to 100");
+        check(self.alone_max > 0, "alone_max", "at least 1");
         check(self.batches_at_once > 0, "batches_at_once", "at least 1");
         check(self.concurrency > 0, "concurrency", "at least 1");
         check(self.directory_max >= Span::millis(10), "directory_max", "at least 10ms");

@@ -27,9 +27,6 @@ use crate::metrics::Metrics;
 /// Accounts whose mailboxes one batch writes to.
 pub(super) const TARGETS_MAX: usize = 100;
 
-/// Messages that are tried alone at once. Each may wait long for its mailbox's lock, and in a thread that mailboxes of others want too.
-const ALONE_MAX: usize = 8;
-
 /// What waits for a place.
 struct Waiting {
     job: Arc<Job>,
@@ -59,7 +56,7 @@ impl Batches {
         Self {
             waiting: Mutex::default(),
             places: Semaphore::new(usize::from(config.batches_at_once)),
-            alone: Semaphore::new(ALONE_MAX),
+            alone: Semaphore::new(usize::from(config.alone_max)),
             pace: Pace::new(config, Arc::clone(&deps.queue)),
             batch_max: usize::from(config.batch_max),
             octets_max: config.batch_octets_max.as_u64(),

@@ -37,9 +37,10 @@ impl Synced {
         from < mark && mark <= to
     }
 
-    fn fail(&mut self, target: Mark) {
-        let (from, to) = self.failed;
-        let from = if to == Mark::default() { self.good } else { from.min(self.good) };
+    /// A sync of what is behind `from`, up to `target`, has failed.
+    fn fail(&mut self, from: Mark, target: Mark) {
+        let (before, to) = self.failed;
+        let from = if to == Mark::default() { from } else { before.min(from) };
         self.failed = (from, target.max(to));
     }
 }
@@ -64,7 +65,8 @@ impl Mailbox {
             let journal_too = core.needed > synced.journal.max(flushed);
             let file = log.file.written();
             let mut directories = std::mem::take(&mut core.unsynced);
-            if std::mem::take(&mut core.names_unsure) {
+            let unsure = std::mem::take(&mut core.names_unsure);
+            if unsure {
                 directories = (true, true);
             }
             // While others go on appending, wait for them only so often.
@@ -89,7 +91,9 @@ impl Mailbox {
             };
             let mut core = held.unwrap_or_else(|| locked(&self.core));
             if let Err(failure) = result {
-                synced.fail(target);
+                // Whose name was in doubt has a mark that was good before.
+                let from = if unsure { Mark::default() } else { synced.good };
+                synced.fail(from, target);
                 core.damage = Some("failed_write");
                 core.unsynced = (true, true);
                 error!(mailbox = %self.path.display(), error = %failure, "sync failed, the index will be written anew");
@@ -192,5 +196,25 @@ impl Mailbox {
         self.commit(mark.ok_or_else(|| self.missing())?)?;
         let view = locked(&self.view).clone();
         view.ok_or(StoreError::NoSuchMailbox)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_failed_stays_failed_whatever_is_synced_later() {
+        let mark = |end| Mark { generation: 1, end };
+        let mut synced = Synced { good: mark(10), ..Synced::default() };
+        assert!(!synced.has_failed(mark(10)) && !synced.has_failed(mark(20)));
+        synced.fail(synced.good, mark(20));
+        synced.good = Mark { generation: 2, end: 5 };
+        let failed = [10, 11, 20, 21].map(|end| synced.has_failed(mark(end)));
+        assert_eq!(failed, [false, true, true, false]);
+        // Another failure, of names that are older than the journal's end.
+        synced.fail(Mark::default(), Mark { generation: 2, end: 7 });
+        assert!(synced.has_failed(mark(10)) && synced.has_failed(synced.good));
+        assert!(!synced.has_failed(Mark { generation: 3, end: 1 }), "the index was written anew");
     }
 }

@@ -36,6 +36,13 @@ fn words() {
 }
 
 #[test]
+fn numbers() {
+    for number in [0, 7, 10, 1_000_000, u64::MAX] {
+        check(|out| word::number(number, out), &number.to_string());
+    }
+}
+
+#[test]
 fn sets() {
     check(|out| word::set([1, 2, 3, 7, 5, 6], out), "1:3,7,5:6");
     check(|out| word::set([], out), "");

@@ -43,12 +43,8 @@ pub fn string(octets: &[u8], out: &mut Vec<u8>) {
     out.reserve(octets.len() + 2);
     out.push(b'"');
     let mut rest = octets;
-    if !is_escaped {
-        out.extend_from_slice(rest);
-        out.push(b'"');
-        return;
-    }
-    while let Some(at) = memchr::memchr2(b'"', b'\\', rest) {
+    let next = |rest| if is_escaped { memchr::memchr2(b'"', b'\\', rest) } else { None };
+    while let Some(at) = next(rest) {
         let (before, from) = rest.split_at(at);
         out.extend_from_slice(before);
         out.push(b'\\');

@@ -96,26 +96,29 @@ async fn what_waits_goes_together_and_is_there_once() {
 
 #[tokio::test]
 async fn a_mailbox_that_somebody_keeps_locked_holds_up_nobody_else() {
-    let config = Config { concurrency: 4, batches_at_once: 1, ..config() };
+    // More messages for it than there are threads.
+    let config = Config { concurrency: 9, batches_at_once: 1, alone_max: 3, ..config() };
     let setup = Setup::new(&[("ann", "=ann"), ("bob", "=bob")], config);
     assert_eq!((count(&setup, "ann"), count(&setup, "bob")), (0, 0));
     let locked = find(setup.root.path(), "ann@example.test").join("sluice.lock");
     let lock = std::fs::File::options().write(true).open(locked).unwrap();
     lock.lock().unwrap();
-    for number in 0..3 {
+    for number in 0..8 {
         setup.publish(number, "s@elsewhere.test", &["ann"]).await;
     }
     let running = setup.start();
     setup.until(|listed| listed.iter().all(|listed| listed.state == queue::QueuedState::Leased)).await;
-    setup.publish(3, "s@elsewhere.test", &["bob"]).await;
+    // Their batch has given up by then, and they are tried alone.
+    tokio::time::sleep(5 * StoreConfig::default().batch_lock_wait.as_duration()).await;
+    setup.publish(8, "s@elsewhere.test", &["bob"]).await;
     let is_bobs = |listed: &queue::Listed| recipients(listed) == ["bob@example.test"];
     let waiting = setup.until(|listed| !listed.iter().any(is_bobs)).await;
-    assert_eq!((waiting.len(), count(&setup, "bob")), (3, 1), "ann's mailbox is still locked");
+    assert_eq!((waiting.len(), count(&setup, "bob")), (8, 1), "ann's mailbox is still locked");
     lock.unlock().unwrap();
     setup.until(<[queue::Listed]>::is_empty).await;
     setup.drain.begin();
     running.await.unwrap();
-    assert_eq!(count(&setup, "ann"), 3);
+    assert_eq!(count(&setup, "ann"), 8);
 }
 
 fn find(directory: &Path, account: &str) -> std::path::PathBuf {

@@ -210,6 +210,37 @@ fn append() {
     );
 }
 
+/// Whoever hears that nothing came tries again, under another id: what came all the same would be there twice.
+#[test]
+fn what_is_refused_does_not_come() {
+    let operations: [Operation<'_>; 2] =
+        [&|store| open_inbox(store)?.append(&text(9), &seen(), DATE).map(drop), &|store| {
+            open_sent(store)?.copy(&[Uid(1)], &*open_inbox(store)?).map(drop)
+        }];
+    for (network, operation) in
+        [false, true].into_iter().flat_map(|network| operations.map(|one| (network, one)))
+    {
+        for fault in [Fault::FailBefore, Fault::FailAfter] {
+            for call in 1.. {
+                let scene = Scene::on(disk(network)(), config());
+                let store = scene.store();
+                inbox(&store).refresh().unwrap();
+                scene.fs.plan(call, fault);
+                let acknowledged = operation(&store).is_ok();
+                if !scene.fs.clear_plan() {
+                    assert!(acknowledged && call > 3);
+                    break;
+                }
+                let expected = 3 + usize::from(acknowledged);
+                for _ in 0..2 {
+                    assert_eq!(inbox(&store).refresh().unwrap().len(), expected, "{fault:?} at call {call}");
+                    inbox(&store).rebuild().unwrap();
+                }
+            }
+        }
+    }
+}
+
 type Operation<'a> = &'a dyn Fn(&Store) -> Result<(), StoreError>;
 
 /// One node dies in a delivery, and another, which has the mailbox open too, goes on; all in one step of the clock.
