@@ -22,6 +22,7 @@ mod config;
 mod dkim;
 mod dmarc;
 mod field;
+mod keys;
 mod lookup;
 mod results;
 mod strict;
@@ -57,6 +58,7 @@ pub struct Authenticator {
     config: AuthenticationConfig,
     dns: Arc<dyn Dns>,
     library: mail_auth::MessageAuthenticator,
+    keys: keys::Keys,
 }
 
 /// What is known of a message besides its octets.
@@ -94,7 +96,8 @@ impl Authenticator {
         let nowhere = ResolverConfig::from_name_servers(Vec::new());
         let library = mail_auth::MessageAuthenticator::new(nowhere, ResolverOpts::default())
             .map_err(|error| error.to_string())?;
-        Ok(Self { config, dns, library })
+        let keys = keys::Keys::new(config.keys_kept);
+        Ok(Self { config, dns, library, keys })
     }
 
     /// Its configuration.
@@ -147,7 +150,7 @@ impl Authenticator {
         let mut known = lookup::Known::default();
         let seals = arc::names(parsed, self.config.arc_sets_max);
         let time_max = self.config.time_max.as_duration();
-        known.fetch_keys(&*self.dns, dkim::names(parsed), seals, time_max).await;
+        known.fetch_keys(&*self.dns, &self.keys, dkim::names(parsed), seals, time_max).await;
         known
     }
 

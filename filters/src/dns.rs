@@ -2,6 +2,7 @@
 
 mod config;
 mod resolver;
+mod texts;
 #[cfg(test)]
 pub(crate) mod zone;
 

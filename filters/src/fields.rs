@@ -2,8 +2,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
-
 /// One field of a header section.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Field<'a> {
@@ -77,6 +75,9 @@ pub(crate) fn split(message: &[u8]) -> Vec<Field<'_>> {
 
 /// Whether the message, or a part of it that is not encoded, says what it is in a field of more than `octets_max`.
 pub(crate) fn has_endless_type(message: &[u8], octets_max: usize) -> bool {
+    if message.len() <= octets_max {
+        return false;
+    }
     let mut begins = 0;
     let ends = memchr::memchr_iter(b'\n', message).map(|at| at + 1).chain([message.len()]);
     for end in ends {
@@ -107,12 +108,11 @@ fn field(rest: &[u8]) -> Option<(Field<'_>, &[u8])> {
     }
     let mut end = colon + 1;
     loop {
-        let line = rest.get(end..)?;
-        let Some(length) = memmem::find(line, b"\r\n") else {
+        let Some(length) = line_length(rest.get(end..)?) else {
             end = rest.len();
             break;
         };
-        end += length + 2;
+        end += length;
         if !matches!(rest.get(end), Some(b' ' | b'\t')) {
             break;
         }
@@ -120,6 +120,12 @@ fn field(rest: &[u8]) -> Option<(Field<'_>, &[u8])> {
     let (octets, body) = rest.split_at_checked(end)?;
     let value = octets.get(colon + 1..)?;
     Some((Field { name, value: value.strip_suffix(b"\r\n").unwrap_or(value), octets }, body))
+}
+
+/// Octets of the first line with its CRLF.
+fn line_length(text: &[u8]) -> Option<usize> {
+    let mut ends = memchr::memchr_iter(b'\n', text);
+    ends.find(|at| at.checked_sub(1).and_then(|before| text.get(before)) == Some(&b'\r')).map(|at| at + 1)
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ pub(crate) fn fuzz_facts(input: &[u8]) {
     });
     let facts = cases::facts(&situation, input, &fields.collect(), &config);
     for (name, most) in [("parts", config.parts_max), ("urls", config.urls_max)] {
-        if let Some(cel::Value::List(list)) = facts.variables.get(name) {
+        if let Some(cel::Value::List(list)) = facts.get(name) {
             assert!(list.len() <= most, "{name} has its bound");
         }
     }

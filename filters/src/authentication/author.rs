@@ -3,8 +3,6 @@
 //! Who forges a sender looks for a field that the checker and the reader's program read differently: two fields, two addresses, quotes and comments, a
 //! route. So the field is read by a strict grammar here and by the MIME parser that the rest of the system uses, and both must agree.
 
-use std::collections::BTreeSet;
-
 use envelope::Address;
 use mail_parser::{HeaderName, MessageParser};
 use serde::{Deserialize, Serialize};
@@ -72,7 +70,8 @@ impl Author {
 
     /// What the MIME parser makes of it: what a policy may want to look at even when it is wrong.
     fn read_loosely(&mut self, message: &[u8]) {
-        let parsed = MessageParser::new().with_address_headers().parse_headers(message);
+        let only_authors = MessageParser::new().header_address(HeaderName::From).default_header_ignore();
+        let parsed = only_authors.parse_headers(message);
         let headers = parsed.iter().flat_map(|message| message.headers());
         let from = headers.filter(|header| header.name == HeaderName::From);
         let named = from.filter_map(|header| header.value.as_address()).flat_map(mail_parser::Address::iter);
@@ -88,12 +87,9 @@ impl Author {
         let canonical: Option<Vec<String>> = strict.iter().map(|address| canonical(address)).collect();
         match canonical {
             Some(addresses) if !addresses.is_empty() && addresses == self.addresses => {
-                let domains: BTreeSet<&str> = addresses
-                    .iter()
-                    .filter_map(|one| one.rsplit_once('@'))
-                    .map(|(_, domain)| domain)
-                    .collect();
-                (domains.len() > 1).then_some(AuthorFault::SeveralDomains)
+                let mut domains = addresses.iter().map(|one| one.rsplit_once('@').map(|(_, domain)| domain));
+                let first = domains.next();
+                domains.any(|other| Some(other) != first).then_some(AuthorFault::SeveralDomains)
             }
             _ => Some(AuthorFault::Unreadable),
         }

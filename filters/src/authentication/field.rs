@@ -1,8 +1,12 @@
 //! The Authentication-Results field (RFC 8601): ours written, forged ones found.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use super::results::{Authentication, Word};
+
+/// Octets that most fields stay below.
+const FIELD_USUAL: usize = 512;
 
 /// The value of the field: `authserv-id` and every result, folded.
 ///
@@ -11,14 +15,16 @@ use super::results::{Authentication, Word};
 /// resinfo         = ";" methodspec [CFWS reasonspec] *( CFWS propspec )
 /// ```
 pub fn results_field(authserv_id: &str, found: &Authentication, peer: IpAddr, sender: &str) -> String {
-    let mut text = authserv_id.to_owned();
+    let mut text = String::with_capacity(FIELD_USUAL);
+    text.push_str(authserv_id);
     let mut add = |method: &str, result: Word, reason: &str, properties: &[(&str, &str)]| {
-        text.push_str(&format!(";\r\n\t{method}={result}"));
+        let mut push = |pieces: &[&str]| pieces.iter().for_each(|piece| text.push_str(piece));
+        push(&[";\r\n\t", method, "=", result.as_str()]);
         if !reason.is_empty() && result != Word::Pass {
-            text.push_str(&format!(" reason={}", quoted(reason)));
+            push(&[" reason=", &quoted(reason)]);
         }
         for (name, value) in properties.iter().filter(|(_, value)| !value.is_empty()) {
-            text.push_str(&format!("\r\n\t\t{name}={}", value_of(value)));
+            push(&["\r\n\t\t", name, "=", &value_of(value)]);
         }
     };
     let (identity, who) =
@@ -132,9 +138,9 @@ fn without_comments(text: &str) -> String {
 }
 
 /// A value as it may stand: what a peer chose can neither end the value nor the field.
-fn value_of(text: &str) -> String {
+fn value_of(text: &str) -> Cow<'_, str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/^_`{|}~.@:".contains(c);
-    if text.chars().all(is_plain) { text.to_owned() } else { quoted(text) }
+    if text.chars().all(is_plain) { Cow::Borrowed(text) } else { Cow::Owned(quoted(text)) }
 }
 
 fn quoted(text: &str) -> String {

@@ -10,12 +10,11 @@ use futures_util::StreamExt as _;
 use futures_util::stream;
 use hickory_resolver::proto::op::ResponseCode;
 use mail_auth::common::parse::TxtRecordParser;
-use mail_auth::common::verify::DomainKey;
-use mail_auth::dkim::DkimError;
 use mail_auth::dmarc::Dmarc;
 use mail_auth::{DnsError as LibraryDnsError, Error, ResolverCache, Txt};
 use tokio::time::timeout;
 
+use super::keys::Keys;
 use crate::dns::{Dns, DnsError};
 
 /// Questions of one message that are on their way at once, but for those that nothing may hold up.
@@ -46,6 +45,7 @@ impl Known {
     pub(super) async fn fetch_keys(
         &mut self,
         dns: &dyn Dns,
+        keys: &Keys,
         signatures: impl Iterator<Item = String>,
         seals: impl Iterator<Item = String>,
         time_max: Duration,
@@ -55,10 +55,10 @@ impl Known {
         names.extend(seals);
         let names = distinct(names.into_iter());
         self.fetch(dns, names, at_once, time_max, |records| {
-            let mut parsed = records.iter().map(|record| key(record));
-            let first = parsed.next().unwrap_or_else(not_found);
-            let good = if first.is_ok() { first } else { parsed.find(Result::is_ok).unwrap_or(first) };
-            good.into()
+            let mut read = records.iter().map(|record| keys.read(record));
+            let first = read.next().unwrap_or_else(not_found);
+            let good = if first.is_ok() { first } else { read.find(Result::is_ok).unwrap_or(first) };
+            good.map_or_else(Txt::Error, Txt::DomainKey)
         })
         .await;
     }
@@ -127,15 +127,12 @@ impl Known {
         time_max: Duration,
         read: impl Fn(Vec<Vec<u8>>) -> Txt,
     ) {
-        let late = || Txt::from(failed::<Dmarc>("no answer in time".to_owned()));
-        for name in &names {
-            self.texts.insert(name.clone().into_boxed_str(), Answer(late()));
-        }
-        let questions = stream::iter(names).map(|name| async move {
-            let found = dns.txt(name.trim_end_matches('.')).await;
+        let question = |name| async move {
+            let found = dns.txt(str::trim_end_matches(name, '.')).await;
             (name, found)
-        });
-        let mut answers = questions.buffer_unordered(at_once);
+        };
+        let questions: Vec<_> = names.iter().map(String::as_str).map(question).collect();
+        let mut answers = stream::iter(questions).buffer_unordered(at_once);
         let gather = async {
             while let Some((name, found)) = answers.next().await {
                 let txt = match found {
@@ -143,11 +140,16 @@ impl Known {
                     Err(error) if error.is_void() => not_found::<Dmarc>().into(),
                     Err(error) => failed::<Dmarc>(error.to_string()).into(),
                 };
-                self.texts.insert(name.into_boxed_str(), Answer(txt));
+                self.texts.insert(name.into(), Answer(txt));
             }
         };
-        // What has not come by then stays a failure.
-        let _ = timeout(time_max, gather).await;
+        if timeout(time_max, gather).await.is_err() {
+            // What has not come by then is a failure.
+            let late = || Answer(failed::<Dmarc>("no answer in time".to_owned()).into());
+            for name in &names {
+                self.texts.entry(name.as_str().into()).or_insert_with(late);
+            }
+        }
     }
 }
 
@@ -167,15 +169,6 @@ fn walk(domain: &str) -> Vec<String> {
         names.push(labels.get(from..).unwrap_or_default().join("."));
     }
     names
-}
-
-fn key(record: &[u8]) -> mail_auth::Result<DomainKey> {
-    let key = DomainKey::parse(record)?;
-    if super::strict::is_usable_key(record) {
-        Ok(key)
-    } else {
-        Err(Error::Dkim(DkimError::UnsupportedKeyType))
-    }
 }
 
 fn is_policy(record: &[u8]) -> bool {
@@ -244,7 +237,8 @@ mod tests {
             (0..50).map(|number| format!("z{number}._domainkey.bank.test.")).collect();
         let zone = seals.clone().fold(Zone::default(), |zone, name| zone.silent(&name));
         let mut known = Known::default();
-        known.fetch_keys(&zone, signatures.iter().cloned(), seals, Duration::from_secs(20)).await;
+        let keys = Keys::new(1);
+        known.fetch_keys(&zone, &keys, signatures.iter().cloned(), seals, Duration::from_secs(20)).await;
         for name in &signatures {
             let found = known.get::<str>(name).unwrap();
             assert!(

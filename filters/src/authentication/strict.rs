@@ -12,7 +12,7 @@ use mail_auth::dkim::Canonicalization;
 use mail_auth::{AuthenticatedMessage, Error};
 
 /// Name and value of each tag.
-type Tags<'a> = Vec<(&'a str, &'a str)>;
+pub(super) type Tags<'a> = Vec<(&'a str, &'a str)>;
 
 /// Sorts out what the library should not have taken, and counts again what it counted wrongly. Says how many DKIM signatures went.
 pub(super) fn settle(message: &mut AuthenticatedMessage<'_>) -> usize {
@@ -30,15 +30,15 @@ pub(super) fn settle(message: &mut AuthenticatedMessage<'_>) -> usize {
     signatures - message.dkim_headers.len()
 }
 
-/// Whether a key may be used for signatures of mail that hash with SHA-256, the only ones that count (RFC 6376 §3.6.1, RFC 8301 §3.1).
-pub(super) fn is_usable_key(record: &[u8]) -> bool {
-    let Some(tags) = tags(record) else { return false };
+/// The tags of a key that may be used for signatures of mail that hash with SHA-256, the only ones that count (RFC 6376 §3.6.1, RFC 8301 §3.1).
+pub(super) fn usable_key(record: &[u8]) -> Option<Tags<'_>> {
+    let tags = tags(record)?;
     let first = tags.first().copied();
     let version = find(&tags, "v").is_none_or(|version| first == Some(("v", version)) && version == "DKIM1");
     let list = |name: &str, wanted: &[&str]| {
         find(&tags, name).is_none_or(|list| list.split(':').any(|one| wanted.contains(&one.trim())))
     };
-    version && list("s", &["*", "email"]) && list("h", &["sha256"])
+    (version && list("s", &["*", "email"]) && list("h", &["sha256"])).then_some(tags)
 }
 
 fn is_signature(value: &[u8]) -> bool {
@@ -72,7 +72,7 @@ fn is_safe(tags: &[(&str, &str)]) -> bool {
         .is_some_and(|name| matches!(name.to_ascii_lowercase().as_str(), "rsa-sha256" | "ed25519-sha256"))
 }
 
-fn find<'a>(tags: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
+pub(super) fn find<'a>(tags: &[(&str, &'a str)], name: &str) -> Option<&'a str> {
     tags.iter().find(|(other, _)| *other == name).map(|(_, value)| *value)
 }
 
@@ -225,8 +225,9 @@ mod tests {
 
     #[test]
     fn keys() {
-        let check =
-            |record: &str, expected: bool| assert_eq!(is_usable_key(record.as_bytes()), expected, "{record}");
+        let check = |record: &str, expected: bool| {
+            assert_eq!(usable_key(record.as_bytes()).is_some(), expected, "{record}")
+        };
         check("v=DKIM1; p=x", true);
         check("p=x", true);
         check("v=DKIM1; s=email; h=sha1 : sha256; p=x;", true);

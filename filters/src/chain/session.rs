@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use envelope::{AccountId, Address, Domain, Envelope, ReversePath};
-use futures_util::future::join_all;
 use tokio::time::Instant;
 
 use super::{Filters, Judged};
@@ -19,7 +18,6 @@ use crate::peer::reply_text;
 use crate::policy::{PeerFacts, ScanFacts, Subject};
 use crate::reports::{Applied, Disposition, DmarcRow, Override};
 use crate::reputation::{Connected, Content, Event, Happened, Peer, Reason, Sender};
-use crate::scanner;
 use crate::{Action, Change, Refusal, fields};
 
 /// Who is on the other side.
@@ -206,11 +204,11 @@ impl FilterSession {
             return judged;
         }
         let id = envelope.id.to_string();
-        let facts = self.scan_facts(envelope, &id);
         // Signatures are over what came; scanners count fields as those behind us will.
         self.remove_forged(&mut judged, message);
         let clean = judged.message();
-        let (found, scanned) = tokio::join!(self.authenticate(envelope, message), self.scan(&facts, &clean));
+        let (found, scanned) =
+            tokio::join!(self.authenticate(envelope, message), self.scan(envelope, &id, &clean));
         drop(clean);
         let mut scan = ScanFacts::default();
         for (name, verdict, finding) in scanned {
@@ -379,35 +377,6 @@ impl FilterSession {
         };
         judged.decide(action, [reason]);
         Applied { disposition, reason: (!as_asked).then_some(Override::LocalPolicy) }
-    }
-
-    fn scan_facts(&self, envelope: &Envelope, id: &str) -> scanner::ScanFacts {
-        scanner::ScanFacts {
-            id: id.to_owned(),
-            our_name: self.client.our_name.clone(),
-            peer: Some(self.client.peer.ip()),
-            hostname: self.hostname.clone(),
-            helo: Some(self.helo.clone()).filter(|helo| !helo.is_empty()),
-            reverse_path: envelope.reverse_path.clone(),
-            recipients: envelope.recipients.iter().map(|one| one.address.clone()).collect(),
-            login: self.account.as_ref().map(ToString::to_string),
-            tls: self.tls_version.clone(),
-        }
-    }
-
-    /// All scanners at once: they only read.
-    async fn scan(
-        &self,
-        facts: &scanner::ScanFacts,
-        message: &Bytes,
-    ) -> Vec<(String, crate::Verdict, Option<scanner::Finding>)> {
-        let concerned = self.filters.scanners.concerned(self.client.listener, self.account.is_some());
-        let asked = concerned.map(|scanner| async move {
-            let found = scanner.scan(facts, message).await;
-            let (verdict, finding) = scanner.judge(found);
-            (scanner.name().to_owned(), verdict, finding)
-        });
-        join_all(asked).await
     }
 
     async fn ask_milters(&mut self, judged: &mut Judged, scan: &mut ScanFacts, id: &str) {

@@ -17,7 +17,7 @@ pub struct DnsConfig {
     pub dnssec: bool,
     /// The keys that validation begins with, in a file of DNSKEY records; none: those of the root that are built in.
     pub trust_anchors: PathBuf,
-    /// Answers that are kept.
+    /// Answers that are kept, and of texts (SPF, DKIM, DMARC) as many again in the form in which they are used.
     pub cache_entries: u32,
     /// The longest time that an answer is kept, whatever it says itself.
     pub cache_age_max: Span,

@@ -3,16 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig};
-use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::net::{DnsError as Refused, NetError};
 use hickory_resolver::proto::dnssec::TrustAnchors;
 use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
+use super::texts::Texts;
 use super::{Dns, DnsConfig, DnsError};
 
 /// Why the resolver can't be set up.
@@ -35,6 +36,7 @@ pub enum ResolverError {
 #[derive(Clone)]
 pub struct Resolver {
     resolver: TokioResolver,
+    texts: Texts,
     question_max: Duration,
     records_max: usize,
 }
@@ -100,8 +102,9 @@ impl Resolver {
             try_max: Some(config.try_max.as_duration()),
         };
         let resolver = asking.open()?;
+        let texts = Texts::new(config.cache_entries, config.cache_age_max.as_duration());
         let question_max = config.question_max.as_duration();
-        Ok(Self { resolver, question_max, records_max: config.records_max as usize })
+        Ok(Self { resolver, texts, question_max, records_max: config.records_max as usize })
     }
 
     async fn ask<T>(
@@ -110,13 +113,33 @@ impl Resolver {
         kind: RecordType,
         pick: impl Fn(&RData) -> Option<T>,
     ) -> Result<Vec<T>, DnsError> {
+        self.ask_until(name, kind, pick).await.0
+    }
+
+    /// What is found, and until when that holds, where the answer says it.
+    async fn ask_until<T>(
+        &self,
+        name: Name,
+        kind: RecordType,
+        pick: impl Fn(&RData) -> Option<T>,
+    ) -> (Result<Vec<T>, DnsError>, Option<Instant>) {
         let asked = tokio::time::timeout(self.question_max, self.resolver.lookup(name, kind));
-        let found = asked.await.map_err(|_| DnsError::Failed("no answer in time".to_owned()))?;
-        let found = found.map_err(|error| failed(&error))?;
+        let found = match asked.await {
+            Ok(Ok(found)) => found,
+            Ok(Err(error)) => return (Err(failed(&error)), nothing_until(&error)),
+            Err(_) => return (Err(DnsError::Failed("no answer in time".to_owned())), None),
+        };
         let records = found.answers().iter().filter_map(|record| pick(&record.data));
         let records: Vec<T> = records.take(self.records_max).collect();
-        if records.is_empty() { Err(DnsError::NoRecord) } else { Ok(records) }
+        let records = if records.is_empty() { Err(DnsError::NoRecord) } else { Ok(records) };
+        (records, Some(found.valid_until()))
     }
+}
+
+/// Until when there is nothing (RFC 2308 §5).
+fn nothing_until(error: &NetError) -> Option<Instant> {
+    let NetError::Dns(Refused::NoRecordsFound(none)) = error else { return None };
+    Some(Instant::now() + Duration::from_secs(none.negative_ttl?.into()))
 }
 
 fn anchors(path: &Path) -> Result<TrustAnchors, ResolverError> {
@@ -177,7 +200,14 @@ impl Dns for Resolver {
 
     async fn txt(&self, owner: &str) -> Result<Vec<Vec<u8>>, DnsError> {
         let pick = |data: &RData| if let RData::TXT(txt) = data { Some(txt.txt_data.concat()) } else { None };
-        self.ask(name(owner)?, RecordType::TXT, pick).await
+        if let Some(known) = self.texts.get(owner, Instant::now()) {
+            return known;
+        }
+        let (found, until) = self.ask_until(name(owner)?, RecordType::TXT, pick).await;
+        if let Some(until) = until {
+            self.texts.keep(owner, &found, until, Instant::now());
+        }
+        found
     }
 }
 

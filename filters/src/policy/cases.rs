@@ -9,20 +9,21 @@
 //! expect = { action = "quarantine", rules = ["executive-impersonation"] }
 //! ```
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use cel::Value;
 use envelope::{Address, Entrance, Envelope, MessageId, Origin, Priority, ReversePath, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::evaluate::Decision;
-use super::facts::{self, Facts, PeerFacts, ScanFacts, Subject};
+use super::facts::{Facts, PeerFacts, ScanFacts, Subject};
 use super::live;
-use super::load::{Fault, RuleSet};
+use super::load::{FactNames, Fault, RuleSet};
 use super::{PolicyConfig, PolicyError};
 use crate::Action;
 use crate::authentication::{
@@ -163,40 +164,17 @@ fn ask(
     config: &PolicyConfig,
     traced: bool,
 ) -> Result<Decision, PolicyError> {
-    let envelope = situation.envelope(message);
-    let authentication = situation.results(message);
-    let subject = Subject {
-        envelope: &envelope,
-        listener: situation.listener.as_deref().unwrap_or(if situation.account.is_some() {
-            "submission"
-        } else {
-            "mx"
-        }),
-        peer: &situation.peer_facts,
-        authentication: &authentication,
-        scan: &situation.scan,
-        message,
-    };
-    live::ask(rules, subject, config, traced)
+    situation.with_subject(message, |subject| live::ask(rules, subject, config, traced))
 }
 
-/// Everything that `uses` names, of a message that is not on its way.
+/// Facts of a message that is not on its way.
 pub(super) fn facts(
     situation: &Situation,
     message: &[u8],
-    uses: &HashSet<(String, String)>,
+    names: &FactNames,
     config: &PolicyConfig,
-) -> Facts {
-    let (envelope, authentication) = (situation.envelope(message), situation.results(message));
-    let subject = Subject {
-        envelope: &envelope,
-        listener: "mx",
-        peer: &situation.peer_facts,
-        authentication: &authentication,
-        scan: &situation.scan,
-        message,
-    };
-    facts::gather(subject, uses, config)
+) -> HashMap<String, Value> {
+    situation.with_subject(message, |subject| Facts::new(subject, names, config).variables())
 }
 
 /// Files of other systems may have bare LF.
@@ -272,6 +250,21 @@ pub const fn action_name(action: &Action) -> &'static str {
 }
 
 impl Situation {
+    /// Asks something of what is known of the message.
+    pub(super) fn with_subject<T>(&self, message: &[u8], ask: impl FnOnce(Subject<'_>) -> T) -> T {
+        let envelope = self.envelope(message);
+        let authentication = self.results(message);
+        let usual = if self.account.is_some() { "submission" } else { "mx" };
+        ask(Subject {
+            envelope: &envelope,
+            listener: self.listener.as_deref().unwrap_or(usual),
+            peer: &self.peer_facts,
+            authentication: &authentication,
+            scan: &self.scan,
+            message,
+        })
+    }
+
     pub(super) fn envelope(&self, message: &[u8]) -> Envelope {
         let fields = fields::split(message);
         let first = |name: &[u8]| fields.iter().find(|field| field.is(name)).map(Field::unfolded);

@@ -115,7 +115,7 @@ pub(super) fn evaluate(
     config: &PolicyConfig,
     traced: bool,
 ) -> Result<Decision, PolicyError> {
-    let facts = facts::gather(subject, &rules.uses, config);
+    let facts = Facts::new(subject, &rules.facts, config);
     let told = traced.then(|| Told::of(&facts));
     let mut library = Library { env, rules, facts: &facts, context: None };
     let score = subject.peer.score + subject.scan.spam_score;
@@ -132,18 +132,17 @@ pub(super) fn evaluate(
 }
 
 /// The library, with the facts bound when the first rule needs it.
-pub(super) struct Library<'a> {
+pub(super) struct Library<'a, 'm> {
     env: &'a Arc<Env>,
     rules: &'a Arc<RuleSet>,
-    facts: &'a Facts,
+    facts: &'a Facts<'m>,
     context: Option<Context<'static, 'static>>,
 }
 
-impl Library<'_> {
+impl Library<'_, '_> {
     /// Whether a rule fits; an error within is what is wrong with it on this message.
     fn shortcut_or_ask(&mut self, rule: &Rule, score: f64) -> Result<Result<bool, String>, PolicyError> {
-        let Facts { variables, fields } = self.facts;
-        let scene = Scene { variables, fields, rules: self.rules, score };
+        let scene = Scene { facts: self.facts, rules: self.rules, score };
         match rule.shortcut.ask(&scene) {
             Some(fits) => {
                 #[cfg(test)]
@@ -178,13 +177,13 @@ impl Library<'_> {
 fn bind(
     env: &Arc<Env>,
     rules: &Arc<RuleSet>,
-    facts: &Facts,
+    facts: &Facts<'_>,
 ) -> Result<Context<'static, 'static>, PolicyError> {
     let mut context = Context::with_env(Arc::clone(env));
-    for (name, value) in &facts.variables {
-        context.add_variable_from_value(name.clone(), value.clone());
+    for (name, value) in facts.variables() {
+        context.add_variable_from_value(name, value);
     }
-    functions::declare(&mut context, rules, Arc::clone(&facts.fields))
+    functions::declare(&mut context, rules, Arc::clone(facts.section()))
         .map_err(|error| PolicyError::Functions(error.to_string()))?;
     Ok(context)
 }
@@ -198,7 +197,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn ask(&self, rule: &Rule, library: &mut Library<'_>) -> Result<Said, PolicyError> {
+    fn ask(&self, rule: &Rule, library: &mut Library<'_, '_>) -> Result<Said, PolicyError> {
         let outbound = facts::is_authenticated(self.subject.envelope);
         let concerned = match rule.direction {
             Direction::Any => true,

@@ -1,4 +1,5 @@
-//! What a message is, in the words of rules. Only what some rule names is worked out: conversion is most of the cost.
+//! What a message is, in the words of rules. A fact is worked out when it is first asked for: conversion is most of the cost, and most rules are settled by
+//! the facts that cost least.
 
 mod archive;
 #[cfg(test)]
@@ -15,7 +16,8 @@ mod urls;
 mod uuencode;
 mod walk;
 
-use std::collections::{HashMap, HashSet};
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -28,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use self::names::visible;
 use self::readable::Readable;
 use super::PolicyConfig;
+use super::load::FactNames;
 use crate::authentication::{Authentication, Word};
 use crate::fields::{self, Field};
 
@@ -81,10 +84,13 @@ pub struct ScanFacts {
     pub virus_name: String,
 }
 
-/// The variables that the rules use, and what their functions look at.
-pub(super) struct Facts {
-    pub(super) variables: HashMap<String, Value>,
-    pub(super) fields: Arc<HeaderSection>,
+/// The facts of one message that rules use.
+pub(super) struct Facts<'a> {
+    reader: Reader<'a>,
+    names: &'a FactNames,
+    /// What was worked out, in the order of the names.
+    found: Vec<OnceCell<Value>>,
+    section: OnceCell<Arc<HeaderSection>>,
 }
 
 /// What `header` and `headers` look at.
@@ -127,57 +133,126 @@ struct Reader<'a> {
     subject: Subject<'a>,
     config: &'a PolicyConfig,
     fields: Vec<Field<'a>>,
+    /// Whether some rule looks behind the header section.
+    whole: bool,
     /// As our parser reads it, and as others do when they may read it otherwise.
-    readings: Vec<Message<'a>>,
+    readings: OnceCell<Vec<Message<'a>>>,
 }
 
-/// Works out what `uses` names: pairs of a variable and its field.
-pub(super) fn gather(subject: Subject<'_>, uses: &HashSet<(String, String)>, config: &PolicyConfig) -> Facts {
-    let whole = uses.iter().any(|(variable, field)| match variable.as_str() {
+/// What a fact costs beside others, so that rules ask for the cheapest first: some are there, some are read from the header section, some take the message
+/// apart, some read its text.
+pub(super) fn cost(variable: &str, field: &str) -> u32 {
+    match (variable, field) {
+        ("urls", _) | ("message", "text") => 64,
+        ("parts", _) => 32,
+        _ if is_behind_header(variable, field) => 16,
+        ("message", _) => 4,
+        _ => 1,
+    }
+}
+
+/// Whether the message must be taken apart for it.
+fn is_behind_header(variable: &str, field: &str) -> bool {
+    match variable {
         "parts" | "urls" => true,
-        "message" => matches!(field.as_str(), "ambiguous" | "text" | "has_html"),
+        "message" => matches!(field, "ambiguous" | "text" | "has_html"),
         _ => false,
-    });
-    let header = whole || uses.iter().any(|(variable, _)| variable == "message");
-    let fields = fields::split(subject.message);
-    let otherwise = if whole { walk::otherwise(subject.message, &fields) } else { None };
-    let parser = MessageParser::default();
-    let mut readings: Vec<Message<'_>> = Vec::new();
-    if whole {
-        readings.extend(parser.parse(subject.message));
-        readings.extend(otherwise.as_deref().and_then(|other| parser.parse(other)));
-    } else if header {
-        readings.extend(parser.parse_headers(subject.message));
     }
-    let reader = Reader { subject, config, fields, readings };
-    let mut objects: HashMap<&str, HashMap<Key, Value>> = HashMap::new();
-    let mut variables = HashMap::new();
-    for (variable, field) in uses {
-        let value = match variable.as_str() {
-            "auth" => reader.auth(field),
-            "connection" => reader.connection(field),
-            "envelope" => reader.envelope(field),
-            "message" => reader.message(field),
-            "scan" => reader.scan(field),
-            "parts" => {
-                variables.insert(variable.clone(), parts::values(&reader.readings, config));
-                continue;
-            }
-            "urls" => {
-                variables.insert(variable.clone(), urls::values(&reader.readings, config));
-                continue;
-            }
-            // The score changes from rule to rule.
-            _ => continue,
-        };
-        objects.entry(variable).or_default().insert(Key::from(field.clone()), value);
-    }
-    let object = |fields| Value::Map(Map { map: Arc::new(fields) });
-    variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), object(fields))));
-    Facts { variables, fields: Arc::new(reader.header_section()) }
 }
 
-impl Reader<'_> {
+impl<'a> Facts<'a> {
+    /// Nothing is worked out yet.
+    pub(super) fn new(subject: Subject<'a>, names: &'a FactNames, config: &'a PolicyConfig) -> Self {
+        let whole = names.iter().any(|(variable, field)| is_behind_header(variable, field));
+        let fields = fields::split(subject.message);
+        let reader = Reader { subject, config, fields, whole, readings: OnceCell::new() };
+        let found = names.iter().map(|_| OnceCell::new()).collect();
+        Self { reader, names, found, section: OnceCell::new() }
+    }
+
+    /// These, whatever the message says.
+    #[cfg(test)]
+    pub(super) fn given(
+        subject: Subject<'a>,
+        names: &'a FactNames,
+        values: Vec<Value>,
+        config: &'a PolicyConfig,
+    ) -> Self {
+        let found = values.into_iter().map(OnceCell::from).collect();
+        Self { found, ..Self::new(subject, names, config) }
+    }
+
+    /// Names of what was worked out.
+    #[cfg(test)]
+    pub(super) fn worked_out(&self) -> Vec<&'a (String, String)> {
+        let pairs = self.names.iter().zip(&self.found);
+        pairs.filter(|(_, found)| found.get().is_some()).map(|(name, _)| name).collect()
+    }
+
+    /// The fact at a place of the names; `None`: there is none.
+    pub(super) fn get(&self, at: usize) -> Option<&Value> {
+        let (variable, field) = self.names.get(at)?;
+        Some(self.found.get(at)?.get_or_init(|| self.reader.fact(variable, field)))
+    }
+
+    /// All of them as the library wants them: variables, some with fields. The score is not among them: it changes from rule to rule.
+    pub(super) fn variables(&self) -> HashMap<String, Value> {
+        let mut objects: HashMap<&str, HashMap<Key, Value>> = HashMap::new();
+        let mut variables = HashMap::new();
+        for (at, (variable, field)) in self.names.iter().enumerate() {
+            if variable == "score" {
+                continue;
+            }
+            let Some(value) = self.get(at).cloned() else { continue };
+            if field.is_empty() {
+                variables.insert(variable.clone(), value);
+            } else {
+                objects.entry(variable).or_default().insert(Key::from(field.clone()), value);
+            }
+        }
+        let object = |fields| Value::Map(Map { map: Arc::new(fields) });
+        variables.extend(objects.into_iter().map(|(name, fields)| (name.to_owned(), object(fields))));
+        variables
+    }
+
+    /// The value of the first field of a name.
+    pub(super) fn first_field(&self, name: &str) -> Option<String> {
+        self.reader.fields.iter().find(|field| field.is(name.as_bytes())).map(decoded)
+    }
+
+    /// The header section, for the library's functions that look into it.
+    pub(super) fn section(&self) -> &Arc<HeaderSection> {
+        self.section.get_or_init(|| Arc::new(HeaderSection::of(&self.reader.fields)))
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn fact(&self, variable: &str, field: &str) -> Value {
+        match variable {
+            "auth" => self.auth(field),
+            "connection" => self.connection(field),
+            "envelope" => self.envelope(field),
+            "message" => self.message(field),
+            "parts" => parts::values(self.readings(), self.config),
+            "scan" => self.scan(field),
+            "urls" => urls::values(self.readings(), self.config),
+            // The score changes from rule to rule: who asks for it has it.
+            _ => Value::Null,
+        }
+    }
+
+    fn readings(&self) -> &[Message<'a>] {
+        self.readings.get_or_init(|| {
+            let (parser, message) = (MessageParser::default(), self.subject.message);
+            if !self.whole {
+                return parser.parse_headers(message).into_iter().collect();
+            }
+            let otherwise = walk::otherwise(message, &self.fields);
+            let other = otherwise.and_then(|other| parser.parse(&other).map(Message::into_owned));
+            parser.parse(message).into_iter().chain(other).collect()
+        })
+    }
+
     fn auth(&self, field: &str) -> Value {
         let found = self.subject.authentication;
         let passed = || found.dkim.iter().filter(|one| one.result == Word::Pass);
@@ -247,13 +322,13 @@ impl Reader<'_> {
             let found = self.fields.iter().find(|field| field.is(name.as_bytes()));
             found.map(Field::unfolded).unwrap_or_default()
         };
-        let parsed = self.readings.first();
+        let parsed = || self.readings().first();
         let max = self.config.addresses_max;
-        let author = || mailboxes::first(parsed.and_then(Message::from));
-        let reply_to = || mailboxes::first(parsed.and_then(Message::reply_to));
-        let subject = || visible(parsed.and_then(Message::subject).unwrap_or_default());
+        let author = || mailboxes::first(parsed().and_then(Message::from));
+        let reply_to = || mailboxes::first(parsed().and_then(Message::reply_to));
+        let subject = || visible(parsed().and_then(Message::subject).unwrap_or_default());
         match field {
-            "ambiguous" => Value::Bool(walk::is_ambiguous(&self.readings)),
+            "ambiguous" => Value::Bool(walk::is_ambiguous(self.readings())),
             "auto_submitted" => {
                 let value = first("auto-submitted").to_lowercase();
                 Value::Bool(!value.is_empty() && value != "no")
@@ -263,14 +338,14 @@ impl Reader<'_> {
                 let says = ["bulk", "list", "junk"].contains(&precedence.as_str());
                 Value::Bool(says || has("list-id") || has("list-unsubscribe"))
             }
-            "cc" => mailboxes::values(parsed.and_then(Message::cc), max),
+            "cc" => mailboxes::values(parsed().and_then(Message::cc), max),
             "charset_mix" => Value::Bool(mixes_scripts(&author().name) || mixes_scripts(&subject())),
-            "from" => mailboxes::values(parsed.and_then(Message::from), max),
+            "from" => mailboxes::values(parsed().and_then(Message::from), max),
             "from_address" => author().address.into(),
             "from_domain" => author().domain.into(),
             "from_name" => author().name.into(),
             "has_html" => Value::Bool(
-                walk::parts(&self.readings).any(|place| matches!(place.part.body, PartType::Html(_))),
+                walk::parts(self.readings()).any(|place| matches!(place.part.body, PartType::Html(_))),
             ),
             "list_unsubscribe" => Value::Bool(has("list-unsubscribe")),
             "message_id" => first("message-id").into(),
@@ -282,14 +357,15 @@ impl Reader<'_> {
             "reply_to_domain" => reply_to().domain.into(),
             "size" => Value::Int(i64::try_from(self.subject.message.len()).unwrap_or(i64::MAX)),
             "subject" => subject().into(),
-            "text" => text(&self.readings, self.config.text_max.as_usize()).into(),
-            _ => mailboxes::values(parsed.and_then(Message::to), max),
+            "text" => text(self.readings(), self.config.text_max.as_usize()).into(),
+            _ => mailboxes::values(parsed().and_then(Message::to), max),
         }
     }
+}
 
-    fn header_section(&self) -> HeaderSection {
-        HeaderSection::of(&self.fields)
-    }
+/// Something with fields.
+fn object<const COUNT: usize>(fields: &[Key; COUNT], values: [Value; COUNT]) -> Value {
+    Value::Map(Map { map: Arc::new(fields.iter().cloned().zip(values).collect()) })
 }
 
 pub(super) fn is_authenticated(envelope: &Envelope) -> bool {

@@ -37,7 +37,9 @@ impl List {
         if text.is_empty() || self.lower.contains(&text) {
             return false;
         }
-        let own = self.lower.iter().any(|value| text.ends_with(&format!(".{value}")));
+        let is_below =
+            |value: &String| text.strip_suffix(value.as_str()).is_some_and(|front| front.ends_with('.'));
+        let own = self.lower.iter().any(is_below);
         if own {
             return false;
         }
@@ -59,9 +61,8 @@ fn imitates(shape: &str, wanted: &str) -> bool {
     // Hosts below somebody's domain: as many labels as ours has, from the end.
     let labels = wanted.matches('.').count();
     let tail = shape.rmatch_indices('.').nth(labels).and_then(|(at, _)| shape.get(at + 1..)).unwrap_or(shape);
-    // One letter has four octets at most: most names need not be compared.
-    let near = |shape: &str| wanted.len().abs_diff(shape.len()) <= 4 && distance(wanted, shape) == 1;
-    if near(shape) || near(tail) || wanted.contains('.') && shape.starts_with(&format!("{wanted}.")) {
+    let whole = || shape.strip_prefix(wanted).is_some_and(|behind| behind.starts_with('.'));
+    if is_near(wanted, shape) || is_near(wanted, tail) || wanted.contains('.') && whole() {
         return true;
     }
     let core = without_suffix(shape);
@@ -102,7 +103,12 @@ pub(super) fn skeleton(text: &str) -> String {
         }
     }
     // An `l` has become an `i` by now.
-    shape.replace("rn", "m").replace("vv", "w").replace("ci", "d")
+    for (pair, letter) in [("rn", "m"), ("vv", "w"), ("ci", "d")] {
+        if shape.contains(pair) {
+            shape = shape.replace(pair, letter);
+        }
+    }
+    shape
 }
 
 /// Letters of mathematics (bold, italic, script and so on, U+1D400 to U+1D6A3) are 52 Latin ones again and again.
@@ -148,6 +154,34 @@ fn look(letter: char) -> Option<&'static str> {
     })
 }
 
+/// Whether the [`distance`] is one, without the table that it takes: what differs lies between a front and an end that are the same.
+fn is_near(one: &str, other: &str) -> bool {
+    // A letter has four octets at most.
+    if one.len().abs_diff(other.len()) > 4 || one.len().max(other.len()) > DISTANCE_LENGTH_MAX {
+        return false;
+    }
+    let (mut one, mut other) = (one.chars(), other.chars());
+    let (mut rest, mut other_rest) = (one.clone(), other.clone());
+    while let (Some(a), Some(b)) = (one.next(), other.next())
+        && a == b
+    {
+        (rest, other_rest) = (one.clone(), other.clone());
+    }
+    let (mut left, mut other_left) = (rest.clone(), other_rest.clone());
+    while let (Some(a), Some(b)) = (rest.next_back(), other_rest.next_back())
+        && a == b
+    {
+        (left, other_left) = (rest.clone(), other_rest.clone());
+    }
+    let (left, other_left) = (left.as_str(), other_left.as_str());
+    let letters = |text: &str| text.chars().take(3).count();
+    match (letters(left), letters(other_left)) {
+        (0, 1) | (1, 0 | 1) => true,
+        (2, 2) => left.chars().eq(other_left.chars().rev()),
+        _ => false,
+    }
+}
+
 /// Letters to change, add, drop, or swap with their neighbour (the restricted distance of Damerau and Levenshtein); of long texts the longer one's length.
 pub(super) fn distance(one: &str, other: &str) -> usize {
     let (one, other): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
@@ -176,6 +210,8 @@ pub(super) fn distance(one: &str, other: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -187,6 +223,13 @@ mod tests {
         check("abc", "acb", 1);
         check("kitten", "sitting", 3);
         check(&"a".repeat(101), "a", 101);
+    }
+
+    proptest! {
+        #[test]
+        fn near_is_a_distance_of_one(one in "[ab\u{fc}]{0,6}", other in "[ab\u{fc}]{0,6}") {
+            prop_assert_eq!(is_near(&one, &other), distance(&one, &other) == 1, "{} {}", one, other);
+        }
     }
 
     #[test]

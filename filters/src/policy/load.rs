@@ -1,6 +1,6 @@
 //! Rule files read, checked and compiled: every fault at once, each with its file and line.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -23,6 +23,9 @@ const PATTERN_SIZE_MAX: usize = 1 << 20;
 /// Octets of a rule's name.
 const NAME_MAX: usize = 64;
 
+/// Facts that rules look at, each once: variables with their fields; a variable without fields has an empty name beside it.
+pub(super) type FactNames = Vec<(String, String)>;
+
 /// A rule, ready.
 #[derive(Debug)]
 pub struct Rule {
@@ -43,7 +46,7 @@ pub struct Rule {
     pub(super) canary: u8,
     pub(super) direction: Direction,
     /// What it looks at: variables with their fields, and fields of the message by name.
-    pub(super) looks_at: Vec<(String, String)>,
+    pub(super) looks_at: FactNames,
     pub(super) headers: Vec<String>,
     /// Seconds since 1970 from which it does nothing.
     pub(super) expires: Option<u64>,
@@ -77,7 +80,7 @@ pub struct RuleSet {
     pub(super) rules: Vec<Rule>,
     pub(super) lists: HashMap<String, List>,
     pub(super) patterns: HashMap<String, Regex>,
-    pub(super) uses: HashSet<(String, String)>,
+    pub(super) facts: FactNames,
     /// Names this text of the rules.
     pub(super) version: String,
     /// What was read: path below the folder, content.
@@ -184,7 +187,11 @@ impl RuleSet {
                     }),
                 }
             }
-            self.uses.extend(used.fields);
+            self.facts.extend(used.fields);
+        }
+        self.facts = distinct(&self.facts);
+        for rule in &mut self.rules {
+            rule.shortcut = Shortcut::of(&rule.program, &self.facts);
         }
     }
 
@@ -330,7 +337,7 @@ fn compile(path: &Path, text: &str, source: &RuleSource) -> Result<(Rule, Uses),
                 description: source.description.clone(),
                 place,
                 source: when.trim().to_owned(),
-                shortcut: Shortcut::of(&program),
+                shortcut: Shortcut::Unknown,
                 program,
                 effects: source.then.clone(),
                 mode: source.mode,

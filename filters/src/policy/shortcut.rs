@@ -2,28 +2,27 @@
 //!
 //! The library binds every fact into values of its own and walks the expression with them; that is most of what a rule costs. Here the same expression is asked
 //! of the facts as they are. What is not known here is [`None`], and then the library is asked: `false && x` is false and `true || x` is true whatever `x` is,
-//! an error among it (the CEL specification, "Logical operators"), so that much is settled even where something is not known. Nothing here can fail.
+//! an error among it (the CEL specification, "Logical operators"), so that much is settled even where something is not known, and the side that costs less is
+//! asked first. Nothing here can fail.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
-use std::collections::HashMap;
 
 use cel::common::ast::{ComprehensionExpr, Expr, IdedExpr, LiteralValue, operators};
 use cel::objects::KeyRef;
 use cel::{Program, Value};
 
-use super::facts::HeaderSection;
+use super::facts::{self, Facts};
 use super::functions::{in_network, is_under};
-use super::load::RuleSet;
+use super::load::{FactNames, RuleSet};
 
 /// An expression, as far as it is known here.
 #[derive(Debug)]
 pub(super) enum Shortcut {
     Literal(Literal),
-    /// A variable without fields: `parts`, `urls`.
-    Variable(String),
+    /// Where it stands among the names, and what it costs.
+    Fact(usize, u32),
     Score,
-    Field(String, String),
     /// What a loop looks at, by how many loops are around it.
     Local(usize),
     LocalField(usize, String),
@@ -78,12 +77,14 @@ pub(super) enum Function {
 }
 
 /// What rules are asked about.
-pub(super) struct Scene<'a> {
-    pub(super) variables: &'a HashMap<String, Value>,
-    pub(super) fields: &'a HeaderSection,
+pub(super) struct Scene<'a, 'm> {
+    pub(super) facts: &'a Facts<'m>,
     pub(super) rules: &'a RuleSet,
     pub(super) score: f64,
 }
+
+/// How often a loop asks, for what that costs: most lists have few elements.
+const LOOP_COST: u32 = 4;
 
 /// What an expression is.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,24 +98,24 @@ enum Found<'a> {
 }
 
 impl Shortcut {
-    /// Reads an expression that was checked.
-    pub(super) fn of(program: &Program) -> Self {
-        Reader { loops: Vec::new() }.read(program.expression())
+    /// Reads an expression that was checked. `names` are those of the facts that it will be asked of.
+    pub(super) fn of(program: &Program, names: &FactNames) -> Self {
+        Reader { names, loops: Vec::new() }.read(program.expression())
     }
 
     /// Whether the rule fits; [`None`]: the library must be asked.
-    pub(super) fn ask(&self, scene: &Scene<'_>) -> Option<bool> {
+    pub(super) fn ask(&self, scene: &Scene<'_, '_>) -> Option<bool> {
         self.truth(scene, &mut Vec::new())
     }
 
-    fn truth<'a>(&'a self, scene: &Scene<'a>, locals: &mut Vec<&'a Value>) -> Option<bool> {
+    fn truth<'a>(&'a self, scene: &Scene<'a, '_>, locals: &mut Vec<&'a Value>) -> Option<bool> {
         match self.find(scene, locals)? {
             Found::Bool(found) => Some(found),
             _ => None,
         }
     }
 
-    fn find<'a>(&'a self, scene: &Scene<'a>, locals: &mut Vec<&'a Value>) -> Option<Found<'a>> {
+    fn find<'a>(&'a self, scene: &Scene<'a, '_>, locals: &mut Vec<&'a Value>) -> Option<Found<'a>> {
         match self {
             Self::Literal(literal) => Some(match literal {
                 Literal::Bool(found) => Found::Bool(*found),
@@ -124,8 +125,7 @@ impl Shortcut {
                 Literal::Texts(found) => Found::Texts(found),
             }),
             Self::Score => Some(Found::Double(scene.score)),
-            Self::Variable(name) => Found::of(scene.variables.get(name)?),
-            Self::Field(variable, name) => field(scene.variables.get(variable)?, name),
+            Self::Fact(at, _) => Found::of(scene.facts.get(*at)?),
             Self::Local(at) => Found::of(locals.get(*at)?),
             Self::LocalField(at, name) => field(locals.get(*at)?, name),
             Self::Not(one) => one.truth(scene, locals).map(|found| Found::Bool(!found)),
@@ -163,6 +163,30 @@ impl Shortcut {
             }
             Self::Unknown => None,
         }
+    }
+
+    /// What it takes to find out, beside others. What is not known here is asked last: it settles nothing.
+    fn cost(&self) -> u32 {
+        let sum = |all: &[Self]| all.iter().fold(0, |sum: u32, one| sum.saturating_add(one.cost()));
+        match self {
+            Self::Literal(_) | Self::Score | Self::Local(_) | Self::LocalField(..) => 0,
+            Self::Fact(_, cost) => *cost,
+            Self::Not(one) => one.cost(),
+            Self::And(one, other)
+            | Self::Or(one, other)
+            | Self::Compare(_, one, other)
+            | Self::In(one, other) => one.cost().saturating_add(other.cost()),
+            Self::Call(function, arguments) => sum(arguments).saturating_add(function.cost()),
+            Self::Loop { list, each, .. } => {
+                list.cost().saturating_add(each.cost().saturating_mul(LOOP_COST)).saturating_add(1)
+            }
+            Self::Unknown => u32::MAX,
+        }
+    }
+
+    /// Both, the one that costs less first; as they stand when they cost the same.
+    fn ordered(one: Box<Self>, other: Box<Self>) -> (Box<Self>, Box<Self>) {
+        if other.cost() < one.cost() { (other, one) } else { (one, other) }
     }
 }
 
@@ -259,10 +283,20 @@ impl Function {
         })
     }
 
+    /// Beside what its arguments cost.
+    const fn cost(self) -> u32 {
+        match self {
+            Self::Lookalike | Self::Matches => 8,
+            Self::Header => 4,
+            Self::Contains | Self::InList | Self::InNetwork | Self::IsUnder | Self::Lower => 2,
+            Self::EndsWith | Self::Size | Self::StartsWith => 1,
+        }
+    }
+
     fn call<'a>(
         self,
         arguments: &'a [Shortcut],
-        scene: &Scene<'a>,
+        scene: &Scene<'a, '_>,
         locals: &mut Vec<&'a Value>,
     ) -> Option<Found<'a>> {
         if self == Self::Size {
@@ -278,7 +312,7 @@ impl Function {
         let first = text(0)?;
         let found = match self {
             Self::Header => {
-                return Some(Found::Text(scene.fields.get(&first).next().unwrap_or_default().into()));
+                return Some(Found::Text(scene.facts.first_field(&first).unwrap_or_default().into()));
             }
             Self::Lower => return Some(Found::Text(first.to_lowercase().into())),
             Self::Contains => first.contains(&*text(1)?),
@@ -297,6 +331,7 @@ impl Function {
 
 /// Reads the library's tree.
 struct Reader<'a> {
+    names: &'a FactNames,
     /// Variables of loops, the innermost last.
     loops: Vec<&'a str>,
 }
@@ -308,12 +343,12 @@ impl<'a> Reader<'a> {
             Expr::Ident(name) => match self.local(name) {
                 Some(at) => Shortcut::Local(at),
                 None if name == "score" => Shortcut::Score,
-                None => Shortcut::Variable(name.clone()),
+                None => self.fact(name, ""),
             },
             Expr::Select(select) if !select.test => match &select.operand.expr {
                 Expr::Ident(name) => match self.local(name) {
                     Some(at) => Shortcut::LocalField(at, select.field.clone()),
-                    None => Shortcut::Field(name.clone(), select.field.clone()),
+                    None => self.fact(name, &select.field),
                 },
                 _ => Shortcut::Unknown,
             },
@@ -338,6 +373,11 @@ impl<'a> Reader<'a> {
     /// The innermost loop whose variable has this name.
     fn local(&self, name: &str) -> Option<usize> {
         self.loops.iter().rposition(|known| *known == name)
+    }
+
+    fn fact(&self, variable: &str, field: &str) -> Shortcut {
+        let found = self.names.iter().position(|(name, of)| name == variable && of == field);
+        found.map_or(Shortcut::Unknown, |at| Shortcut::Fact(at, facts::cost(variable, field)))
     }
 
     fn literal(literal: &LiteralValue) -> Option<Literal> {
@@ -372,8 +412,14 @@ impl<'a> Reader<'a> {
         let mut arguments = arguments.into_iter().map(Box::new);
         match (name, comparison, arguments.next(), arguments.next(), arguments.next()) {
             (_, Some(comparison), Some(one), Some(other), None) => Shortcut::Compare(comparison, one, other),
-            (operators::LOGICAL_AND, _, Some(one), Some(other), None) => Shortcut::And(one, other),
-            (operators::LOGICAL_OR, _, Some(one), Some(other), None) => Shortcut::Or(one, other),
+            (operators::LOGICAL_AND, _, Some(one), Some(other), None) => {
+                let (one, other) = Shortcut::ordered(one, other);
+                Shortcut::And(one, other)
+            }
+            (operators::LOGICAL_OR, _, Some(one), Some(other), None) => {
+                let (one, other) = Shortcut::ordered(one, other);
+                Shortcut::Or(one, other)
+            }
             (operators::IN, _, Some(one), Some(list), None) => Shortcut::In(one, list),
             (operators::LOGICAL_NOT, _, Some(one), None, None) => Shortcut::Not(one),
             _ => Shortcut::Unknown,

@@ -1,10 +1,14 @@
-//! Parts of a judgement that stand by themselves: forged results, and what rules are told of scanners.
+//! Parts of a judgement that stand by themselves: forged results, scanners, and what rules are told of them.
+
+use bytes::Bytes;
+use envelope::Envelope;
+use futures_util::future::join_all;
 
 use super::FilterSession;
 use crate::chain::Judged;
 use crate::policy::ScanFacts;
 use crate::scanner::{self, Advice};
-use crate::{Change, authentication, fields};
+use crate::{Change, Verdict, authentication, fields};
 
 impl FilterSession {
     /// Results that somebody else wrote in our name (RFC 8601 §5), the last first, so that the counts of the others stay.
@@ -26,6 +30,41 @@ impl FilterSession {
             index,
             value: None,
         }));
+    }
+
+    fn scan_facts(&self, envelope: &Envelope, id: &str) -> scanner::ScanFacts {
+        scanner::ScanFacts {
+            id: id.to_owned(),
+            our_name: self.client.our_name.clone(),
+            peer: Some(self.client.peer.ip()),
+            hostname: self.hostname.clone(),
+            helo: Some(self.helo.clone()).filter(|helo| !helo.is_empty()),
+            reverse_path: envelope.reverse_path.clone(),
+            recipients: envelope.recipients.iter().map(|one| one.address.clone()).collect(),
+            login: self.account.as_ref().map(ToString::to_string),
+            tls: self.tls_version.clone(),
+        }
+    }
+
+    /// All scanners at once: they only read.
+    pub(super) async fn scan(
+        &self,
+        envelope: &Envelope,
+        id: &str,
+        message: &Bytes,
+    ) -> Vec<(String, Verdict, Option<scanner::Finding>)> {
+        let concerned = self.filters.scanners.concerned(self.client.listener, self.account.is_some());
+        let mut concerned = concerned.peekable();
+        if concerned.peek().is_none() {
+            return Vec::new();
+        }
+        let facts = &self.scan_facts(envelope, id);
+        let asked = concerned.map(|scanner| async move {
+            let found = scanner.scan(facts, message).await;
+            let (verdict, finding) = scanner.judge(found);
+            (scanner.name().to_owned(), verdict, finding)
+        });
+        join_all(asked).await
     }
 }
 

@@ -3,13 +3,13 @@
 use cel::objects::Key;
 
 use super::super::cases::{self, Situation};
-use super::{HashSet, PolicyConfig, Value};
+use super::{PolicyConfig, Value};
 
 /// The variable `name`, with `field` when it has fields.
 fn fact(message: &str, name: &str, field: &str) -> Value {
-    let uses = HashSet::from([(name.to_owned(), field.to_owned())]);
-    let mut facts = cases::facts(&Situation::default(), message.as_bytes(), &uses, &PolicyConfig::default());
-    let found = facts.variables.remove(name).unwrap();
+    let names = vec![(name.to_owned(), field.to_owned())];
+    let mut facts = cases::facts(&Situation::default(), message.as_bytes(), &names, &PolicyConfig::default());
+    let found = facts.remove(name).unwrap();
     if field.is_empty() { found } else { field_of(&found, field) }
 }
 

@@ -3,8 +3,6 @@
 #[path = "../../../../tests/corpus/expected.rs"]
 mod expected;
 
-use std::collections::HashSet;
-
 use cel::Value;
 use cel::objects::Key;
 
@@ -16,11 +14,10 @@ use expected::shapes;
 #[test]
 fn rules_see_what_people_see() {
     let fields = ["subject", "from_address", "text"].map(|field| ("message".to_owned(), field.to_owned()));
-    let uses: HashSet<(String, String)> =
-        fields.into_iter().chain([("parts".to_owned(), String::new())]).collect();
+    let names: Vec<_> = fields.into_iter().chain([("parts".to_owned(), String::new())]).collect();
     for shape in shapes() {
-        let facts = cases::facts(&Situation::default(), &shape.octets, &uses, &PolicyConfig::default());
-        let Some(Value::Map(message)) = facts.variables.get("message") else { panic!("{}", shape.name) };
+        let facts = cases::facts(&Situation::default(), &shape.octets, &names, &PolicyConfig::default());
+        let Some(Value::Map(message)) = facts.get("message") else { panic!("{}", shape.name) };
         let text = |field: &str| match message.get(&Key::from(field)) {
             Some(Value::String(text)) => text.split_whitespace().collect::<Vec<_>>().join(" "),
             other => panic!("{}: {field} {other:?}", shape.name),
@@ -32,7 +29,7 @@ fn rules_see_what_people_see() {
         if let Some(words) = shape.text {
             assert!(text("text").contains(words), "{}: {:?} is not in {:?}", shape.name, words, text("text"));
         }
-        let Some(Value::List(parts)) = facts.variables.get("parts") else { panic!("{}", shape.name) };
+        let Some(Value::List(parts)) = facts.get("parts") else { panic!("{}", shape.name) };
         let name = |part: &Value| match part {
             Value::Map(part) => match part.get(&Key::from("name")) {
                 Some(Value::String(name)) => name.to_string(),

@@ -1,11 +1,16 @@
 //! Addresses in fields.
 
-use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use cel::Value;
+use cel::objects::Key;
 use mail_parser::{Addr, Address};
 
 use super::names::visible;
+use super::object;
+
+/// What a mailbox has, in the order in which [`values`] gives it.
+static FIELDS: LazyLock<[Key; 3]> = LazyLock::new(|| ["address", "domain", "name"].map(Key::from));
 
 #[derive(Debug, Default)]
 pub(super) struct Mailbox {
@@ -28,8 +33,6 @@ pub(super) fn first(field: Option<&Address<'_>>) -> Mailbox {
 
 pub(super) fn values(field: Option<&Address<'_>>, max: usize) -> Value {
     let all = field.into_iter().flat_map(Address::iter).take(max).map(Mailbox::of);
-    let values = all.map(|one| {
-        Value::from(HashMap::from([("address", one.address), ("domain", one.domain), ("name", one.name)]))
-    });
+    let values = all.map(|one| object(&FIELDS, [one.address, one.domain, one.name].map(Value::from)));
     values.collect::<Vec<Value>>().into()
 }

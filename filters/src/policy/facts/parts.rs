@@ -1,19 +1,37 @@
 //! Parts of a message, attachments among them, and what they are by their first octets.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::sync::LazyLock;
 
 use cel::Value;
+use cel::objects::Key;
 use mail_parser::{Message, MessageParser, MimeHeaders as _, PartType};
 use memchr::{memchr_iter, memmem};
 
 use super::super::PolicyConfig;
 use super::archive::{self, Archive};
 use super::names::{self, extension};
+use super::object;
 use super::readable::{self, decoded_leniently};
 use super::uuencode;
 use super::walk::{self, Place};
 
+/// What a part has, in the order in which [`File::value`] gives it.
+static FIELDS: LazyLock<[Key; 10]> = LazyLock::new(|| {
+    [
+        "attachment",
+        "contains",
+        "detected",
+        "encrypted",
+        "extension",
+        "macros",
+        "name",
+        "scripts",
+        "size",
+        "type",
+    ]
+    .map(Key::from)
+});
 /// First octets and what they say.
 const SIGNATURES: &[(&[u8], &str)] = &[
     (b"%PDF-", "pdf"),
@@ -128,18 +146,19 @@ impl<'a> File<'a> {
             scripts |= has_script(octets, kind, &self.declared, &extension);
         }
         names.truncate(config.archive_names_max);
-        Value::from(HashMap::from([
-            ("attachment", Value::Bool(self.attachment)),
-            ("contains", names.into()),
-            ("detected", detected.unwrap_or_default().into()),
-            ("encrypted", Value::Bool(encrypted)),
-            ("extension", extension.into()),
-            ("macros", Value::Bool(macros)),
-            ("name", self.name.into()),
-            ("scripts", Value::Bool(scripts)),
-            ("size", Value::Int(i64::try_from(size).unwrap_or(i64::MAX))),
-            ("type", self.declared.into()),
-        ]))
+        let values = [
+            Value::Bool(self.attachment),
+            names.into(),
+            detected.unwrap_or_default().into(),
+            Value::Bool(encrypted),
+            extension.into(),
+            Value::Bool(macros),
+            self.name.into(),
+            Value::Bool(scripts),
+            Value::Int(i64::try_from(size).unwrap_or(i64::MAX)),
+            self.declared.into(),
+        ];
+        object(&FIELDS, values)
     }
 }
 

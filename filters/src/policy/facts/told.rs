@@ -31,8 +31,8 @@ pub(in crate::policy) struct Told {
 }
 
 impl Told {
-    pub(in crate::policy) fn of(facts: &Facts) -> Self {
-        Self { variables: facts.variables.clone(), fields: Arc::clone(&facts.fields) }
+    pub(in crate::policy) fn of(facts: &Facts<'_>) -> Self {
+        Self { variables: facts.variables(), fields: Arc::clone(facts.section()) }
     }
 
     /// What this rule looks at, when there are so many points.

@@ -1,15 +1,16 @@
 //! Links in a message.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 
 use cel::Value;
+use cel::objects::Key;
 use mail_parser::Message;
 
 use super::super::PolicyConfig;
 use super::names::visible;
 use super::readable::{self, Readable};
-use super::{cut, html, walk};
+use super::{cut, html, object, walk};
 
 /// A link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -19,6 +20,9 @@ struct Url {
     shown: String,
 }
 
+/// What a link has, in the order in which [`value`] gives it.
+static FIELDS: LazyLock<[Key; 6]> =
+    LazyLock::new(|| ["domain", "host", "href", "is_address", "misleading", "shown"].map(Key::from));
 /// Octets of a link that are kept.
 const HREF_MAX: usize = 2048;
 
@@ -104,14 +108,15 @@ fn value(url: Url) -> Value {
     let domain = two_labels(&url.host).to_owned();
     let is_address = url.host.trim_matches(['[', ']']).parse::<IpAddr>().is_ok();
     let misleading = url.is_misleading();
-    Value::from(HashMap::from([
-        ("domain", Value::from(domain)),
-        ("host", Value::from(url.host)),
-        ("href", Value::from(url.href)),
-        ("is_address", Value::Bool(is_address)),
-        ("misleading", Value::Bool(misleading)),
-        ("shown", Value::from(url.shown)),
-    ]))
+    let values = [
+        Value::from(domain),
+        Value::from(url.host),
+        Value::from(url.href),
+        Value::Bool(is_address),
+        Value::Bool(misleading),
+        Value::from(url.shown),
+    ];
+    object(&FIELDS, values)
 }
 
 fn two_labels(host: &str) -> &str {

@@ -7,9 +7,18 @@
 //! end
 //! ```
 
+use memchr::memmem;
+
+/// What the first line begins with.
+const BEGIN: &str = "begin ";
+
 /// Such files of a text; at most `max`.
 pub(super) fn files(text: &str, max: usize) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
+    // Most texts have none, and this one look is faster than one at each line.
+    if memmem::find(text.as_bytes(), BEGIN.as_bytes()).is_none() {
+        return found;
+    }
     let mut lines = text.lines();
     while found.len() < max {
         let Some(line) = lines.next() else { break };
@@ -32,7 +41,7 @@ pub(super) fn files(text: &str, max: usize) -> Vec<(String, Vec<u8>)> {
 }
 
 fn begun(line: &str) -> Option<&str> {
-    let (mode, name) = line.strip_prefix("begin ")?.split_once(' ')?;
+    let (mode, name) = line.strip_prefix(BEGIN)?.split_once(' ')?;
     let octal = (3..=4).contains(&mode.len()) && mode.bytes().all(|byte| (b'0'..=b'7').contains(&byte));
     let name = name.trim();
     (octal && !name.is_empty()).then_some(name)

@@ -1,7 +1,11 @@
 //! What is said here, and what the library says.
 
+use std::collections::HashMap;
+
 use proptest::prelude::*;
 
+use super::super::PolicyConfig;
+use super::super::cases::Situation;
 use super::*;
 
 fn value(json: serde_json::Value) -> Value {
@@ -33,10 +37,22 @@ fn facts() -> HashMap<String, Value> {
     facts.into_iter().map(|(name, found)| (name, value(found))).collect()
 }
 
+/// The names of facts, and what they are.
+fn named(variables: &HashMap<String, Value>) -> (FactNames, Vec<Value>) {
+    let each = variables.iter().flat_map(|(name, found)| match found {
+        Value::Map(map) => {
+            let fields = map.map.iter();
+            fields.map(|(field, found)| ((name.clone(), field.to_string()), found.clone())).collect()
+        }
+        found => vec![((name.clone(), String::new()), found.clone())],
+    });
+    each.unzip()
+}
+
 /// What is found here, and what the library finds.
 fn both(source: &str) -> (Option<bool>, Result<bool, String>) {
     let program = Program::compile(source).unwrap();
-    let (variables, rules, fields) = (facts(), RuleSet::default(), HeaderSection::default());
+    let (variables, rules, config) = (facts(), RuleSet::default(), PolicyConfig::default());
     let mut context = cel::Context::default();
     for (name, value) in &variables {
         context.add_variable_from_value(name.clone(), value.clone());
@@ -46,8 +62,13 @@ fn both(source: &str) -> (Option<bool>, Result<bool, String>) {
         Ok(Value::Bool(found)) => Ok(found),
         other => Err(format!("{other:?}")),
     };
-    let scene = Scene { variables: &variables, fields: &fields, rules: &rules, score: 2.5 };
-    (Shortcut::of(&program).ask(&scene), library)
+    let (names, values) = named(&variables);
+    let found = Situation::default().with_subject(b"", |subject| {
+        let facts = Facts::given(subject, &names, values, &config);
+        let scene = Scene { facts: &facts, rules: &rules, score: 2.5 };
+        Shortcut::of(&program, &names).ask(&scene)
+    });
+    (found, library)
 }
 
 #[test]
@@ -83,6 +104,41 @@ fn what_is_known_here_and_what_is_not() {
     check("parts[0].macros", None);
     check("message.bulk ? true : false", None);
     check("size(message.subject) > 3", None);
+}
+
+/// Asks an expression about a plain message from a stranger; gives what was worked out for that.
+fn looked_at(source: &str) -> Vec<String> {
+    let (program, config) = (Program::compile(source).unwrap(), PolicyConfig::default());
+    let names = ["auth.dmarc", "message.bulk", "message.from_name", "message.has_html", "message.text"];
+    let fields = names.map(|name| name.split_once('.').unwrap());
+    let names = [("parts", ""), ("urls", "")].into_iter().chain(fields);
+    let names: FactNames = names.map(|(name, field)| (name.to_owned(), field.to_owned())).collect();
+    let rules = RuleSet::default();
+    let message = b"From: Ann <ann@a.test>\r\n\r\nSee http://b.test\r\n";
+    Situation::default().with_subject(message, |subject| {
+        let facts = Facts::new(subject, &names, &config);
+        assert!(facts.worked_out().is_empty());
+        let shortcut = Shortcut::of(&program, &names);
+        shortcut.ask(&Scene { facts: &facts, rules: &rules, score: 0.0 });
+        let joined = |(name, field): &(String, String)| format!("{name}.{field}");
+        facts.worked_out().into_iter().map(|name| joined(name).trim_end_matches('.').to_owned()).collect()
+    })
+}
+
+#[test]
+fn only_what_settles_a_rule_is_worked_out() {
+    let check = |source: &str, expected: &[&str]| assert_eq!(looked_at(source), expected, "{source}");
+    // The side that costs less first, whichever stands first.
+    check("urls.exists(u, u.misleading) && message.has_html", &["message.has_html"]);
+    check("message.has_html && urls.exists(u, u.misleading)", &["message.has_html"]);
+    check("message.text.contains('x') && score > 3.0", &[]);
+    check("message.from_name == 'Ann' && !message.bulk && auth.dmarc != 'none'", &["auth.dmarc"]);
+    check("message.text.contains('See') || parts.exists(p, p.size > 0)", &["parts"]);
+    check("message.from_name.contains('n') || message.from_name == 'x'", &["message.from_name"]);
+    // What the library must be asked settles nothing here.
+    check("message.text.size() + 1 > 5 || message.bulk", &["message.bulk"]);
+    // Both, where the cheaper one settles nothing.
+    check("message.text.contains('See') && auth.dmarc == 'none'", &["auth.dmarc", "message.text"]);
 }
 
 proptest! {
