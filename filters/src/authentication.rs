@@ -96,7 +96,7 @@ impl Authenticator {
         let nowhere = ResolverConfig::from_name_servers(Vec::new());
         let library = mail_auth::MessageAuthenticator::new(nowhere, ResolverOpts::default())
             .map_err(|error| error.to_string())?;
-        let keys = keys::Keys::new(config.keys_kept);
+        let keys = keys::Keys::new(config.keys_memory_max);
         Ok(Self { config, dns, library, keys })
     }
 

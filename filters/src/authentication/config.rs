@@ -2,7 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::{Network, Span};
+use units::{ByteSize, Network, Span};
 
 use crate::spf::SpfLimits;
 
@@ -33,8 +33,8 @@ pub struct AuthenticationConfig {
     pub signatures_max: usize,
     /// Fields that one signature may name.
     pub signed_fields_max: usize,
-    /// DKIM keys that are kept ready, about 2 KiB each.
-    pub keys_kept: u32,
+    /// Memory for DKIM keys that are kept ready, about 2 KiB each.
+    pub keys_memory_max: ByteSize,
     /// ARC sets of one message (RFC 8617 §4.2.1 has 50).
     pub arc_sets_max: usize,
     /// How long the DNS may take for the keys of one message, and as long again for DMARC records; SPF has `spf.time_max`.
@@ -81,7 +81,7 @@ impl Default for AuthenticationConfig {
             tempfail_on_temperror: false,
             signatures_max: 5,
             signed_fields_max: 128,
-            keys_kept: 4096,
+            keys_memory_max: ByteSize::mib(8),
             arc_sets_max: 50,
             time_max: Span::secs(20),
             spf: SpfLimits::default(),
@@ -100,7 +100,7 @@ impl AuthenticationConfig {
         };
         check((1..=50).contains(&self.signatures_max), "signatures_max", "1 to 50");
         check((10..=1000).contains(&self.signed_fields_max), "signed_fields_max", "10 to 1000");
-        check(self.keys_kept > 0, "keys_kept", "at least 1");
+        check(self.keys_memory_max >= ByteSize::kib(64), "keys_memory_max", "at least 64 KiB");
         check((1..=50).contains(&self.arc_sets_max), "arc_sets_max", "1 to 50 (RFC 8617 section 4.2.1)");
         check(!self.time_max.as_duration().is_zero(), "time_max", "must be longer than nothing");
         for (key, problem) in self.spf.faults() {

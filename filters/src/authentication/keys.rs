@@ -1,7 +1,7 @@
 //! DKIM keys (RFC 6376 §3.6.1), ready to check signatures with.
 //!
-//! A record is read once, however many messages its key signed: reading it, and preparing an RSA key for arithmetic, takes a third of what a check takes. What
-//! a record holds does not change: a domain with another key has another record.
+//! A record is read once, however many messages its key signed, and so is an RSA key prepared for arithmetic once. What a record holds does not change: a
+//! domain with another key has another record.
 
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use mail_auth::common::parse::TxtRecordParser as _;
 use mail_auth::common::verify::DomainKey;
 use mail_auth::dkim::{Canonicalization, DkimError};
 use moka::sync::Cache;
+use units::ByteSize;
 
 use super::strict;
 
@@ -22,10 +23,15 @@ pub(super) struct Keys {
     read: Cache<Box<[u8]>, Arc<DomainKey>>,
 }
 
+/// What a prepared key takes for each octet of its record: its number several times, in the forms that arithmetic wants.
+const READY_FACTOR: usize = 4;
+/// What a key takes besides, in this cache.
+const ENTRY_OCTETS: usize = 512;
+
 impl Keys {
-    /// At most so many keys.
-    pub(super) fn new(keys_max: u32) -> Self {
-        Self { read: Cache::new(u64::from(keys_max)) }
+    /// Keys of about so many octets at most. By octets: whoever owns a domain says how long its records are.
+    pub(super) fn new(memory_max: ByteSize) -> Self {
+        Self { read: Cache::builder().weigher(weight).max_capacity(memory_max.as_u64()).build() }
     }
 
     /// The key of a record, if it is one for mail.
@@ -37,6 +43,12 @@ impl Keys {
         self.read.insert(record.into(), Arc::clone(&key));
         Ok(key)
     }
+}
+
+#[allow(clippy::borrowed_box, reason = "what the cache calls")]
+fn weight(record: &Box<[u8]>, _: &Arc<DomainKey>) -> u32 {
+    let octets = record.len().saturating_mul(READY_FACTOR).saturating_add(ENTRY_OCTETS);
+    u32::try_from(octets).unwrap_or(u32::MAX)
 }
 
 fn key(record: &[u8]) -> mail_auth::Result<DomainKey> {
@@ -113,9 +125,13 @@ mod tests {
         (key, public.map(|octets| STANDARD.encode(octets)))
     }
 
+    fn keys() -> Keys {
+        Keys::new(ByteSize::kib(64))
+    }
+
     /// What the prepared key says, and what the library's says.
     fn both(record: &str, text: &str, signature: &[u8], algorithm: Algorithm) -> [bool; 2] {
-        let ready = Keys::new(1).read(record.as_bytes()).unwrap();
+        let ready = keys().read(record.as_bytes()).unwrap();
         let plain = DomainKey::parse(record.as_bytes()).unwrap();
         [&ready.p, &plain.p].map(|key| {
             let value = format!(" {text}\r\n");
@@ -144,7 +160,7 @@ mod tests {
             assert_eq!(both(&record, "x", b"", sha256), [false; 2]);
             assert_eq!(both(&record, "x", &signature, Algorithm::RsaSha1), [false; 2]);
             assert_eq!(both(&record, "x", &signature, Algorithm::Ed25519Sha256), [false; 2]);
-            assert_eq!(Keys::new(1).read(record.as_bytes()).unwrap().p.public_key_bits(), 2048);
+            assert_eq!(keys().read(record.as_bytes()).unwrap().p.public_key_bits(), 2048);
         }
         let another = format!("p={}", pair().1[0]);
         assert_eq!(both(&another, "x", &signature, Algorithm::RsaSha256), [false; 2]);
@@ -152,7 +168,7 @@ mod tests {
 
     #[test]
     fn a_record_is_read_once() {
-        let keys = Keys::new(10);
+        let keys = keys();
         let record = format!("p={}", pair().1[0]);
         let first = keys.read(record.as_bytes()).unwrap();
         assert!(Arc::ptr_eq(&first, &keys.read(record.as_bytes()).unwrap()));
@@ -160,9 +176,21 @@ mod tests {
     }
 
     #[test]
+    fn attack_records_that_are_long() {
+        let (keys, public) = (keys(), &pair().1[0]);
+        for number in 0..100 {
+            let notes = "x".repeat(1000 * (number % 20));
+            keys.read(format!("p={public}; n={number}{notes}").as_bytes()).unwrap();
+        }
+        keys.read.run_pending_tasks();
+        let octets: usize = keys.read.iter().map(|(record, _)| record.len()).sum();
+        assert!(keys.read.entry_count() > 0 && octets <= 64 << 10, "{octets}");
+    }
+
+    #[test]
     fn what_is_no_key_for_mail_is_none() {
         let public = &pair().1[0];
-        let check = |record: String| assert!(Keys::new(1).read(record.as_bytes()).is_err(), "{record}");
+        let check = |record: String| assert!(keys().read(record.as_bytes()).is_err(), "{record}");
         check(String::new());
         check("p=".to_owned());
         check(format!("p={public}; s=web"));

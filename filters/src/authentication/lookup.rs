@@ -237,7 +237,7 @@ mod tests {
             (0..50).map(|number| format!("z{number}._domainkey.bank.test.")).collect();
         let zone = seals.clone().fold(Zone::default(), |zone, name| zone.silent(&name));
         let mut known = Known::default();
-        let keys = Keys::new(1);
+        let keys = Keys::new(units::ByteSize::kib(64));
         known.fetch_keys(&zone, &keys, signatures.iter().cloned(), seals, Duration::from_secs(20)).await;
         for name in &signatures {
             let found = known.get::<str>(name).unwrap();

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use units::Span;
+use units::{ByteSize, Span};
 
 /// The DNS for SPF, DKIM, DMARC, ARC and block lists.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -17,8 +17,10 @@ pub struct DnsConfig {
     pub dnssec: bool,
     /// The keys that validation begins with, in a file of DNSKEY records; none: those of the root that are built in.
     pub trust_anchors: PathBuf,
-    /// Answers that are kept, and of texts (SPF, DKIM, DMARC) as many again in the form in which they are used.
+    /// Answers that are kept.
     pub cache_entries: u32,
+    /// Memory for texts (SPF, DKIM, DMARC) in the form in which they are used, besides these.
+    pub texts_memory_max: ByteSize,
     /// The longest time that an answer is kept, whatever it says itself.
     pub cache_age_max: Span,
     /// How long one question may take in all, tries included.
@@ -36,6 +38,7 @@ impl Default for DnsConfig {
             dnssec: false,
             trust_anchors: PathBuf::new(),
             cache_entries: 32_768,
+            texts_memory_max: ByteSize::mib(16),
             cache_age_max: Span::hours(24),
             question_max: Span::secs(8),
             try_max: Span::secs(3),
@@ -54,6 +57,7 @@ impl DnsConfig {
             }
         };
         check(self.cache_entries > 0, "cache_entries", "at least 1");
+        check(self.texts_memory_max >= ByteSize::kib(64), "texts_memory_max", "at least 64 KiB");
         check(self.records_max >= 10, "records_max", "at least 10: SPF looks at ten mail servers");
         check(!self.question_max.as_duration().is_zero(), "question_max", "must be longer than nothing");
         check(!self.try_max.as_duration().is_zero(), "try_max", "must be longer than nothing");

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use moka::sync::Cache;
+use units::ByteSize;
 
 use super::DnsError;
 
@@ -26,10 +27,14 @@ struct Kept {
     until: Instant,
 }
 
+/// What an answer takes besides its octets, in this cache: places, pointers, what it is found by.
+const ENTRY_OCTETS: usize = 256;
+
 impl Texts {
-    /// At most so many answers, none longer than `age_max`.
-    pub(super) fn new(entries_max: u32, age_max: Duration) -> Self {
-        Self { kept: Cache::new(u64::from(entries_max)), age_max }
+    /// Answers of so many octets at most, none longer than `age_max`. By octets: whoever owns a domain says how long its texts are.
+    pub(super) fn new(memory_max: ByteSize, age_max: Duration) -> Self {
+        let kept = Cache::builder().weigher(weight).max_capacity(memory_max.as_u64()).build();
+        Self { kept, age_max }
     }
 
     /// What is known of a name.
@@ -48,13 +53,19 @@ impl Texts {
     }
 }
 
+#[allow(clippy::borrowed_box, reason = "what the cache calls")]
+fn weight(name: &Box<str>, kept: &Kept) -> u32 {
+    let texts: usize = kept.found.iter().flatten().map(|text| text.len() + size_of::<Vec<u8>>()).sum();
+    u32::try_from(name.len() + texts + ENTRY_OCTETS).unwrap_or(u32::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn answers_are_kept_as_long_as_they_say() {
-        let (texts, begin) = (Texts::new(10, Duration::from_secs(60)), Instant::now());
+        let (texts, begin) = (Texts::new(ByteSize::kib(16), Duration::from_secs(60)), Instant::now());
         let after = |seconds: u64| begin + Duration::from_secs(seconds);
         let check = |found: &Found, valid: u64, asked: u64, expected: bool| {
             let name = format!("{found:?}, {valid} s, asked after {asked} s");
@@ -76,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_newer_answer_takes_the_place_of_the_old_one() {
-        let (texts, begin) = (Texts::new(10, Duration::from_secs(60)), Instant::now());
+        let (texts, begin) = (Texts::new(ByteSize::kib(16), Duration::from_secs(60)), Instant::now());
         let until = begin + Duration::from_secs(30);
         texts.keep("a.test", &Ok(vec![b"old".to_vec()]), until, begin);
         texts.keep("a.test", &Err(DnsError::NoName), until, begin);
@@ -84,12 +95,19 @@ mod tests {
     }
 
     #[test]
-    fn no_more_are_kept_than_was_said() {
-        let (texts, begin) = (Texts::new(8, Duration::from_secs(60)), Instant::now());
-        for number in 0..1000 {
-            texts.keep(&format!("{number}.test"), &Ok(Vec::new()), begin + Duration::from_secs(30), begin);
-        }
-        texts.kept.run_pending_tasks();
-        assert!((1..=8).contains(&texts.kept.entry_count()), "{}", texts.kept.entry_count());
+    fn no_more_is_kept_than_was_said() {
+        let check = |octets: usize, expected: std::ops::RangeInclusive<u64>| {
+            let (texts, begin) = (Texts::new(ByteSize::kib(64), Duration::from_secs(60)), Instant::now());
+            for number in 0..1000 {
+                let text = Ok(vec![vec![b'x'; octets]]);
+                texts.keep(&format!("{number}.test"), &text, begin + Duration::from_secs(30), begin);
+            }
+            texts.kept.run_pending_tasks();
+            assert!(expected.contains(&texts.kept.entry_count()), "{octets}: {}", texts.kept.entry_count());
+            assert!(texts.kept.weighted_size() <= 64 << 10);
+        };
+        check(10, 100..=250);
+        check(10 << 10, 1..=6);
+        check(100 << 10, 0..=0);
     }
 }
