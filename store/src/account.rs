@@ -34,7 +34,7 @@ use crate::error::At as _;
 use crate::fs::{self, Fs, Syncs};
 use crate::lock::{LockFile, Locked};
 use crate::store::Shared;
-use crate::{Mailbox, MailboxName, SpecialUse, StoreError};
+use crate::{Mailbox, MailboxName, SpecialUse, StoreError, View};
 
 pub(crate) const LOCK_FILE: &str = "sluice.folders.lock";
 pub(crate) const COUNTER_FILE: &str = "sluice.folders";
@@ -83,6 +83,12 @@ impl Account {
             Some(mailbox) => Ok(mailbox),
             None => self.mailbox(name),
         }
+    }
+
+    /// The latest picture of that mailbox if it is in memory and its disk was looked at within `age`: without I/O.
+    pub fn remembered(&self, name: &MailboxName, age: Duration) -> Option<Arc<View>> {
+        let mailbox = self.shared.known(&self.directory(name))?;
+        mailbox.looked_within(age).then(|| mailbox.latest())?
     }
 
     /// The mailbox with that use, made if it is missing.

@@ -3,15 +3,19 @@
 //! A picture of the mailbox is a copy of the chunk list; a change copies only the chunks it touches. So a delivery
 //! into a mailbox of 100,000 messages copies one chunk and 200 pointers.
 
+mod tally;
+
 use std::collections::HashSet;
-use std::ops::Range;
-use std::sync::Arc;
+use std::ops::{Deref, Range};
+use std::sync::{Arc, OnceLock};
 
 use envelope::{MessageId, Timestamp};
 
 use crate::file_name::{Base, FileName};
 use crate::flags::FlagBits;
 use crate::{Flags, ModSeq, Uid};
+
+pub(crate) use tally::Tally;
 
 /// One message as the index knows it. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -105,10 +109,49 @@ impl Item {
 
 const CHUNK: usize = 256;
 
+/// Some messages that follow each other, and what was counted of them.
+#[derive(Debug, Default)]
+struct Chunk {
+    items: Vec<Item>,
+    tally: OnceLock<Tally>,
+}
+
+impl Chunk {
+    const fn new(items: Vec<Item>) -> Self {
+        Self { items, tally: OnceLock::new() }
+    }
+
+    fn tally(&self) -> &Tally {
+        self.tally.get_or_init(|| Tally::of(&self.items))
+    }
+
+    /// The messages, to be changed; what was counted is counted anew.
+    fn to_change(chunk: &mut Arc<Self>) -> &mut Vec<Item> {
+        let chunk = Arc::make_mut(chunk);
+        chunk.tally = OnceLock::new();
+        &mut chunk.items
+    }
+}
+
+/// A copy is made to be changed.
+impl Clone for Chunk {
+    fn clone(&self) -> Self {
+        Self::new(self.items.clone())
+    }
+}
+
+impl Deref for Chunk {
+    type Target = [Item];
+
+    fn deref(&self) -> &[Item] {
+        &self.items
+    }
+}
+
 /// Ascending by UID.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Items {
-    chunks: Vec<Arc<Vec<Item>>>,
+    chunks: Vec<Arc<Chunk>>,
     /// The index of each chunk's first item.
     starts: Vec<usize>,
     len: usize,
@@ -121,6 +164,12 @@ impl Items {
 
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Item> {
         self.chunks.iter().flat_map(|chunk| chunk.iter())
+    }
+
+    /// Counts over all of them; what did not change since the last time is not counted again.
+    pub(crate) fn tally(&self) -> Tally {
+        let each = self.chunks.iter().zip(&self.starts);
+        each.fold(Tally::default(), |sum, (chunk, start)| sum.and(chunk.tally(), *start))
     }
 
     pub(crate) fn get(&self, index: usize) -> Option<&Item> {
@@ -170,7 +219,7 @@ impl Items {
         let chunk = self.chunk_of(uid)?;
         let chunk = self.chunks.get_mut(chunk)?;
         let offset = chunk.binary_search_by_key(&uid, Item::uid).ok()?;
-        Arc::make_mut(chunk).get_mut(offset)
+        Chunk::to_change(chunk).get_mut(offset)
     }
 
     /// Adds an item; false when its UID is not above all others.
@@ -180,12 +229,12 @@ impl Items {
         }
         self.len += 1;
         if let Some(last) = self.chunks.last_mut().filter(|last| last.len() < CHUNK) {
-            Arc::make_mut(last).push(item);
+            Chunk::to_change(last).push(item);
         } else {
             self.starts.push(self.len - 1);
             let mut chunk = Vec::with_capacity(CHUNK);
             chunk.push(item);
-            self.chunks.push(Arc::new(chunk));
+            self.chunks.push(Arc::new(Chunk::new(chunk)));
         }
         true
     }
@@ -206,7 +255,7 @@ impl Items {
                 chunk.iter().cloned().partition(|item| wanted.binary_search(&item.uid()).is_ok());
             if !gone.is_empty() {
                 removed.extend(gone);
-                *chunk = Arc::new(kept);
+                *chunk = Arc::new(Chunk::new(kept));
             }
         }
         if !removed.is_empty() {
@@ -221,7 +270,7 @@ impl Items {
         self.len = self.chunks.iter().map(|chunk| chunk.len()).sum();
         if self.chunks.len() > 4 * (self.len / CHUNK) + 16 {
             let all: Vec<Item> = self.iter().cloned().collect();
-            self.chunks = all.chunks(CHUNK).map(|chunk| Arc::new(chunk.to_vec())).collect();
+            self.chunks = all.chunks(CHUNK).map(|chunk| Arc::new(Chunk::new(chunk.to_vec()))).collect();
         }
         let mut start = 0;
         self.starts.clear();
@@ -278,6 +327,34 @@ pub(crate) mod tests {
         }
     }
 
+    #[test]
+    fn what_changes_is_counted_anew() {
+        let mut items = Items::default();
+        (1..=600).for_each(|uid| assert!(items.push(item(uid))));
+        let (seen, keyword) = (FlagBits::from_letters(b"S"), FlagBits::from_letters(b"c"));
+        let counted = items.tally();
+        let expected = Tally { unseen: 600, first_unseen: Some(0), size: 6000, ..Tally::default() };
+        assert_eq!(counted, expected);
+        let before = items.clone();
+        for uid in 1..=300 {
+            items.by_uid_mut(uid).unwrap().bits = seen;
+        }
+        items.by_uid_mut(500).unwrap().bits = keyword.with(FlagBits::from_letters(b"T"));
+        let expected = Tally {
+            unseen: 300,
+            first_unseen: Some(300),
+            deleted: 1,
+            size: 6000,
+            used: FlagBits::from_letters(b"STc"),
+        };
+        assert_eq!(items.tally(), expected);
+        assert_eq!(before.tally(), counted, "a picture stays what it was");
+        assert!(items.push(item(601)));
+        assert_eq!(items.remove(&[301, 302, 500]).len(), 3);
+        let expected = Tally { unseen: 298, first_unseen: Some(300), deleted: 0, size: 5980, used: seen };
+        assert_eq!(items.tally(), expected);
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(40))]
         #[test]
@@ -302,6 +379,8 @@ pub(crate) mod tests {
                 prop_assert_eq!(gone, expected);
                 model = kept;
             }
+            let all: Vec<Item> = items.iter().cloned().collect();
+            prop_assert_eq!(items.tally(), Tally::of(&all));
             prop_assert_eq!(items.len(), model.len());
             prop_assert_eq!(items.iter().map(Item::uid).collect::<Vec<_>>(), model.clone());
             for (index, uid) in model.iter().enumerate() {

@@ -122,8 +122,12 @@ impl Mailbox {
     /// # Errors
     /// When the mailbox is gone or its files can't be read.
     pub fn view(&self) -> Result<Arc<View>, StoreError> {
-        let view = locked(&self.view).clone();
-        view.map_or_else(|| self.refresh(), Ok)
+        self.latest().map_or_else(|| self.refresh(), Ok)
+    }
+
+    /// The latest picture, if there was one.
+    pub(crate) fn latest(&self) -> Option<Arc<View>> {
+        locked(&self.view).clone()
     }
 
     /// Looks at the disk for changes by other processes and tools (a few stats when there is none), and gives the picture after it.
@@ -171,8 +175,7 @@ impl Mailbox {
         } else if let Some(mark) = mark {
             self.commit(mark)?;
         }
-        let view = locked(&self.view).clone();
-        match view {
+        match self.latest() {
             Some(view) => Ok((view, certain)),
             None => Ok((self.publish_first()?, certain)),
         }

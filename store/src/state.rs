@@ -1,7 +1,7 @@
 //! A mailbox in memory: what snapshot and journal add up to.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use envelope::{MessageId, Timestamp};
 
@@ -30,7 +30,7 @@ pub(crate) struct State {
     pub(crate) items: Items,
     /// Sum of the messages' sizes.
     pub(crate) octets: u64,
-    pub(crate) keywords: Keywords,
+    pub(crate) keywords: Arc<Keywords>,
     pub(crate) removals: BTreeMap<u32, Removal>,
     /// Ids of messages that were here and are not any more, and since when.
     pub(crate) gone: HashMap<MessageId, Timestamp>,
@@ -45,7 +45,14 @@ pub(crate) struct State {
 
 impl State {
     pub(crate) fn new(uid_validity: u32, keywords: Keywords) -> Self {
-        Self { uid_validity, uid_next: 1, mod_seq: 1, first_recent: 1, keywords, ..Self::default() }
+        Self {
+            uid_validity,
+            uid_next: 1,
+            mod_seq: 1,
+            first_recent: 1,
+            keywords: Arc::new(keywords),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn view(&self, generation: u64) -> View {
@@ -55,7 +62,9 @@ impl State {
             highest_mod_seq: ModSeq(self.mod_seq),
             first_recent: Uid(self.first_recent),
             generation,
+            keywords: Arc::clone(&self.keywords),
             items: self.items.clone(),
+            counted: OnceLock::new(),
         }
     }
 
@@ -73,10 +82,10 @@ impl State {
 
     /// Replaces the keyword table; names of letters may have changed.
     pub(crate) fn set_keywords(&mut self, keywords: Keywords) {
-        if self.keywords == keywords {
+        if *self.keywords == keywords {
             return;
         }
-        self.keywords = keywords;
+        self.keywords = Arc::new(keywords);
         self.shared.clear();
         let with_keywords = self.items.iter().filter(|item| item.bits.0 >> 8 != 0).map(Item::uid);
         for uid in with_keywords.collect::<Vec<_>>() {

@@ -1,8 +1,11 @@
 //! An immutable picture of a mailbox.
 
+use std::collections::BTreeSet;
 use std::ops::{Bound, Range, RangeBounds};
+use std::sync::{Arc, OnceLock};
 
-use crate::items::{Item, Items};
+use crate::items::{Item, Items, Tally};
+use crate::keywords::Keywords;
 use crate::{Entry, MailboxStatus, ModSeq, Uid, UidValidity};
 
 /// An immutable picture of a mailbox; sessions of one mailbox on one node share it. Entries are ascending by UID:
@@ -19,7 +22,9 @@ pub struct View {
     pub first_recent: Uid,
     /// Grows with every new picture of the mailbox.
     pub generation: u64,
+    pub(crate) keywords: Arc<Keywords>,
     pub(crate) items: Items,
+    pub(crate) counted: OnceLock<Tally>,
 }
 
 impl View {
@@ -79,24 +84,38 @@ impl View {
         self.items.unshared(&other.items)
     }
 
-    /// What STATUS tells of this picture.
+    /// What STATUS tells of this picture. The first call counts the messages that changed since another picture of the mailbox was counted.
     pub fn status(&self) -> MailboxStatus {
-        let mut status = MailboxStatus {
+        let tally = self.tally();
+        MailboxStatus {
             messages: u32::try_from(self.len()).unwrap_or(u32::MAX),
             recent: u32::try_from(self.len() - self.lower_bound(self.first_recent)).unwrap_or(u32::MAX),
-            unseen: 0,
-            deleted: 0,
-            size: 0,
+            unseen: tally.unseen,
+            deleted: tally.deleted,
+            size: tally.size,
             uid_next: self.uid_next,
             uid_validity: self.uid_validity,
             highest_mod_seq: self.highest_mod_seq,
-        };
-        for entry in self.iter() {
-            status.unseen += u32::from(!entry.flags.seen);
-            status.deleted += u32::from(entry.flags.deleted);
-            status.size = status.size.saturating_add(entry.size);
         }
-        status
+    }
+
+    /// Whether [`Self::status`] has nothing left to count.
+    pub fn is_counted(&self) -> bool {
+        self.counted.get().is_some()
+    }
+
+    /// The index of the first message without `\\Seen`.
+    pub fn first_unseen(&self) -> Option<usize> {
+        self.tally().first_unseen
+    }
+
+    /// The keywords that some message has.
+    pub fn keywords(&self) -> BTreeSet<String> {
+        self.tally().used.to_flags(&self.keywords.0).keywords
+    }
+
+    fn tally(&self) -> &Tally {
+        self.counted.get_or_init(|| self.items.tally())
     }
 
     pub(crate) fn item(&self, uid: Uid) -> Option<&Item> {

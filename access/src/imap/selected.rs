@@ -17,7 +17,7 @@ use imap_proto::{MessageSet, Numbering};
 use store::{Entry, Flags, Mailbox, Uid, View};
 
 pub(crate) use messages::Messages;
-pub(crate) use tell::{Moment, keywords, untagged};
+pub(crate) use tell::{Moment, untagged};
 
 use super::reply::Reply;
 
@@ -55,7 +55,7 @@ impl Selected {
             saved: Vec::new(),
         };
         selected.add_recent(recent);
-        selected.keywords = keywords(&selected.told).keys().cloned().collect();
+        selected.keywords = selected.told.keywords().iter().map(|name| name.to_ascii_lowercase()).collect();
         selected
     }
 

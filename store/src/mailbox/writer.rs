@@ -1,6 +1,6 @@
 //! The one who may change the mailbox: holds gate, lock file and memory.
 
-use std::sync::MutexGuard;
+use std::sync::{Arc, MutexGuard};
 use std::time::{Duration, Instant, SystemTime};
 
 use envelope::Timestamp;
@@ -157,7 +157,8 @@ impl Writer<'_> {
             // Numbers up to the end of the reserved block may have been given.
             self.core.state.raise(reservation.uid_end, reservation.mod_seq_end.saturating_sub(1));
         }
-        self.core.state.keywords = Keywords::load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+        let keywords = Keywords::load(&*self.mailbox.shared.fs, &self.mailbox.path)?;
+        self.core.state.keywords = Arc::new(keywords);
         self.core.reservation = Some(reservation);
         self.core.loaded = true;
         self.core.changed = true;
@@ -270,7 +271,7 @@ impl Writer<'_> {
             return Ok(FlagBits::system(flags));
         }
         let state = &self.core.state;
-        let used = || state.items.iter().fold(FlagBits::default(), |used, item| used.with(item.bits));
+        let used = || state.items.tally().used;
         if let Some(table) = state.keywords.extended(flags, used)? {
             table.save(&*self.mailbox.shared.fs, &self.mailbox.path)?;
             self.record(&[Op::Keywords(table.0)])?;

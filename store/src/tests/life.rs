@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::*;
 
 #[test]
@@ -63,6 +65,36 @@ fn a_message_comes_is_read_marked_copied_moved_and_expunged() {
     assert_eq!((uids(&new), new.uid_validity, new.uid_next), (uids(&old), old.uid_validity, old.uid_next));
     assert_eq!(deliver(&again, 1).unwrap(), Delivered { uid: None, duplicate: true });
     assert_eq!(deliver(&again, 3).unwrap(), Delivered { uid: Some(Uid(3)), duplicate: true });
+}
+
+#[test]
+fn a_picture_in_memory_is_remembered_as_long_as_its_look_at_the_disk_counts() {
+    let rig = Rig::new();
+    let (account, name, hour) = (rig.account(), MailboxName::inbox(), Duration::from_secs(3600));
+    assert!(account.remembered(&name, hour).is_none(), "nobody looked yet");
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    deliver(&inbox, 2).unwrap();
+    let flags = Flags { keywords: ["$Work".to_owned()].into(), ..seen() };
+    inbox.store(&[Uid(1)], FlagChange::Add, &flags, None).unwrap();
+    inbox.refresh().unwrap();
+
+    let view = account.remembered(&name, hour).unwrap();
+    assert!(!view.is_counted());
+    assert_eq!((view.status().messages, view.status().unseen, view.first_unseen()), (2, 1, Some(1)));
+    assert_eq!(view.keywords().into_iter().collect::<Vec<_>>(), ["$Work"]);
+    assert!(view.is_counted() && account.remembered(&name, hour).unwrap().is_counted());
+    assert!(account.remembered(&name, Duration::ZERO).is_none(), "that look does not count any more");
+
+    // What this process changes is seen without a look.
+    deliver(&inbox, 3).unwrap();
+    assert_eq!(account.remembered(&name, hour).unwrap().status().messages, 3);
+    let other = MailboxName::parse("Other").unwrap();
+    account.create(&other).unwrap();
+    account.mailbox(&other).unwrap().refresh().unwrap();
+    assert!(account.remembered(&other, hour).is_some());
+    account.delete(&other).unwrap();
+    assert!(account.remembered(&other, hour).is_none(), "what is gone is not remembered");
 }
 
 #[test]

@@ -59,9 +59,8 @@ pub(crate) async fn run(session: &mut Session, args: List) -> Answer {
     for shown in shown {
         encode(&shown, &returns, &mut session.connection.out);
         if !returns.status.is_empty() && shown.info.exists && shown.matches {
-            let (mail, name) = (mail.clone(), shown.info.name.clone());
             // RFC 5819 §2: a STATUS that can't be told is left out.
-            if let Ok(status) = session.server.deps.work(move || status::status(&mail, &name, age)).await {
+            if let Ok(status) = status::status(&session.server.deps, &mail, &shown.info.name, age).await {
                 status::encode(&shown.info.name, &status, &returns.status, &mut session.connection.out);
             }
         }

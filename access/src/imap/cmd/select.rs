@@ -1,7 +1,5 @@
 //! SELECT and EXAMINE (RFC 3501 §6.3.1, §6.3.2).
 
-use std::collections::BTreeSet;
-
 use imap_proto::response::word;
 use imap_proto::{Mailbox, Select};
 use store::{MailboxName, StoreError};
@@ -9,7 +7,7 @@ use store::{MailboxName, StoreError};
 use super::super::answer::Answer;
 use super::super::flags;
 use super::super::reply::Reply;
-use super::super::selected::{Selected, keywords, untagged};
+use super::super::selected::{Selected, untagged};
 use super::super::session::Session;
 
 /// Keywords that a mailbox may have before no new ones are offered.
@@ -24,6 +22,8 @@ pub(crate) async fn run(session: &mut Session, args: &Select, read_only: bool) -
         let mailbox = mail.mailbox(&name)?;
         let view = mailbox.refresh()?;
         let recent = mailbox.recent(!read_only)?;
+        // Counted here, where it holds up nobody else.
+        view.status();
         Ok((mailbox, view, recent))
     });
     let (mailbox, view, recent) = opened.await?;
@@ -44,13 +44,13 @@ pub(super) fn existing(mailbox: &Mailbox) -> Result<MailboxName, StoreError> {
 
 fn describe(selected: &Selected, condstore: bool, out: &mut Vec<u8>) {
     let view = selected.told();
-    let keywords: BTreeSet<String> = keywords(view).into_values().collect();
+    let keywords = view.keywords();
     out.extend_from_slice(b"* FLAGS ");
     flags::encode_defined(&keywords, false, out);
     out.extend_from_slice(b"\r\n");
     untagged(selected.len(), "EXISTS", out);
     untagged(selected.recent_count(), "RECENT", out);
-    if let Some(first) = view.iter().position(|entry| !entry.flags.seen) {
+    if let Some(first) = view.first_unseen() {
         code("UNSEEN", first as u64 + 1, "is the first unseen message", out);
     }
     out.extend_from_slice(b"* OK [PERMANENTFLAGS ");

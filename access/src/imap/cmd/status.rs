@@ -4,26 +4,37 @@ use std::time::Duration;
 
 use imap_proto::response::data;
 use imap_proto::{Mailbox, StatusItem};
-use store::{Account, MailboxName, MailboxStatus, StoreError};
+use store::{Account, MailboxName, MailboxStatus};
 
 use super::super::answer::Answer;
 use super::super::reply::Reply;
 use super::super::session::Session;
 use super::select::existing;
+use crate::Deps;
+use crate::work::WorkError;
 
 pub(crate) async fn run(session: &mut Session, mailbox: &Mailbox, items: &[StatusItem]) -> Answer {
     let mail = session.state.person()?.mail.clone();
     let name = existing(mailbox)?;
-    let wanted = name.clone();
     let age = session.server.config.poll_interval.as_duration();
-    let status = session.server.deps.work(move || status(&mail, &wanted, age)).await?;
+    let status = status(&session.server.deps, &mail, &name, age).await?;
     encode(&name, &status, items, &mut session.connection.out);
     Ok(Reply::ok("STATUS completed"))
 }
 
-/// The state of a mailbox, after a look at the disk when the last one is longer ago than `age`.
-pub(super) fn status(mail: &Account, name: &MailboxName, age: Duration) -> Result<MailboxStatus, StoreError> {
-    Ok(mail.mailbox_within(name, age)?.view_within(age)?.status())
+/// The state of a mailbox, after a look at the disk when the last one is longer ago than `age`. What memory can answer is answered
+/// without another thread.
+pub(super) async fn status(
+    deps: &Deps,
+    mail: &Account,
+    name: &MailboxName,
+    age: Duration,
+) -> Result<MailboxStatus, WorkError> {
+    if let Some(view) = mail.remembered(name, age).filter(|view| view.is_counted()) {
+        return Ok(view.status());
+    }
+    let (mail, name) = (mail.clone(), name.clone());
+    deps.work(move || Ok(mail.mailbox_within(&name, age)?.view_within(age)?.status())).await
 }
 
 /// `* STATUS name (…)`

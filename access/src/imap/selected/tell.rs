@@ -1,6 +1,5 @@
 //! The difference between what the client knows and what is there.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use imap_proto::response::word;
@@ -101,8 +100,7 @@ impl Selected {
     pub(crate) fn tell_keywords(&mut self, changed: &[(usize, Entry)], out: &mut Vec<u8>) {
         let used = changed.iter().map(|(_, entry)| &*entry.flags);
         if self.learn_keywords(used) {
-            let keywords = keywords(&self.told);
-            let mut defined: std::collections::BTreeSet<String> = keywords.into_values().collect();
+            let mut defined = self.told.keywords();
             defined.extend(changed.iter().flat_map(|(_, entry)| entry.flags.keywords.iter().cloned()));
             out.extend_from_slice(b"* FLAGS ");
             flags::encode_defined(&defined, false, out);
@@ -130,13 +128,4 @@ pub(crate) fn untagged(number: usize, word: &str, out: &mut Vec<u8>) {
     out.push(b' ');
     out.extend_from_slice(word.as_bytes());
     out.extend_from_slice(b"\r\n");
-}
-
-/// The keywords in use, by their lower case.
-pub(crate) fn keywords(view: &View) -> BTreeMap<String, String> {
-    let mut keywords = BTreeMap::new();
-    for keyword in view.iter().flat_map(|entry| &entry.flags.keywords) {
-        keywords.entry(keyword.to_ascii_lowercase()).or_insert_with(|| keyword.clone());
-    }
-    keywords
 }
