@@ -39,6 +39,7 @@ use arguments::{Arguments, Command};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    runtime::process::decline_huge_pages();
     runtime::install_crypto_provider();
     match run(Arguments::parse().command) {
         Ok(()) => ExitCode::SUCCESS,

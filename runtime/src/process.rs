@@ -8,6 +8,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{Gauge, IntCounter, IntGauge, Opts, Registry};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
 
 /// Lets the process open as many files as it may: what it is given at first is meant for programs that wait with `select` (1,024 of them), and a
 /// burst of mail opens more. Gives how many that is; none where there is no bound.
@@ -15,6 +16,13 @@ pub fn raise_open_files() -> Option<u64> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let raised = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     if raised.is_ok() { maximum } else { current }
+}
+
+/// Has the kernel give this process, and what it starts, memory in small pages. The allocator asks for pages of 2 MiB, of which a burst of short work on many threads
+/// touches little: answers wait until all of one is cleared, and all of it counts as used.
+pub fn decline_huge_pages() {
+    // A kernel that does not know of this gives them, and all works as well.
+    let _ = disable_transparent_huge_pages(true);
 }
 
 /// Registers memory, open files, threads and start time, and counts panics from now on. Once a process.
@@ -101,6 +109,12 @@ mod tests {
         setrlimit(Resource::Nofile, Rlimit { current: Some(64), maximum }).unwrap();
         assert_eq!(raise_open_files(), maximum);
         assert_eq!(getrlimit(Resource::Nofile).current, maximum);
+    }
+
+    #[test]
+    fn gets_small_pages() {
+        decline_huge_pages();
+        assert!(rustix::thread::transparent_huge_pages_are_disabled().unwrap());
     }
 
     #[test]

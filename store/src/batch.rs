@@ -9,7 +9,7 @@
 //! their ids: the store knows them.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::warn;
@@ -18,6 +18,7 @@ use crate::mailbox::{Arriving, Placed, Staged};
 use crate::shared_body::SharedBody;
 use crate::store::Shared;
 use crate::summary::{self, Summary};
+use crate::threads::side_by_side;
 use crate::volume::{Volume, Writes};
 use crate::{Delivered, Delivery, Mailbox, Store, StoreError};
 
@@ -214,24 +215,14 @@ impl<'a> Batch<'a> {
                 fail(items.iter_mut().filter(theirs), &error);
             }
         }
-        let groups = by_mailbox(&mut items);
-        let threads = groups.len().min(self.store.shared().config.batch_threads as usize).max(1);
-        let waiting = Mutex::new(groups.into_iter());
-        let next = || waiting.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || {
-            while let Some(mut group) = next() {
-                for item in &mut group {
-                    item.stage(&self.bodies);
-                    item.sync();
-                }
-                let group = place(group, &self.bodies, self.wait);
-                group.into_iter().for_each(Item::settle);
+        let threads = self.store.shared().config.batch_threads as usize;
+        side_by_side(threads, by_mailbox(&mut items), |mut group| {
+            for item in &mut group {
+                item.stage(&self.bodies);
+                item.sync();
             }
-        };
-        std::thread::scope(|scope| {
-            // Without a thread more it takes longer.
-            (1..threads).for_each(|_| drop(std::thread::Builder::new().spawn_scoped(scope, work)));
-            work();
+            let group = place(group, &self.bodies, self.wait);
+            group.into_iter().for_each(Item::settle);
         });
         items
     }

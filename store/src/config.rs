@@ -61,9 +61,11 @@ pub struct Config {
     /// The cache of summaries is written anew, with the index, when the records of messages that are gone take more than this
     /// and also more than the others.
     pub cache_waste_max: ByteSize,
-    /// A command that changes at most this many messages renames or removes their files at once; a larger one leaves it to the upkeep.
-    pub inline_renames_max: u32,
-    /// How long renames and removals that the journal already holds may wait.
+    /// A command that removes at most this many messages removes their files before it is answered; a larger one leaves it to the upkeep, and
+    /// leaves a note for that of other nodes, as one does that changes the flags of more messages than this.
+    pub small_change_max: u32,
+    /// How long the names of files may show old flags, which the journal already holds, and files of a large removal may stay: what changes meanwhile
+    /// is done together. 0: names of a small change follow before it is answered. Should the process die meanwhile, whoever opens the mailbox next sees to it.
     pub pending_rename_interval: Span,
     /// From how many files or mailboxes on the deliveries of a batch share one sync of the whole file system instead of syncing each. On a network file system they never do.
     pub shared_sync_min: u32,
@@ -99,8 +101,8 @@ impl Default for Config {
             mailboxes_max: 10_000,
             journal_size_max: ByteSize::kib(256),
             cache_waste_max: ByteSize::mib(1),
-            inline_renames_max: 64,
-            pending_rename_interval: Span::secs(20),
+            small_change_max: 64,
+            pending_rename_interval: Span::secs(2),
             shared_sync_min: 8,
             batch_lock_wait: Span::millis(100),
             batch_threads: 16,

@@ -64,6 +64,7 @@ mod special_use;
 mod state;
 mod store;
 mod summary;
+mod threads;
 mod transfer;
 mod uid_validity;
 mod usage;

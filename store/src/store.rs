@@ -13,6 +13,7 @@ use crate::error::At as _;
 use crate::fs::Fs;
 use crate::metrics::Metrics;
 use crate::nodes::Nodes;
+use crate::threads::side_by_side;
 use crate::usage::Usages;
 use crate::volume::{self, Volumes};
 use crate::{Config, Mailbox, MailboxName, StoreError};
@@ -90,14 +91,16 @@ impl Store {
     /// Background upkeep to be called about every second by the owner of the process (pending renames, idle mailboxes
     /// dropped). Takes turns: each call looks at all mailboxes in memory, which needs no I/O when nothing is due.
     pub fn tick(&self) {
-        for mailbox in self.shared.all_open() {
-            match mailbox.tick() {
+        let mut due = self.shared.all_open();
+        due.retain(|mailbox| mailbox.is_due());
+        side_by_side(self.shared.config.batch_threads as usize, due, |mailbox| {
+            match mailbox.settle_pending() {
                 // Deleted, or with its account on another volume: what it owed went along.
                 Err(StoreError::NoSuchMailbox | StoreError::Gone) => self.shared.forget(mailbox.path()),
                 Err(error) => warn!(?mailbox, %error, "upkeep failed, tried again later"),
                 Ok(()) => {}
             }
-        }
+        });
         let turn = self.shared.forget_unused();
         if turn % FINISH_EVERY == 1 {
             self.finish_moves();

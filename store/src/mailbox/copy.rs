@@ -93,7 +93,7 @@ impl Mailbox {
         let mark = source.mark();
         drop(source);
         self.commit(mark)?;
-        self.settle_if_few(taken.pairs.len());
+        self.settle_if_small(taken.pairs.len());
         Ok(Some(Copied { uid_validity, uids: taken.pairs }))
     }
 

@@ -23,7 +23,7 @@ impl Mailbox {
             writer.mark()
         };
         self.commit(mark)?;
-        self.settle_if_few(present.len());
+        self.settle_if_small(present.len());
         Ok(present.into_iter().map(Uid).collect())
     }
 }

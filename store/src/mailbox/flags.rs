@@ -48,7 +48,7 @@ impl Mailbox {
             writer.mark()
         };
         self.commit(mark)?;
-        self.settle_if_few(stored.changed.len());
+        self.let_names_follow(stored.changed.len());
         Ok(stored)
     }
 }

@@ -20,16 +20,34 @@ use crate::items::Place;
 use crate::record::Op;
 
 impl Mailbox {
-    /// Renames at once when it is little work; else the upkeep does it.
-    pub(super) fn settle_if_few(&self, changed: usize) {
-        if changed > self.shared.config.inline_renames_max as usize {
-            self.noted.store(true, Ordering::Release);
-            self.shared.note_owed(&self.account, &self.path);
+    /// After a change of flags: the names follow, for all that changes meanwhile together.
+    pub(super) fn let_names_follow(&self, changed: usize) {
+        if self.shared.config.pending_rename_interval.as_duration().is_zero() {
+            self.settle_if_small(changed);
+        } else if self.is_large(changed) {
+            self.note_owed();
+        }
+    }
+
+    /// Renames and removes at once when it is little work; else the upkeep does it.
+    pub(super) fn settle_if_small(&self, changed: usize) {
+        if self.is_large(changed) {
+            self.note_owed();
         } else if changed > 0
             && let Err(error) = self.settle_pending()
         {
             warn!(mailbox = %self.path.display(), %error, "renames left for later");
         }
+    }
+
+    fn is_large(&self, changed: usize) -> bool {
+        changed > self.shared.config.small_change_max as usize
+    }
+
+    /// For the upkeep of other nodes, should this one die.
+    fn note_owed(&self) {
+        self.noted.store(true, Ordering::Release);
+        self.shared.note_owed(&self.account, &self.path);
     }
 
     /// Renames and removes what is owed.
@@ -59,15 +77,13 @@ impl Mailbox {
         try_locked(&self.core).is_none_or(|core| core.pending_since.is_some() || core.look_now)
     }
 
-    /// Upkeep: settles what has waited for long enough.
-    pub(crate) fn tick(&self) -> Result<(), StoreError> {
+    /// Whether something has waited for long enough. Whoever works on it now is not waited for: the next look comes.
+    pub(crate) fn is_due(&self) -> bool {
         let interval = self.shared.config.pending_rename_interval.as_duration();
         let is_due = |core: &Core| {
             core.look_now || core.pending_since.is_some_and(|since| since.elapsed() >= interval)
         };
-        // Whoever works on it now is not waited for: the next turn comes.
-        let due = try_locked(&self.core).is_some_and(|core| is_due(&core));
-        if due { self.settle_pending() } else { Ok(()) }
+        try_locked(&self.core).is_some_and(|core| is_due(&core))
     }
 }
 
@@ -98,11 +114,9 @@ impl Writer<'_> {
         let named = named.map(|(bits, uids)| Op::Named { place: Place::Cur, bits: FlagBits(bits), uids });
         let mut operations: Vec<Op> = named.collect();
         operations.extend(self.touched(from_new.then_some(untouched.0), Some(untouched.1)));
-        if self.mailbox.shared.network {
-            // A record that outlives its rename looks like another program's change. Local file systems keep their order.
-            let directories = std::mem::take(&mut self.core.unsynced);
-            self.mailbox.sync_directories(directories).inspect_err(|_| self.core.unsynced = (true, true))?;
-        }
+        // A record that outlives its rename looks like another program's change.
+        let directories = std::mem::take(&mut self.core.unsynced);
+        self.mailbox.sync_directories(directories).inspect_err(|_| self.core.unsynced = (true, true))?;
         self.record(&operations)?;
         if lost {
             // Another program renamed or removed some: a listing tells which.

@@ -9,7 +9,7 @@ fn found(mailbox: &Mailbox, contents: bool) -> Vec<(Difference, Option<u32>)> {
 
 /// Each damage is told by its name, is gone after a rebuild, and the check itself repairs nothing.
 fn each(damage: impl Fn(&Rig, &[String]), expected: &[(Difference, Option<u32>)]) {
-    let rig = Rig::new();
+    let rig = Rig::with(|config| config.pending_rename_interval = Span::millis(0));
     let inbox = rig.inbox();
     for number in 1..=4 {
         deliver(&inbox, number).unwrap();
@@ -108,7 +108,7 @@ fn a_mailbox_that_nobody_used_is_sound() {
 
 #[test]
 fn renames_that_wait_are_no_difference() {
-    let rig = Rig::with(|config| config.inline_renames_max = 0);
+    let rig = Rig::with(|config| config.small_change_max = 0);
     let inbox = rig.inbox();
     for number in 1..=3 {
         deliver(&inbox, number).unwrap();

@@ -34,7 +34,7 @@ fn messages_of_other_tools_get_uids_and_crlf() {
 
 #[test]
 fn flags_moves_and_removals_by_other_tools_are_seen() {
-    let rig = Rig::new();
+    let rig = Rig::with(|config| config.pending_rename_interval = Span::millis(0));
     let inbox = rig.inbox();
     for number in 1..=3 {
         deliver(&inbox, number).unwrap();
@@ -56,7 +56,7 @@ fn flags_moves_and_removals_by_other_tools_are_seen() {
 
 #[test]
 fn foreign_and_own_changes_of_flags_are_merged() {
-    let rig = Rig::with(|config| config.inline_renames_max = 0);
+    let rig = Rig::with(|config| config.small_change_max = 0);
     let inbox = rig.inbox();
     deliver(&inbox, 1).unwrap();
     inbox.store(&[Uid(1)], FlagChange::Add, &seen(), None).unwrap();
