@@ -82,16 +82,23 @@ impl AtHand {
         inner.write(entry.place, &encode(id, entry.ends, true));
     }
 
-    /// A worker has given it back, or its decision is durable.
-    pub(super) fn returned(&self, id: MessageId, settled: bool) {
+    /// A worker has given it back.
+    pub(super) fn given_back(&self, id: MessageId) {
         let mut inner = self.lock();
         let Some(entry) = inner.known.get(&id).copied() else { return };
-        if entry.ends > 0 && !settled {
+        if entry.ends > 0 {
             return inner.write(entry.place, &encode(id, entry.ends, false));
         }
         inner.known.remove(&id);
-        inner.write(entry.place, &[0; ENTRY]);
-        inner.free.push(entry.place);
+        inner.clear(&mut [entry.place]);
+    }
+
+    /// The decisions about these are durable.
+    pub(super) fn settled(&self, ids: impl Iterator<Item = MessageId>) {
+        let mut inner = self.lock();
+        let mut places: Vec<u32> =
+            ids.filter_map(|id| inner.known.remove(&id)).map(|entry| entry.place).collect();
+        inner.clear(&mut places);
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
@@ -100,7 +107,18 @@ impl AtHand {
 }
 
 impl Inner {
-    fn write(&mut self, place: u32, octets: &[u8; ENTRY]) {
+    /// Empties these places; those side by side at once.
+    fn clear(&mut self, places: &mut [u32]) {
+        places.sort_unstable();
+        for run in places.chunk_by(|one, next| one + 1 == *next) {
+            if let Some(first) = run.first() {
+                self.write(*first, &vec![0; run.len() * ENTRY]);
+            }
+        }
+        self.free.extend_from_slice(places);
+    }
+
+    fn write(&mut self, place: u32, octets: &[u8]) {
         let offset = u64::from(place) * ENTRY as u64;
         if let Some(Err(error)) = self.handle.as_ref().map(|handle| handle.write_at(octets, offset)) {
             tracing::warn!(%error, "failed to write down which messages are at hand: ends of the process are no longer counted");
@@ -180,8 +198,8 @@ mod tests {
             for number in 1..=4 {
                 at_hand.given(id(number));
             }
-            at_hand.returned(id(1), true);
-            at_hand.returned(id(2), false);
+            at_hand.settled([id(1)].into_iter());
+            at_hand.given_back(id(2));
             // Takes the place of one that is gone.
             at_hand.given(id(10 + round));
             known = ends(&files, directory);
@@ -196,10 +214,31 @@ mod tests {
         let at_hand = AtHand::default();
         at_hand.begin(&files, directory, &known);
         at_hand.given(id(3));
-        at_hand.returned(id(3), false);
+        at_hand.given_back(id(3));
         assert_eq!(ends(&files, directory).get(&id(3)), Some(&3));
-        at_hand.returned(id(3), true);
+        at_hand.settled([id(3)].into_iter());
         assert_eq!(ends(&files, directory).get(&id(3)), None);
+    }
+
+    #[test]
+    fn several_that_are_settled_leave_the_others() {
+        let disk = Disk::new(1);
+        let files = disk.process(Plan::Nothing);
+        let directory = Path::new("/queue/consumer");
+        files.create_directory(directory).unwrap();
+        let id = |number| MessageId::from_bytes([number; 16]);
+        let at_hand = AtHand::default();
+        at_hand.begin(&files, directory, &HashMap::new());
+        (1..=9).for_each(|number| at_hand.given(id(number)));
+        // Two runs and one by itself, in no order; one that was never given.
+        at_hand.settled([7, 2, 1, 9, 3, 40, 6].into_iter().map(id));
+        let mut left: Vec<_> = ends(&files, directory).into_keys().collect();
+        left.sort_unstable();
+        assert_eq!(left, [4, 5, 8].map(id));
+        // Places are given again, each to one.
+        (11..=18).for_each(|number| at_hand.given(id(number)));
+        assert_eq!(ends(&files, directory).len(), 3 + 8);
+        assert_eq!(files.size(&directory.join(NAME)).unwrap(), 11 * ENTRY as u64);
     }
 
     #[test]

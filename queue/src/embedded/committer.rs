@@ -48,6 +48,10 @@ impl Committer {
     /// Works until every sender is gone.
     pub(super) fn run(mut self, mut publications: mpsc::Receiver<Publication>) {
         while let Some(first) = publications.blocking_recv() {
+            if self.consumer.crowd.is_there() {
+                // On a busy machine whoever is about to publish goes first: what it brings shares the sync.
+                std::thread::yield_now();
+            }
             let mut size = first.record.len() as u64;
             let mut waiting = vec![first];
             while size < self.config.batch_max.as_u64()

@@ -154,7 +154,7 @@ impl Drop for Held {
             inner.state.schedule.put_back(self.id);
         }
         drop(inner);
-        self.consumer.at_hand.returned(self.id, false);
+        self.consumer.at_hand.given_back(self.id);
         self.consumer.bells.ring(self.lane);
     }
 }

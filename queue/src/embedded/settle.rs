@@ -109,7 +109,7 @@ impl Settler {
             answers.push(settling.answer);
         }
         drop(inner);
-        ids.into_iter().for_each(|id| self.consumer.at_hand.returned(id, true));
+        self.consumer.at_hand.settled(ids.into_iter());
         lanes.into_iter().for_each(|lane| self.consumer.bells.ring(lane));
         for answer in answers {
             let _ = answer.send(Ok(()));
@@ -124,7 +124,7 @@ impl Settler {
         }
         drop(inner);
         for settling in waiting {
-            self.consumer.at_hand.returned(settling.id, false);
+            self.consumer.at_hand.given_back(settling.id);
             self.consumer.bells.ring(settling.lane);
             let _ = settling.answer.send(Err(io::Error::new(error.kind(), error.to_string())));
         }

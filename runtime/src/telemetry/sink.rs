@@ -1,7 +1,7 @@
 //! A thread that writes lines which others hand over without waiting.
 
 use std::io::{self, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -10,6 +10,8 @@ use tracing_subscriber::fmt::MakeWriter;
 
 /// Octets that are gathered before they are written.
 const BATCH_BYTES: usize = 64 << 10;
+/// How long the thread sleeps while lines gather: to wake it for each would cost whoever hands one over more than the line itself.
+const GATHER: Duration = Duration::from_millis(5);
 /// How long the end of the process waits for the last lines.
 const FINISH_MAX: Duration = Duration::from_secs(2);
 /// How often the end looks whether the last lines are written.
@@ -74,24 +76,24 @@ impl Sink {
 fn write<O: Output>(receiver: &Receiver<Message>, mut output: O, flush: Duration, dropped: &IntCounter) {
     let mut batch: Vec<u8> = Vec::new();
     let mut lines: u64 = 0;
-    let mut due: Option<Instant> = None;
     loop {
-        let received = match due {
-            Some(due) => receiver.recv_timeout(due.saturating_duration_since(Instant::now())),
-            None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
-        };
-        let last = match received {
-            Ok(Message::Line(line)) => {
-                batch.extend_from_slice(&line);
-                lines += 1;
-                let due = *due.get_or_insert_with(|| Instant::now() + flush);
-                if batch.len() < BATCH_BYTES && Instant::now() < due {
-                    continue;
+        let mut received = receiver.recv().map_err(|_| TryRecvError::Disconnected);
+        let due = Instant::now() + flush;
+        let last = loop {
+            match received {
+                Ok(Message::Line(line)) => {
+                    batch.extend_from_slice(&line);
+                    lines += 1;
                 }
-                false
+                Ok(Message::Stop) | Err(TryRecvError::Disconnected) => break true,
+                Err(TryRecvError::Empty) => {
+                    thread::sleep(GATHER.min(due.saturating_duration_since(Instant::now())));
+                }
             }
-            Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => true,
-            Err(RecvTimeoutError::Timeout) => false,
+            if batch.len() >= BATCH_BYTES || Instant::now() >= due {
+                break false;
+            }
+            received = receiver.try_recv();
         };
         // There is no other place to tell of a failure to log than the metric.
         if !batch.is_empty() && output.write_lines(&batch).is_err() {
@@ -99,7 +101,6 @@ fn write<O: Output>(receiver: &Receiver<Message>, mut output: O, flush: Duration
         }
         batch.clear();
         lines = 0;
-        due = None;
         if last {
             return;
         }

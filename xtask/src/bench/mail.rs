@@ -68,18 +68,18 @@ fn recipients() -> Vec<String> {
 /// Slow systems get less, so that a run of all of them ends.
 fn slowness(name: &str) -> usize {
     match name {
-        "opensmtpd" => 8,
+        "opensmtpd" => 16,
         "postfix-dovecot" => 2,
         _ => 1,
     }
 }
 
-/// Enough for some seconds.
+/// Enough for some seconds, or most of one where a system is fast.
 const fn messages(sessions: usize, size: usize) -> usize {
     let messages = match sessions {
         0..=4 => 400,
         5..=20 => 2000,
-        _ => 4000,
+        _ => 8000,
     };
     if size > 20_000 { messages / 2 } else { messages }
 }
