@@ -142,7 +142,8 @@ fn settling() {
             &config,
             1,
             &|store| {
-                (marked.set(false), removed.set(false));
+                marked.set(false);
+                removed.set(false);
                 let inbox = open_inbox(store)?;
                 inbox.store(&[Uid(1), Uid(3)], FlagChange::Add, &seen(), None)?;
                 marked.set(true);
