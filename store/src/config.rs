@@ -71,7 +71,7 @@ pub struct Config {
     pub shared_sync_min: u32,
     /// How long a batch of several messages waits for a mailbox that another process or thread is writing to; later its messages are delivered by themselves.
     pub batch_lock_wait: Span,
-    /// How many mailboxes of a batch are written to at once on a network file system.
+    /// How many mailboxes the upkeep brings up to date at once, and, on a network file system, how many of a batch are written to at once.
     pub batch_threads: u32,
     /// How many mailboxes are kept open although nobody uses them at the moment.
     pub open_mailboxes_max: u32,

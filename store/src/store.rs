@@ -145,11 +145,11 @@ impl Store {
 
     /// Finishes what is owed to the disk; for drain.
     pub fn close(&self) {
-        for mailbox in self.shared.all_open() {
+        side_by_side(self.shared.config.batch_threads as usize, self.shared.all_open(), |mailbox| {
             if let Err(error) = mailbox.settle_pending() {
                 warn!(?mailbox, %error, "renames left for the next start");
             }
-        }
+        });
         self.shared.open().kept.clear();
     }
 }

@@ -214,7 +214,7 @@ impl Session {
     }
 
     fn accepted(&mut self, lane: Lane, envelope: &Envelope, message_id: &str) -> Reply {
-        let filtered = envelope.filtered.clone().unwrap_or_default();
+        let filtered = envelope.filtered.as_ref();
         self.accepted = self.accepted.saturating_add(1);
         self.shared.metrics.accepted(self.kind, envelope.size);
         info!(
@@ -228,8 +228,8 @@ impl Session {
             listener = self.kind.name(),
             tls = envelope.origin.tls,
             size = envelope.size,
-            authentication = filtered.authentication,
-            reasons = filtered.reasons.join("; "),
+            authentication = filtered.map(|filtered| filtered.authentication.as_str()).unwrap_or_default(),
+            reasons = filtered.map(|filtered| filtered.reasons.join("; ")).unwrap_or_default(),
             message_id,
             "message accepted"
         );

@@ -61,6 +61,7 @@ pub(crate) fn run(one: &Path, other: &Path) -> Outcome<bool> {
     println!("visible: {ROUNDS} rounds, slowest look and read {slowest:?}");
     signals(&stores[0], &stores[1])?;
     polls(&stores[1], other)?;
+    costs(&stores, [one, other])?;
     Ok(true)
 }
 
@@ -116,6 +117,44 @@ fn polls(reader: &Store, mount: &Path) -> Outcome<()> {
     let looks = calls(mount)? - before - quiet;
     println!("polls: {POLLS} without news, calls {quiet}; {POLLS} looks at the disk, calls {looks}");
     expect(quiet == 0 && looks > 0, "a poll asks the server")
+}
+
+/// What a message costs the server on its way in, and what a visit costs that finds two messages, reads them and marks them as read, in a
+/// mailbox of which the node has nothing in memory; and one that finds nothing, in a mailbox that it has.
+fn costs([writer, reader]: &[Store; 2], [one, other]: [&Path; 2]) -> Outcome<()> {
+    const NEW: u64 = 2;
+    let rounds = u64::try_from(ROUNDS)?;
+    let (mut message, mut visit, mut look) = (0, 0, 0);
+    for round in 0..ROUNDS {
+        // Nothing is owed to the disk, nothing is kept in memory.
+        writer.close();
+        reader.close();
+        let written = inbox(writer)?;
+        written.refresh()?;
+        let before = calls(one)?;
+        let uids = (0..NEW).map(|number| deliver(&written, &format!("K-costs-{round}-{number}")));
+        let uids: Vec<Uid> = uids.collect::<Outcome<_>>()?;
+        message += calls(one)? - before;
+        let before = calls(other)?;
+        let read = inbox(reader)?;
+        read.refresh()?;
+        expect(read.recent(true)?.len() >= uids.len(), "what is new is not recent")?;
+        for uid in &uids {
+            read.content(*uid)?;
+        }
+        read.store(&uids, FlagChange::Add, &Flags { seen: true, ..Flags::default() }, None)?;
+        // Their names follow.
+        reader.close();
+        visit += calls(other)? - before;
+        let before = calls(other)?;
+        inbox(reader)?.refresh()?;
+        look += calls(other)? - before;
+    }
+    let (message, visit, look) = (message / rounds / NEW, visit / rounds, look / rounds);
+    println!(
+        "costs: calls of a message {message}, of a visit with {NEW} new messages {visit}, of one without news {look}"
+    );
+    expect(message > 0 && visit > look && look > 0, "the kernel counts no calls")
 }
 
 fn folders(writer: &Store, reader: &Store, round: usize) -> Outcome<()> {

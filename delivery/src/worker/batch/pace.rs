@@ -31,8 +31,9 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(config: &Config, queue: Arc<dyn Queue>) -> Self {
         let processors = Processors::default();
+        // A burst has begun before it is known what the processors have to spare: that is no time to begin a large batch.
         let others_need_it =
-            move || queue.is_crowded() && processors.spare().is_some_and(|spare| spare < SPARE);
+            move || queue.is_crowded() && processors.spare().is_none_or(|spare| spare < SPARE);
         Self::with(config, Box::new(others_need_it))
     }
 

@@ -1,10 +1,14 @@
 //! The `Received` field (RFC 5321 §4.4).
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use envelope::{Domain, Entrance, Envelope, Timestamp};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
+
+/// Octets that most of them take at most.
+const FIELD_USUAL: usize = 320;
 
 /// The field with its line ends, for the front of the message.
 ///
@@ -21,12 +25,17 @@ pub(super) fn field(envelope: &Envelope, hostname: &Domain, extended: bool) -> V
     let origin = &envelope.origin;
     let peer = origin.peer.map(literal).unwrap_or_default();
     let with = protocol(envelope, extended);
-    let mut text =
-        format!("Received: from {} ({peer})\r\n\tby {hostname} with {with} id {}", origin.helo, envelope.id);
+    let mut text = String::with_capacity(FIELD_USUAL);
+    // Writing into a string does not fail.
+    let _ = write!(
+        text,
+        "Received: from {} ({peer})\r\n\tby {hostname} with {with} id {}",
+        origin.helo, envelope.id
+    );
     if let [only] = envelope.recipients.as_slice() {
-        text.push_str(&format!("\r\n\tfor <{}>", only.address));
+        let _ = write!(text, "\r\n\tfor <{}>", only.address);
     }
-    text.push_str(&format!(";\r\n\t{}\r\n", date(envelope.received_at)));
+    let _ = write!(text, ";\r\n\t{}\r\n", date(envelope.received_at));
     text.into_bytes()
 }
 
