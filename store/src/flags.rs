@@ -38,6 +38,10 @@ pub(crate) const KEYWORDS_MAX: usize = 26;
 impl FlagBits {
     /// Every bit that a flag or letter stands for.
     pub(crate) const ALL: Self = Self(0x3f | ((1 << KEYWORDS_MAX) - 1) << FIRST_KEYWORD);
+    /// `\Seen`.
+    pub(crate) const SEEN: Self = Self(1);
+    /// `\Deleted`.
+    pub(crate) const DELETED: Self = Self(1 << 3);
     /// What a client sees: not the `P` that other tools set.
     pub(crate) const VISIBLE: Self = Self(Self::ALL.0 & !(1 << 5));
 
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn bits_and_flags_agree() {
         let table = [Some("$Junk".to_owned()), None, Some("x".to_owned())];
+        assert_eq!(FlagBits::SEEN.with(FlagBits::DELETED), FlagBits::from_letters(b"ST"));
         let flags = FlagBits::from_letters(b"SDacb").to_flags(&table);
         assert!(flags.seen && flags.draft && !flags.deleted);
         assert_eq!(flags.keywords.into_iter().collect::<Vec<_>>(), ["$Junk", "x"]);

@@ -6,6 +6,7 @@ mod damage;
 mod faults;
 mod foreign;
 mod life;
+mod pending;
 mod volumes;
 
 use std::path::PathBuf;

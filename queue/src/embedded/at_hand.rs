@@ -183,13 +183,20 @@ mod tests {
     use super::*;
     use crate::files::sim::{Disk, Plan};
 
-    #[test]
-    fn counts_only_what_was_with_a_worker_at_the_end() {
-        let disk = Disk::new(1);
-        let files = disk.process(Plan::Nothing);
+    fn place() -> (impl Files, &'static Path) {
+        let files = Disk::new(1).process(Plan::Nothing);
         let directory = Path::new("/queue/consumer");
         files.create_directory(directory).unwrap();
-        let id = |number| MessageId::from_bytes([number; 16]);
+        (files, directory)
+    }
+
+    fn id(number: u8) -> MessageId {
+        MessageId::from_bytes([number; 16])
+    }
+
+    #[test]
+    fn counts_only_what_was_with_a_worker_at_the_end() {
+        let (files, directory) = place();
         let mut known = ends(&files, directory);
         assert!(known.is_empty());
         for round in 1..=3 {
@@ -222,11 +229,7 @@ mod tests {
 
     #[test]
     fn several_that_are_settled_leave_the_others() {
-        let disk = Disk::new(1);
-        let files = disk.process(Plan::Nothing);
-        let directory = Path::new("/queue/consumer");
-        files.create_directory(directory).unwrap();
-        let id = |number| MessageId::from_bytes([number; 16]);
+        let (files, directory) = place();
         let at_hand = AtHand::default();
         at_hand.begin(&files, directory, &HashMap::new());
         (1..=9).for_each(|number| at_hand.given(id(number)));

@@ -35,7 +35,7 @@ impl<S: Subscriber> Layer<S> for TrailLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut line = Vec::with_capacity(LINE_USUAL);
         line.extend_from_slice(b"{\"time\":\"");
-        // What is left out when it fails is the time; it does not.
+        // Into memory, and the clock is within what the format holds: it does not fail.
         let _ = OffsetDateTime::now_utc().format_into(&mut line, TIME);
         line.push(b'"');
         let mut record = Record { line, text: String::new() };

@@ -6,9 +6,6 @@
 use super::Item;
 use crate::flags::FlagBits;
 
-const SEEN: FlagBits = FlagBits(1);
-const DELETED: FlagBits = FlagBits(1 << 3);
-
 /// Counts over some messages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Tally {
@@ -27,11 +24,11 @@ impl Tally {
     pub(super) fn of(items: &[Item]) -> Self {
         let mut tally = Self::default();
         for (index, item) in items.iter().enumerate() {
-            if !item.bits.contains(SEEN) {
+            if !item.bits.contains(FlagBits::SEEN) {
                 tally.unseen += 1;
                 tally.first_unseen.get_or_insert(index);
             }
-            tally.deleted += u32::from(item.bits.contains(DELETED));
+            tally.deleted += u32::from(item.bits.contains(FlagBits::DELETED));
             tally.size = tally.size.saturating_add(item.entry.size);
             tally.used = tally.used.with(item.bits);
         }

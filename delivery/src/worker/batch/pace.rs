@@ -31,9 +31,7 @@ pub(super) struct Pace {
 impl Pace {
     pub(super) fn new(config: &Config, queue: Arc<dyn Queue>) -> Self {
         let processors = Processors::default();
-        // A burst has begun before it is known what the processors have to spare: that is no time to begin a large batch.
-        let others_need_it =
-            move || queue.is_crowded() && processors.spare().is_none_or(|spare| spare < SPARE);
+        let others_need_it = move || queue.is_crowded() && is_scarce(processors.spare());
         Self::with(config, Box::new(others_need_it))
     }
 
@@ -75,6 +73,11 @@ impl Pace {
     fn is_late(&self, accepted: Timestamp) -> bool {
         Timestamp::from(SystemTime::now()).since(accepted) >= self.wait_max
     }
+}
+
+/// Whether so much spare time of the processors is none. A burst has begun before it is known how much there is, and that is no time to begin a large batch.
+fn is_scarce(spare: Option<f64>) -> bool {
+    spare.is_none_or(|spare| spare < SPARE)
 }
 
 #[cfg(test)]
@@ -119,6 +122,11 @@ mod tests {
         pace.rest(BATCH);
         crowded.store(false, Ordering::Relaxed);
         assert_eq!(waited(&pace, now).await, Duration::ZERO, "nobody needs it");
+    }
+
+    #[test]
+    fn what_is_not_known_yet_counts_as_scarce() {
+        assert_eq!([None, Some(0.0), Some(SPARE), Some(1.0)].map(is_scarce), [true, true, false, false]);
     }
 
     #[tokio::test(start_paused = true)]

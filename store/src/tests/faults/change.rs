@@ -1,7 +1,6 @@
 //! What is done to messages that are there, and what is seen of them.
 
 use std::cell::Cell;
-
 use std::sync::Mutex;
 
 use super::*;
