@@ -31,9 +31,10 @@ impl Mailbox {
         let mut uids = Vec::with_capacity(state.items.len());
         for item in state.items.iter() {
             // Flags that changed a moment ago are in no file's name yet: the name is made from what holds.
-            let name = item.name_with(item.bits, item.place);
+            let place = if item.rename_is_owed() { Place::Cur } else { item.place };
+            let name = item.name_with(item.bits, place);
             let from = self.path.join(item.place.directory()).join(item.file_name());
-            take(item.place, &name, &from)?;
+            take(place, &name, &from)?;
             uids.push((item.uid(), name.split(':').next().unwrap_or_default().to_owned()));
         }
         Ok(Exported {

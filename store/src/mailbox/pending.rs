@@ -50,11 +50,13 @@ impl Mailbox {
         self.shared.note_owed(&self.account, &self.path);
     }
 
-    /// Renames and removes what is owed.
+    /// Renames and removes what is owed, as far as this process knows of it.
     pub(crate) fn settle_pending(&self) -> Result<(), StoreError> {
-        if !self.has_pending() {
-            return Ok(());
-        }
+        if self.has_pending() { self.settle_all() } else { Ok(()) }
+    }
+
+    /// The same after a look at what others have left in the journal.
+    pub(super) fn settle_all(&self) -> Result<(), StoreError> {
         let found = locked(&self.core).look_now;
         let mark = {
             let mut writer = self.writer()?;

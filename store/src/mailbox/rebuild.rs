@@ -20,6 +20,9 @@ use crate::keywords::Keywords;
 use crate::state::State;
 use crate::{StoreError, cache, journal, snapshot};
 
+/// How often others may change flags while a rebuild waits for its turn.
+const SETTLE_TRIES: usize = 20;
+
 /// Figures of one mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MailboxStats {
@@ -41,9 +44,8 @@ impl Mailbox {
     /// # Errors
     /// When files can't be read or written; the old index may be gone then and is made anew at the next access.
     pub fn rebuild(&self) -> Result<(), StoreError> {
-        self.settle_pending()?;
         let mark = {
-            let mut writer = self.writer()?;
+            let mut writer = self.settled_writer()?;
             writer.part_twins()?;
             let fs = self.shared.fs.clone();
             let keywords = Keywords::load(&*fs, &self.path)?;
@@ -68,6 +70,19 @@ impl Mailbox {
             writer.mark()
         };
         self.commit(mark)
+    }
+
+    /// The lock, with nothing left that only the journal says, whichever process wrote it there.
+    fn settled_writer(&self) -> Result<Writer<'_>, StoreError> {
+        for _ in 0..SETTLE_TRIES {
+            self.settle_all()?;
+            let writer = self.writer()?;
+            // Somebody may have changed flags in between.
+            if writer.core.state.owed.is_empty() {
+                return Ok(writer);
+            }
+        }
+        Err(StoreError::LockTimeout)
     }
 
     /// Figures of the mailbox.

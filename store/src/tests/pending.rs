@@ -94,3 +94,22 @@ fn what_a_dead_node_owed_is_done_by_the_upkeep_of_others() {
     rig.store.close();
     assert_eq!(notes(&rig).len(), 0);
 }
+
+#[test]
+fn a_rebuild_by_another_process_keeps_flags_that_no_name_shows_yet() {
+    let rig = Rig::with(|config| config.pending_rename_interval = Span::secs(30));
+    let inbox = rig.inbox();
+    deliver(&inbox, 1).unwrap();
+    inbox.store(&[Uid(1)], FlagChange::Add, &seen(), None).unwrap();
+    // It has never looked at the mailbox, and nothing of it in memory says that something is owed.
+    super::inbox(&rig.reopened()).rebuild().unwrap();
+    assert!(inbox.refresh().unwrap().get(0).unwrap().flags.seen);
+    assert!(files(&rig.path())[0].ends_with(":2,S"), "{:?}", files(&rig.path()));
+    // One that has looked before the change.
+    let other = super::inbox(&rig.reopened());
+    other.refresh().unwrap();
+    let flagged = Flags { flagged: true, ..Flags::default() };
+    inbox.store(&[Uid(1)], FlagChange::Add, &flagged, None).unwrap();
+    other.rebuild().unwrap();
+    assert!(inbox.refresh().unwrap().get(0).unwrap().flags.flagged);
+}
